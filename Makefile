@@ -1,0 +1,76 @@
+# What a developer runs. `make` alone lists it. Needed beforehand: python3 (3.11 to 3.13), make, git.
+#
+#   make test TESTS="tests/test_poller.py -k deadline"   a part of the tests, without coverage
+#   make clean setup PYTHON=python3.13                   another Python than `python3`
+#   make lock LOCK_OPTIONS=--upgrade                     newer versions, not just what changed
+
+PYTHON ?= python3
+TESTS ?=
+LOCK_OPTIONS ?=
+
+BIN := .venv/bin
+MADE_FROM := .venv/made-from-requirements-dev.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup test check format demo bench lock clean
+
+help: ## list what make can do
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+# Compared by content, not by time: a checkout or a lock made again without a change costs nothing.
+setup: ## make .venv with the locked dependencies (again when the lock has changed)
+	@cmp -s requirements-dev.txt $(MADE_FROM) || { \
+		$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+			echo "make: Python 3.11, 3.12 or 3.13 is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
+			echo "make: name another one: make setup PYTHON=python3.13"; exit 1; } >&2; \
+		echo "Making .venv from requirements-dev.txt (a minute or two) ..."; \
+		$(PYTHON) -m venv --clear .venv && \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes \
+			-r requirements-dev.txt && \
+		cp requirements-dev.txt $(MADE_FROM); }
+
+# The report is made whatever the tests say; the tests' exit status comes first.
+test: setup ## run the tests, and measure their coverage
+ifeq ($(strip $(TESTS)),)
+	@$(BIN)/coverage erase
+	@status=0; \
+	$(BIN)/coverage run -m pytest || status=$$?; \
+	$(BIN)/coverage combine --quiet; \
+	$(BIN)/coverage report || { reported=$$?; [ $$status -ne 0 ] || status=$$reported; }; \
+	exit $$status
+else
+	@$(BIN)/python -m pytest $(TESTS)
+endif
+
+check: setup ## lint, formatting, types, and the borders between modules
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet --diff
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: setup ## put the code into its form, and mend what the linter can
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+demo: setup ## a whole run of the gear against a simulated site
+	@$(BIN)/python demo.py
+
+bench: setup ## how long large batches take
+	@$(BIN)/python -m benchmarks
+
+# The development lock first, the image's then from its pins: so the two can't disagree. Nothing of this
+# machine's configuration gets in: no private index, no folder of wheels.
+COMPILE := env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
+	-u UV_CONSTRAINT -u UV_OVERRIDE -u PIP_FIND_LINKS -u PIP_CONSTRAINT \
+	$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK_OPTIONS)
+
+lock: setup ## bring the lock files up to date with pyproject.toml
+	@$(COMPILE) pyproject.toml --group dev --output-file requirements-dev.txt
+	@$(COMPILE) pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt
+
+clean: ## remove all that the other targets made
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist \
+		.coverage .coverage.* *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
