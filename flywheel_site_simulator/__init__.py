@@ -1,0 +1,49 @@
+"""A Flywheel site on loopback, for tests and to try things against; never shipped with the gear.
+
+`SimulatedSite` is the site's contract in code, a state machine without I/O; `SimulatorServer`
+serves one over HTTP to the real flywheel-sdk; `Fault` and the actions make things go wrong. Start
+reading at `site.py`.
+"""
+
+from .behaviour import Behaviour
+from .downloads import BREAKAGES, Breakage, StorageRequest
+from .faults import (
+    Action,
+    Fault,
+    answer_with,
+    break_off,
+    do_later,
+    lose_answer,
+    refuse,
+    slow_down,
+)
+from .filters import FilterError, parse_filter
+from .protocol import LoggedRequest, Request, Response
+from .server import SimulatorServer
+from .site import DEFAULT_KEY, DEFAULT_USER, SimulatedSite
+from .snapshots import SnapshotState
+
+__all__ = [
+    "BREAKAGES",
+    "DEFAULT_KEY",
+    "DEFAULT_USER",
+    "Action",
+    "Behaviour",
+    "Breakage",
+    "Fault",
+    "FilterError",
+    "LoggedRequest",
+    "Request",
+    "Response",
+    "SimulatedSite",
+    "SimulatorServer",
+    "SnapshotState",
+    "StorageRequest",
+    "answer_with",
+    "break_off",
+    "do_later",
+    "lose_answer",
+    "parse_filter",
+    "refuse",
+    "slow_down",
+]

@@ -1,0 +1,55 @@
+"""How the site behaves where sites differ: the knobs that a test may also turn while it runs.
+
+Values only.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ListShape = Literal["bare", "results"]
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """The site's pace, and its choice where the true service's answer is not known.
+
+    Attributes:
+        create_seconds: how long the answer to a create takes; the work is done at its beginning.
+        status_seconds: how long a status call takes.
+        list_seconds: how long a list of a project's snapshots takes.
+        page_seconds: how long a page of projects takes.
+        list_shape: a list of snapshots is bare, or in `{"results": [...]}`.
+        create_status: the HTTP status of a create that succeeds.
+        admins_see_all: a site administrator reaches each project by its id, without membership.
+        content_encoding: downloads bear `Content-Encoding: gzip`, so that HTTP libraries unpack
+            them on the way.
+        redirect_downloads_to: the address of a storage that downloads are sent to with a signed
+            URL; `""`: the site hands them out itself.
+        signed_url_seconds: how long such a URL holds.
+        signed_urls_once: such a URL holds for one request only.
+    """
+
+    create_seconds: float = 0.0
+    status_seconds: float = 0.0
+    list_seconds: float = 0.0
+    page_seconds: float = 0.0
+    list_shape: ListShape = "bare"
+    create_status: int = 201
+    admins_see_all: bool = True
+    content_encoding: bool = False
+    redirect_downloads_to: str = ""
+    signed_url_seconds: float = 60.0
+    signed_urls_once: bool = False
+
+    def delay_seconds(self, kind: str) -> float:
+        """Say how long the answer to a kind of request takes."""
+        match kind:
+            case "create":
+                return self.create_seconds
+            case "detail":
+                return self.status_seconds
+            case "list":
+                return self.list_seconds
+            case "projects":
+                return self.page_seconds
+        return 0.0

@@ -1,0 +1,205 @@
+"""How the site hands out a snapshot's file: whole, broken, huge, or from a second address.
+
+Builds the answers to a download, and judges signed URLs. Whether the caller may download at all is
+not decided here.
+"""
+
+import hashlib
+import hmac
+import random
+import tempfile
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from .content import TABLES, compress, snapshot_database, write_large_snapshot
+from .population import Project
+from .protocol import Request, Response, SiteError
+from .snapshots import Snapshot
+
+Breakage = Literal[
+    "truncated",
+    "short gzip",
+    "bad crc",
+    "not sqlite",
+    "corrupt sqlite",
+    "missing table",
+    "other project",
+    "trailing garbage",
+    "no project row",
+    "500",
+    "hang",
+]
+BREAKAGES: tuple[Breakage, ...] = get_args(Breakage)
+
+_KEPT_FILES = 8
+_GZIP = {"Content-Type": "application/gzip"}
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRequest:
+    """What the storage's address remembers of a request.
+
+    Attributes:
+        authorization: whether an `Authorization` header reached it (it must not).
+        status: the HTTP status that was answered; 0 if nothing was.
+    """
+
+    time: float
+    path: str
+    authorization: bool
+    status: int
+
+
+@dataclass(slots=True)
+class _Broken:
+    how: Breakage
+    times: int | None
+
+
+class Downloads:
+    """The files behind the site's snapshots."""
+
+    def __init__(self, source: random.Random) -> None:
+        """Take the secret that signs URLs from a random source."""
+        self._secret = source.randbytes(32)
+        self._broken: dict[str, _Broken] = {}
+        self._large: dict[str, Path] = {}
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._spent: set[str] = set()
+        self._issued = 0
+
+    def break_for(self, project_id: str, how: Breakage, times: int | None) -> None:
+        """Break a project's downloads from now on, or the next so many of them.
+
+        Raises:
+            ValueError: there is no such breakage.
+        """
+        if how not in BREAKAGES:
+            raise ValueError(f"no breakage {how!r}: choose one of {', '.join(BREAKAGES)}")
+        self._broken[project_id] = _Broken(how, times)
+
+    def enlarge(self, project: Project, size: int, *, compressed: bool) -> Path:
+        """Give a project's snapshots a file of a size; it is written to disk now."""
+        if self._directory is None:
+            self._directory = tempfile.TemporaryDirectory(prefix="flywheel-site-simulator-")
+        path = Path(self._directory.name) / f"{project.id}.gz"
+        write_large_snapshot(project, size, path, compressed=compressed)
+        self._large[project.id] = path
+        return path
+
+    def response(self, snapshot: Snapshot) -> Response:
+        """Answer the file of a complete snapshot, broken if that was asked for."""
+        how = self._take_breakage(snapshot.project_id)
+        if how == "500":
+            raise SiteError(500, "The snapshot could not be read")
+        if how == "hang":
+            return Response(200, _GZIP, broken="hang")
+        headers = {
+            **_GZIP,
+            "Content-Disposition": f'attachment; filename="{snapshot.id}.sqlite.gz"',
+        }
+        if how == "truncated":
+            return Response(200, headers, self._file(snapshot), broken="truncated")
+        if how is not None:
+            return Response(200, headers, broken_file(snapshot.project, how))
+        return Response(200, headers, self._file(snapshot))
+
+    def sign(self, snapshot: Snapshot, expires: float) -> str:
+        """Make the path and query of a signed URL that holds until a time of the site's clock."""
+        self._issued += 1
+        path = f"/storage/{snapshot.project_id}/{snapshot.id}"
+        until = f"{expires:.3f}"
+        signature = self._signature(path, until, str(self._issued))
+        return f"{path}?expires={until}&number={self._issued}&signature={signature}"
+
+    def check_signature(self, request: Request, now: float, *, once: bool) -> tuple[str, str]:
+        """Judge a request to the storage's address.
+
+        Args:
+            request: the request.
+            now: the site's clock.
+            once: whether a URL holds for one request only.
+
+        Returns:
+            The ids of the project and of the snapshot that the URL stands for.
+
+        Raises:
+            SiteError: the request bears a second authorization (400), or the signature is wrong,
+                expired or spent (403).
+        """
+        if "authorization" in request.headers:
+            raise SiteError(400, "Only one auth mechanism allowed: a signed URL needs no header")
+        until = request.query.get("expires", "")
+        number = request.query.get("number", "")
+        signature = request.query.get("signature", "")
+        right = self._signature(request.path, until, number)
+        if not hmac.compare_digest(signature.encode(), right.encode()):
+            raise SiteError(403, "The signature does not match")
+        if now >= float(until):
+            raise SiteError(403, "The signed URL has expired")
+        if once and signature in self._spent:
+            raise SiteError(403, "The signed URL has been used")
+        self._spent.add(signature)
+        _, _, project_id, snapshot_id = request.path.split("/")
+        return project_id, snapshot_id
+
+    def _signature(self, path: str, until: str, number: str) -> str:
+        text = f"{path}?{until}&{number}".encode()
+        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+
+    def _take_breakage(self, project_id: str) -> Breakage | None:
+        broken = self._broken.get(project_id)
+        if broken is None or broken.times == 0:
+            return None
+        if broken.times is not None:
+            broken.times -= 1
+        return broken.how
+
+    def _file(self, snapshot: Snapshot) -> bytes | Path:
+        if snapshot.project_id in self._large:
+            return self._large[snapshot.project_id]
+        data = self._kept.get(snapshot.id)
+        if data is None:
+            data = self._kept[snapshot.id] = compress(snapshot_database(snapshot.project))
+            if len(self._kept) > _KEPT_FILES:
+                self._kept.popitem(last=False)
+        return data
+
+
+def broken_file(project: Project | None, how: Breakage) -> bytes:
+    """Build a project's snapshot file with something wrong in the file itself."""
+    data = compress(_broken_database(project, how))
+    match how:
+        case "short gzip":
+            return data[: len(data) * 2 // 3]
+        case "bad crc":
+            return data[:-8] + bytes([data[-8] ^ 0xFF]) + data[-7:]
+        case "trailing garbage":
+            return data + b"\x00\x01 and then some"
+    return data
+
+
+def _broken_database(project: Project | None, how: Breakage) -> bytes:
+    match how:
+        case "not sqlite":
+            return b"This is no database, whatever the name says.\n" * 100
+        case "corrupt sqlite":
+            return _corrupt(snapshot_database(project))
+        case "missing table":
+            tables = tuple(table for table in TABLES if table != "session")
+            return snapshot_database(project, tables=tables)
+        case "other project":
+            row = {"_id": "0123456789abcdef01234567", "label": "Somebody else's", "group": "other"}
+            return snapshot_database(project, project_rows=(row,))
+        case "no project row":
+            return snapshot_database(project, project_rows=())
+    return snapshot_database(project)
+
+
+def _corrupt(database: bytes) -> bytes:
+    """Overwrite every page but the first, which holds the header and the schema."""
+    page_bytes = int.from_bytes(database[16:18], "big")
+    return database[:page_bytes] + b"\xa5" * (len(database) - page_bytes)

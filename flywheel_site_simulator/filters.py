@@ -1,0 +1,176 @@
+r"""The finder's filter grammar: from the text of a filter to a test on a document.
+
+Clauses joined by commas must all hold; `\,` is a comma inside a value. A clause is key, operator,
+value. Nothing here knows what a project is.
+"""
+
+import functools
+import operator
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from .identifiers import Identifier, is_identifier
+
+Document = Mapping[str, Any]
+Predicate = Callable[[Document], bool]
+
+OPERATORS = ("<=", ">=", "!=", "=~", "<", "=", ">")
+
+_CLAUSE = re.compile(r"(?P<key>.*?)(?P<operator><=|>=|!=|=~|<|=|>)(?P<value>.*)", re.DOTALL)
+_SEPARATOR = re.compile(r"(?<!\\),")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?")
+_WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_MISSING = object()
+
+
+class FilterError(ValueError):
+    """A filter that the site does not take; the message says why."""
+
+
+@functools.lru_cache(maxsize=256)
+def parse_filter(text: str) -> Predicate:
+    """Turn a filter into a test on documents.
+
+    Args:
+        text: the filter as it was sent.
+
+    Returns:
+        A function that says whether a document matches. In the document, ids are `Identifier`s
+        and times are aware `datetime`s.
+
+    Raises:
+        FilterError: the filter is empty, a clause has no key or no operator, or a regular
+            expression does not compile.
+
+    >>> parse_filter("group=neuro,label=~-accepted$")({"group": "neuro", "label": "A-accepted"})
+    True
+    """
+    if not text:
+        raise FilterError("Invalid filter: the filter is empty")
+    tests = [_parse_clause(clause.replace("\\,", ",")) for clause in _SEPARATOR.split(text)]
+    if len(tests) == 1:
+        return tests[0]
+    return lambda document: all(test(document) for test in tests)
+
+
+def parse_value(text: str) -> Any:
+    """Give the value of a clause the type that the site gives it.
+
+    >>> parse_value('"2024"'), parse_value("2024"), parse_value("null"), parse_value("A 1")
+    ('2024', 2024, None, 'A 1')
+    """
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        return text[1:-1]
+    if is_identifier(text):
+        return Identifier(text.lower())
+    if _DATE.fullmatch(text):
+        try:
+            return datetime.fromisoformat(_padded(text)).replace(tzinfo=UTC)
+        except ValueError:
+            return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _NUMBER.fullmatch(text):
+        return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    return text
+
+
+def _padded(date: str) -> str:
+    """Write a fraction of a second with all six digits."""
+    whole, dot, fraction = date.partition(".")
+    return f"{whole}.{fraction:0<6}" if dot else whole
+
+
+def _parse_clause(clause: str) -> Predicate:
+    match = _CLAUSE.fullmatch(clause)
+    if match is None:
+        raise FilterError(
+            f"Invalid filter: {clause!r} has no operator (one of {' '.join(OPERATORS)})"
+        )
+    key, sign, value = match["key"], match["operator"], match["value"]
+    if not key:
+        raise FilterError(f"Invalid filter: {clause!r} has no key before {sign!r}")
+    path = tuple(("_id" if key == "id" else key).split("."))
+    if sign == "=~":
+        return _regular_expression(path, value)
+    wanted = parse_value(value)
+    if sign == "=":
+        return lambda document: _equals(_look_up(document, path), wanted)
+    if sign == "!=":
+        return lambda document: not _equals(_look_up(document, path), wanted)
+    return _comparison(path, _COMPARISONS[sign], wanted)
+
+
+def _regular_expression(path: tuple[str, ...], pattern: str) -> Predicate:
+    try:
+        search = re.compile(pattern).search
+    except re.error as problem:
+        raise FilterError(
+            f"Invalid filter: {pattern!r} is no regular expression: {problem}"
+        ) from problem
+
+    def test(document: Document) -> bool:
+        return any(
+            isinstance(item, str) and type(item) is not Identifier and search(item) is not None
+            for item in _elements(_look_up(document, path))
+        )
+
+    return test
+
+
+def _comparison(
+    path: tuple[str, ...], compare: Callable[[Any, Any], bool], wanted: Any
+) -> Predicate:
+    family = _family(wanted)
+
+    def test(document: Document) -> bool:
+        return any(
+            _family(item) == family and item is not None and compare(item, wanted)
+            for item in _elements(_look_up(document, path))
+        )
+
+    return test
+
+
+def _look_up(document: Document, path: tuple[str, ...]) -> Any:
+    value: Any = document
+    for step in path:
+        if not isinstance(value, Mapping) or step not in value:
+            return _MISSING
+        value = value[step]
+    return value
+
+
+def _elements(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _equals(value: Any, wanted: Any) -> bool:
+    if wanted is None and (value is None or value is _MISSING):
+        return True
+    family = _family(wanted)
+    return any(_family(item) == family and item == wanted for item in _elements(value))
+
+
+def _family(value: Any) -> str:
+    """Name the kind of a value: only values of one kind are ever equal or ordered."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, Identifier):
+        return "id"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, datetime):
+        return "date"
+    return "null" if value is None else "other"

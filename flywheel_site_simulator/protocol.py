@@ -1,0 +1,139 @@
+"""What goes in and out of the simulated site: requests, responses, and how they are written down.
+
+Values and their formats only. Nothing here knows projects or snapshots, opens a socket or reads a
+clock.
+"""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, Literal
+
+Broken = Literal["", "reset", "truncated", "hang"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request.
+
+    Attributes:
+        method: the verb, in capitals.
+        path: the path as it was sent, still percent-encoded, without the query. The site decodes
+            each segment by itself, so that an encoded slash never adds a segment.
+        query: the decoded query; of a name that occurs twice, the last value.
+        headers: the headers, names in lower case.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the site answers, and how the answer goes wrong on its way.
+
+    Attributes:
+        status: the HTTP status.
+        headers: the headers, without `Content-Length`.
+        body: the body, or the file that holds it (a download too big for memory).
+        delay_seconds: how long the HTTP face waits before it answers.
+        broken: `""` for an answer that arrives; `"reset"`: the connection is aborted without an
+            answer; `"truncated"`: the full `Content-Length`, half of the body, then an abort;
+            `"hang"`: no answer until the client gives up.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | Path = b""
+    delay_seconds: float = 0.0
+    broken: Broken = ""
+
+    @property
+    def document(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.content)
+
+    @property
+    def content(self) -> bytes:
+        """The whole body in memory."""
+        return self.body if isinstance(self.body, bytes) else self.body.read_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """What the site remembers of a request.
+
+    Attributes:
+        time: when it came, by the test's clock (not the site's), in unix seconds.
+        kind: what was asked: `auth version projects project groups users/self create list detail
+            download delete`, or `other`.
+        project_id: the project that the path names, as it was sent (decoded), or `""`.
+        snapshot_id: the snapshot that it names, or, for a create, the one that it made.
+        user: the id of the user whose key it bore, or `""`.
+        status: the HTTP status that was answered; 0 if nothing was.
+        applied: whether it changed the site's state.
+    """
+
+    time: float
+    kind: str
+    method: str
+    path: str
+    query: Mapping[str, str]
+    project_id: str
+    snapshot_id: str
+    user: str
+    status: int
+    applied: bool
+
+
+class SiteError(Exception):
+    """A refusal: ends the handling of a request with an error in the site's own format."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """Refuse with this HTTP status and message."""
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """Answer a JSON document."""
+    body = json.dumps(value, ensure_ascii=False).encode()
+    return Response(status, {"Content-Type": "application/json"}, body)
+
+
+def error_response(status: int, message: str, request_id: str) -> Response:
+    """Answer an error the way that the site words every error."""
+    return json_response(
+        {"message": message, "status_code": status, "request_id": request_id}, status
+    )
+
+
+def iso_time(unix_seconds: float) -> str:
+    """Write a time as the site's documents do: ISO 8601, microseconds, offset.
+
+    >>> iso_time(0.5)
+    '1970-01-01T00:00:00.500000+00:00'
+    """
+    return utc_datetime(unix_seconds).isoformat(timespec="microseconds")
+
+
+def utc_datetime(unix_seconds: float) -> datetime:
+    """Turn unix seconds into an aware time in UTC."""
+    return datetime.fromtimestamp(unix_seconds, UTC)
+
+
+@functools.lru_cache(maxsize=64)
+def http_date(unix_seconds: int) -> str:
+    """Write whole unix seconds as a `Date` header.
+
+    >>> http_date(0)
+    'Thu, 01 Jan 1970 00:00:00 GMT'
+    """
+    return formatdate(unix_seconds, usegmt=True)

@@ -1,0 +1,215 @@
+"""The HTTP face of a simulated site: serves it on 127.0.0.1, from a thread with its own event loop.
+
+Carries out what the site's responses say (waiting, breaking connections) and counts what is in
+flight. Decides nothing about any answer.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from .protocol import Request, Response
+from .site import DEFAULT_KEY, STATISTICS_PATH, SimulatedSite
+
+HOST = "127.0.0.1"
+
+_CHUNK_BYTES = 1 << 18
+_BACKLOG = 4096
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+Handler = Callable[[Request], Response]
+
+
+async def serve(
+    handle: Handler, site: SimulatedSite | None = None, port: int = 0
+) -> tuple[web.ServerRunner, int]:
+    """Begin to serve on the running event loop.
+
+    Args:
+        handle: what answers a request, quickly and without blocking.
+        site: where to count what is in flight; None: nowhere.
+        port: the port; 0: a free one.
+
+    Returns:
+        The runner, whose `cleanup()` ends it, and the port.
+    """
+    face = _Face(handle, site)
+    server = web.Server(face.answer, access_log=None, handler_cancellation=True)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.01)
+    await runner.setup()
+    listener = socket.create_server((HOST, port), backlog=_BACKLOG)
+    await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+    return runner, int(listener.getsockname()[1])
+
+
+class SimulatorServer:
+    """A simulated site that is served while a `with` block runs.
+
+    Attributes:
+        site: the site.
+        host: the address that it is served at.
+        port: the port.
+        storage_port: the port of the storage that downloads are sent to, or 0.
+    """
+
+    def __init__(self, site: SimulatedSite, *, storage: bool = False, port: int = 0) -> None:
+        """Prepare to serve a site.
+
+        Args:
+            site: the site.
+            storage: hand downloads out from a second address, by signed URLs.
+            port: the port; 0: a free one.
+        """
+        self.site = site
+        self.host = HOST
+        self.port = port
+        self.storage_port = 0
+        self._storage = storage
+        self._runners: list[web.ServerRunner] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="simulated site", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The root of the site, without a slash at the end."""
+        return f"http://{self.host}:{self.port}"
+
+    def api_key(self, key: str | None = None) -> str:
+        """Write a key the way that the SDK takes it; None: that of the site's first user."""
+        return f"{self.host}:{self.port}:__force_insecure:{DEFAULT_KEY if key is None else key}"
+
+    def __enter__(self) -> Self:
+        """Start serving; returns when connections are accepted.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        except BaseException:
+            self._stop_thread()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop at once, whatever is still unanswered."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        self._stop_thread()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    def _stop_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    async def _start(self) -> None:
+        runner, self.port = await serve(self.site.handle, self.site, self.port)
+        self._runners.append(runner)
+        if self._storage:
+            runner, self.storage_port = await serve(self.site.handle_storage)
+            self._runners.append(runner)
+            self.site.redirect_downloads_to = f"http://{self.host}:{self.storage_port}"
+
+    async def _stop(self) -> None:
+        for runner in self._runners:
+            await runner.cleanup()
+
+
+class _Face:
+    """Turns the server's requests into the site's, and the site's responses into the server's."""
+
+    def __init__(self, handle: Handler, site: SimulatedSite | None) -> None:
+        self._handle = handle
+        self._site = site
+
+    async def answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        path, _, query = incoming.raw_path.partition("?")
+        request = Request(
+            incoming.method,
+            path,
+            dict(parse_qsl(query, keep_blank_values=True)) if query else {},
+            {name.lower(): value for name, value in incoming.headers.items()},
+        )
+        if self._site is None or path == STATISTICS_PATH:
+            return await _carry_out(self._handle(request), incoming)
+        traffic = self._site.traffic
+        traffic.begin()
+        try:
+            return await _carry_out(self._handle(request), incoming)
+        finally:
+            traffic.end()
+
+
+async def _carry_out(response: Response, incoming: web.BaseRequest) -> web.StreamResponse:
+    if response.delay_seconds > 0:
+        await asyncio.sleep(response.delay_seconds)
+    if response.broken == "hang":
+        await asyncio.Event().wait()
+    if response.broken == "reset":
+        _abort(incoming, reset=True)
+        return web.Response(status=500)
+    if isinstance(response.body, bytes) and not response.broken:
+        return web.Response(
+            status=response.status, headers=dict(response.headers), body=response.body
+        )
+    return await _stream(response, incoming)
+
+
+async def _stream(response: Response, incoming: web.BaseRequest) -> web.StreamResponse:
+    body = response.body
+    size = len(body) if isinstance(body, bytes) else body.stat().st_size
+    outgoing = web.StreamResponse(status=response.status, headers=dict(response.headers))
+    outgoing.content_length = size
+    truncated = response.broken == "truncated"
+    await outgoing.prepare(incoming)
+    async with contextlib.aclosing(_chunks(body, size // 2 if truncated else size)) as chunks:
+        async for chunk in chunks:
+            await outgoing.write(chunk)
+    if truncated:
+        _abort(incoming, reset=False)
+    else:
+        await outgoing.write_eof()
+    return outgoing
+
+
+async def _chunks(body: bytes | Path, size: int) -> AsyncGenerator[bytes, None]:
+    """Give the first `size` bytes of a body, a chunk at a time."""
+    if isinstance(body, bytes):
+        yield body[:size]
+        return
+    with body.open("rb") as file:
+        while size > 0 and (chunk := file.read(min(size, _CHUNK_BYTES))):
+            size -= len(chunk)
+            yield chunk
+
+
+def _abort(incoming: web.BaseRequest, *, reset: bool) -> None:
+    """Close the connection under an answer; with a reset, or (data keeps) just an end."""
+    transport = incoming.transport
+    if transport is None:
+        return
+    if reset:
+        plug = transport.get_extra_info("socket")
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+    else:
+        transport.close()

@@ -1,0 +1,136 @@
+"""The Snapshot service: creates, lists, shows, hands out and deletes a project's snapshots.
+
+Answers requests of a known user. A create succeeds for every well-formed project id, even where
+there is no such project, as on a site.
+"""
+
+import bisect
+from dataclasses import dataclass, replace
+
+from .behaviour import Behaviour
+from .core_api import require_access
+from .downloads import Downloads
+from .identifiers import is_identifier
+from .listing import parse_page
+from .population import Population, Project, User
+from .protocol import Request, Response, SiteError, json_response
+from .routes import Route
+from .snapshots import Snapshot, SnapshotStore
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer, and what came of the request.
+
+    Attributes:
+        applied: whether the request changed the site's state.
+        snapshot_id: the snapshot that it made, or `""`.
+    """
+
+    response: Response
+    applied: bool = False
+    snapshot_id: str = ""
+
+
+class SnapshotService:
+    """The Snapshot service of the site."""
+
+    def __init__(
+        self,
+        population: Population,
+        snapshots: SnapshotStore,
+        downloads: Downloads,
+        behaviour: Behaviour,
+    ) -> None:
+        """Serve these snapshots."""
+        self._population = population
+        self._snapshots = snapshots
+        self._downloads = downloads
+        self._behaviour = behaviour
+
+    def answer(self, route: Route, request: Request, user: User, now: float) -> Outcome:
+        """Answer a request.
+
+        Raises:
+            SiteError: the request is refused.
+        """
+        project = self._check(route, user)
+        match route.kind:
+            case "create":
+                return self._create(route.project_id, project, now)
+            case "list":
+                return self._list(route.project_id, request, now)
+        snapshot = self._find(route)
+        match route.kind:
+            case "detail":
+                return Outcome(json_response(snapshot.record(now)))
+            case "delete":
+                return self._delete(snapshot)
+        return self._download(snapshot, now)
+
+    def create_later(self, route: Route, user: User, due: float) -> None:
+        """Take a create, but do it when the site's clock reaches a time.
+
+        Raises:
+            SiteError: the request would be refused.
+        """
+        project = self._check(route, user)
+        self._snapshots.request_later(route.project_id, project, due)
+
+    def storage_file(self, project_id: str, snapshot_id: str) -> Response:
+        """Answer a snapshot's file to the bearer of a signed URL."""
+        snapshot = self._snapshots.get(project_id, snapshot_id)
+        if snapshot is None:
+            raise SiteError(404, "No such key")
+        return self._downloads.response(snapshot)
+
+    def _check(self, route: Route, user: User) -> Project | None:
+        """Refuse malformed ids and users without access; give the project, if there is one."""
+        for text in filter(None, (route.project_id, route.snapshot_id)):
+            if not is_identifier(text):
+                raise SiteError(422, f"{text!r} is not a valid ObjectId")
+        project = self._population.project(route.project_id)
+        require_access(project, user, self._behaviour)
+        return project
+
+    def _create(self, project_id: str, project: Project | None, now: float) -> Outcome:
+        snapshot = self._snapshots.request(project_id, project, now)
+        record = {**snapshot.record(now), "status": "pending"}
+        response = json_response(record, self._behaviour.create_status)
+        return Outcome(response, applied=True, snapshot_id=snapshot.id)
+
+    def _list(self, project_id: str, request: Request, now: float) -> Outcome:
+        page = parse_page(request.query)
+        snapshots = self._snapshots.of_project(project_id)
+        start = bisect.bisect_right(snapshots, page.after_id, key=lambda item: item.id)
+        chosen = page.cut(snapshots[start:], lambda snapshot: snapshot.filter_fields(now))
+        records = [snapshot.record(now) for snapshot in chosen]
+        if self._behaviour.list_shape == "bare":
+            return Outcome(json_response(records))
+        counted = {"count": len(records), "total_count": len(snapshots), "results": records}
+        return Outcome(json_response(counted))
+
+    def _download(self, snapshot: Snapshot, now: float) -> Outcome:
+        status = snapshot.status(now)
+        if status != "complete":
+            raise SiteError(409, f"Snapshot {snapshot.id} is {status}, not complete")
+        if self._behaviour.redirect_downloads_to:
+            expires = now + self._behaviour.signed_url_seconds
+            address = self._behaviour.redirect_downloads_to.rstrip("/")
+            location = address + self._downloads.sign(snapshot, expires)
+            return Outcome(Response(307, {"Location": location}))
+        response = self._downloads.response(snapshot)
+        if self._behaviour.content_encoding:
+            headers = {**response.headers, "Content-Encoding": "gzip"}
+            response = replace(response, headers=headers)
+        return Outcome(response)
+
+    def _delete(self, snapshot: Snapshot) -> Outcome:
+        self._snapshots.delete(snapshot.project_id, snapshot.id)
+        return Outcome(json_response({"deleted": 1}), applied=True)
+
+    def _find(self, route: Route) -> Snapshot:
+        snapshot = self._snapshots.get(route.project_id, route.snapshot_id)
+        if snapshot is None:
+            raise SiteError(404, f"Snapshot {route.snapshot_id} not found")
+        return snapshot
