@@ -16,7 +16,7 @@ MADE_FROM := .venv/made-from-requirements-dev.txt
 .PHONY: help setup test check format demo bench lock clean
 
 help: ## list what make can do
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
 
 # Compared by content, not by time: a checkout or a lock made again without a change costs nothing.
 setup: ## make .venv with the locked dependencies (again when the lock has changed)

@@ -1,8 +1,10 @@
 """What is shipped agrees with itself: manifest, image, lock files, version."""
 
+import ast
 import importlib.resources
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +158,22 @@ def test_one_version_everywhere(manifest: dict[str, Any]) -> None:
     assert manifest["custom"]["gear-builder"]["image"] == f"flywheel/sitewide-snapshot:{version}"
     assert newest is not None
     assert newest[1] == version
+
+
+# ---------------------------------------------------------------------------------- the entry point
+
+
+def test_run_py_knows_no_library_but_the_toolkit() -> None:
+    """import-linter looks into packages only, so run.py's own border is checked here."""
+    imports = set()
+    for node in ast.walk(ast.parse(read("run.py"))):
+        if isinstance(node, ast.Import):
+            imports.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            imports.add((node.module or "").partition(".")[0])
+
+    allowed = {"fw_gear_sitewide_snapshot", "flywheel_gear_toolkit"}
+    assert imports - set(sys.stdlib_module_names) <= allowed
 
 
 # ----------------------------------------------------------------------------------- the lock files
