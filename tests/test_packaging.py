@@ -165,7 +165,7 @@ def test_one_version_everywhere(manifest: dict[str, Any]) -> None:
 
 def test_run_py_knows_no_library_but_the_toolkit() -> None:
     """import-linter looks into packages only, so run.py's own border is checked here."""
-    imports = set()
+    imports: set[str] = set()
     for node in ast.walk(ast.parse(read("run.py"))):
         if isinstance(node, ast.Import):
             imports.update(alias.name.partition(".")[0] for alias in node.names)
