@@ -1,0 +1,69 @@
+"""Keeps the batch's records during a run, and its report on disk no older than it is worth."""
+
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import reporter
+from .clock import Clock
+from .errors import OutputError
+from .models import SnapshotRecord, Summary, report_order
+
+log = logging.getLogger(__name__)
+
+_SAVE_SECONDS = (
+    5.0  # a run that is killed can lose what it learned in these; a retry finds it again
+)
+_SAVE_SHARE = 0.01  # of the time, at the most, goes into writing reports
+
+
+class BatchReport:
+    """The records of a run by project, and their report.
+
+    Args:
+        records: Every project of the batch, each once.
+        folder: The output folder.
+        clock: The time that decides when the report is due again.
+    """
+
+    def __init__(self, records: Iterable[SnapshotRecord], folder: Path, clock: Clock) -> None:
+        self._records = {record.project.id: record for record in records}
+        self._folder = folder
+        self._clock = clock
+        self._due = 0.0
+        self.saving_seconds = 0.0
+
+    @property
+    def records(self) -> list[SnapshotRecord]:
+        """The batch in the report's order."""
+        return sorted(self._records.values(), key=report_order)
+
+    @property
+    def summary(self) -> Summary:
+        """What the batch has come to so far."""
+        return Summary.of(self._records.values())
+
+    def update(self, record: SnapshotRecord) -> None:
+        """Replace a project's record; save the report where it is due."""
+        self._records[record.project.id] = record
+        if self._clock.monotonic() < self._due:
+            return
+        try:
+            self.save()
+        except OutputError as error:  # the snapshots go on; the last save will tell
+            log.warning("%s", error)
+            self._due = self._clock.monotonic() + _SAVE_SECONDS
+
+    def save(self) -> Path:
+        """Write the report now.
+
+        Raises:
+            OutputError: The folder can't be written to.
+        """
+        began = time.perf_counter()
+        path = reporter.write(self._records.values(), self._folder)
+        took = time.perf_counter() - began
+        self.saving_seconds += took
+        self._due = self._clock.monotonic() + max(_SAVE_SECONDS, took / _SAVE_SHARE)
+        return path

@@ -1,0 +1,105 @@
+"""Finds what the batch consists of: the projects that a filter names, or an earlier run's rows.
+
+Decides for each what is to be done; does none of it.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from .errors import NothingFoundError
+from .models import SnapshotRecord, SnapshotStatus, StartOrder, report_order
+from .site import Site
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a run is about.
+
+    Attributes:
+        records: Every project of the batch, each once.
+        orders: Those for which a snapshot is to be started, or looked for first.
+    """
+
+    records: tuple[SnapshotRecord, ...]
+    orders: tuple[StartOrder, ...]
+
+    def planned(self) -> "Batch":
+        """The batch as a dry run reports it: what would be started is ``planned``."""
+        planned = {order.record.project.id for order in self.orders}
+        records = tuple(
+            replace(record, status=SnapshotStatus.PLANNED)
+            if record.project.id in planned
+            else record
+            for record in self.records
+        )
+        return Batch(records, ())
+
+
+def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> Batch:
+    """Resolve a filter into a batch, in which every project is to be started.
+
+    Args:
+        site: The site to ask.
+        project_filter: In the finder's grammar, None for every project that the user can see.
+        batch_label: The name of the batch; may be empty.
+
+    Raises:
+        NothingFoundError: No project matches.
+        SiteUnusableError: The site refuses the filter, or can't answer.
+    """
+    projects = {project.id: project for project in site.find_projects(project_filter)}
+    asked = "ALL (no filter sent)" if project_filter is None else repr(project_filter)
+    if not projects:
+        raise NothingFoundError(
+            f"project filter: no project that this user can see matches {asked}"
+        )
+    log.info(
+        "%d %s matched by the project filter %s", len(projects), _projects(len(projects)), asked
+    )
+    now = site.now()
+    records = tuple(
+        SnapshotRecord(project, batch_label=batch_label).about_to_start(now)
+        for project in projects.values()
+    )
+    records = tuple(sorted(records, key=report_order))
+    return Batch(records, tuple(StartOrder(record) for record in records))
+
+
+def find_by_report(site: Site, rows: Iterable[SnapshotRecord], batch_label: str) -> Batch:
+    """Take an earlier run's rows as the batch, and decide what each of them needs.
+
+    Args:
+        site: The site, for its clock only.
+        rows: The rows as they were read; each project once.
+        batch_label: Names the rows that have no name of their own.
+    """
+    now = site.now()
+    records: list[SnapshotRecord] = []
+    orders: list[StartOrder] = []
+    for row in sorted(rows, key=report_order):
+        record = replace(row, batch_label=row.batch_label or batch_label)
+        if record.is_complete or record.is_running:
+            records.append(record)
+        elif record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
+            records.append(record.about_to_start(now))
+            orders.append(StartOrder(records[-1], verify=True, known_id=record.snapshot_id))
+        else:  # cut off: its create may or may not have reached the site
+            records.append(record)
+            orders.append(StartOrder(record, verify=True, made_since=record.timestamp))
+    running = sum(record.is_running for record in records)
+    log.info(
+        "%d %s in the report: %d complete, %d still running, %d to start",
+        len(records),
+        _projects(len(records)),
+        len(records) - running - len(orders),
+        running,
+        len(orders),
+    )
+    return Batch(tuple(records), tuple(orders))
+
+
+def _projects(count: int) -> str:
+    return "project" if count == 1 else "projects"

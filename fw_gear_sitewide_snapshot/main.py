@@ -1,0 +1,134 @@
+"""The story of a run: find, start, wait, report."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import finder, reporter, snapshot
+from .batch import BatchReport
+from .clock import Clock
+from .errors import OutputError, ReportLostError
+from .finder import Batch
+from .models import SnapshotRecord, StartOrder, Summary
+from .parser import GearConfig
+from .poller import Poller
+from .site import Site
+from .workers import Workers
+
+log = logging.getLogger(__name__)
+
+
+def run(config: GearConfig, *, site: Site, workers: Workers, clock: Clock, output: Path) -> Summary:
+    """Snapshot every project that the config names, and report on each.
+
+    Whatever happens once the projects are known, the report in ``output`` speaks of all of them.
+
+    Args:
+        config: What to do.
+        site: The site to do it on.
+        workers: How many calls at a time.
+        clock: The time to do it by.
+        output: The folder that the report goes into.
+
+    Returns:
+        What the batch has come to.
+
+    Raises:
+        GearError: The run can't be done; its text is for the person who reads the log.
+        TerminatedError: The run was told to end; the report is written.
+    """
+    batch = next(workers.each(lambda site: _find(config, site), [site]))
+    report = BatchReport(batch.records, output, clock)
+    report.save()
+    try:
+        if config.dry_run:
+            log.info("A dry run: nothing is started")
+        else:
+            _snapshot(config, batch, report, site=site, workers=workers, clock=clock)
+    finally:
+        _finish(report)
+    return report.summary
+
+
+def _find(config: GearConfig, site: Site) -> Batch:
+    """The batch; the report is read in full before the site is asked for anything."""
+    if config.retry_report is None:
+        site.check()
+        batch = finder.find_by_filter(site, config.project_filter, config.batch_label)
+    else:
+        rows = reporter.read(config.retry_report)
+        site.check()
+        log.info(
+            "Retrying the report %s: it wins over the project filter", config.retry_report.name
+        )
+        batch = finder.find_by_report(site, rows, config.batch_label)
+    return batch.planned() if config.dry_run else batch
+
+
+def _snapshot(
+    config: GearConfig,
+    batch: Batch,
+    report: BatchReport,
+    *,
+    site: Site,
+    workers: Workers,
+    clock: Clock,
+) -> None:
+    """Start what is to be started, then wait for it; the report follows each step."""
+
+    def start(orders: Sequence[StartOrder]) -> list[SnapshotRecord]:
+        started = []
+        for record in snapshot.start(orders, site=site, workers=workers, clock=clock):
+            report.update(record)
+            started.append(record)
+        return started
+
+    def restart(failed: list[SnapshotRecord]) -> list[SnapshotRecord]:
+        """Start another snapshot for each project that has not had all its attempts."""
+        orders = []
+        for record in failed:
+            if record.started < config.attempts:
+                log.info("%s: snapshot %s failed", record.project.path, record.snapshot_id)
+                again = record.about_to_start(site.now())
+                orders.append(StartOrder(again, verify=True, known_id=record.snapshot_id))
+                report.update(again)
+        if not orders:
+            return []
+        report.save()  # a run that is killed now tells the next one since when to look
+        return start(orders)
+
+    start(batch.orders)
+    poller = Poller(site, workers, clock, config.timeout_seconds)
+    for record in poller.wait(report.records, restart):
+        report.update(record)
+
+
+def _finish(report: BatchReport) -> None:
+    """Write the last report and say in the log what the batch has come to.
+
+    Raises:
+        ReportLostError: It can't be written; every row is in the log instead.
+    """
+    try:
+        path = report.save()
+    except OutputError as error:
+        for record in report.records:
+            log.error(
+                "%s (%s): snapshot %s: %s",
+                record.project.path,
+                record.project.id,
+                record.snapshot_id or "none",
+                record.status,
+            )
+        raise ReportLostError(f"{error}; what was started is in the lines above") from None
+    summary = report.summary
+    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
+    log.info("%d projects: %s; report: %s", summary.total, counts, path.name)
+    for record in summary.incomplete:
+        log.warning(
+            "%s (%s): %s: %s",
+            record.project.path,
+            record.project.id,
+            record.status,
+            record.error or "no reason is known",
+        )

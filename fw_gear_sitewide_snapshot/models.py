@@ -1,0 +1,214 @@
+"""The values that flow through a run. All are frozen; none does I/O."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class SnapshotStatus(StrEnum):
+    """The words that a record's status can be, besides ones that only a newer site knows.
+
+    A status is kept as the site's own word, so a plain ``str`` that equals none of these is
+    possible wherever a status is: it counts as not final.
+    """
+
+    PLANNED = "planned"
+    """Ours alone: a dry run, or a person, says that a snapshot is to be started."""
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+_ID = re.compile(r"[0-9a-f]{24}")
+
+FINAL = frozenset({SnapshotStatus.COMPLETE, SnapshotStatus.FAILED})
+"""The states that the site never leaves again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project, as the finder or a report names it; ``group`` is the group's id."""
+
+    id: str
+    label: str
+    group: str
+
+    @property
+    def path(self) -> str:
+        """The project's name for people: ``group/label``."""
+        return f"{self.group}/{self.label}"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the site says of a snapshot; ``created`` is None where it doesn't say when."""
+
+    id: str
+    status: str
+    created: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotContent:
+    """What was found in a snapshot that was fetched and checked.
+
+    Attributes:
+        size_bytes: The size of the file as it was fetched, compressed.
+        sha256: Its checksum, 64 hex digits.
+        subjects: Rows of the table, like the three that follow.
+    """
+
+    size_bytes: int
+    sha256: str
+    subjects: int
+    sessions: int
+    acquisitions: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRecord:
+    """A row of the report: one project of the batch and where its snapshot stands.
+
+    Attributes:
+        project: The project.
+        snapshot_id: 24 hex digits; empty while, or because, no snapshot is known.
+        timestamp: When the snapshot was made, by the site's clock; without a snapshot, when the
+            row was last decided, by the same clock. Whole seconds, UTC.
+        batch_label: The batch that the row belongs to; may be empty.
+        status: The site's own word, or ``planned``.
+        error: Why the row is not complete, in one line; empty where there is nothing to say.
+        content: What was found in the snapshot; None where it was not fetched and checked.
+        started: How many snapshots this run has started for the project. Not in the report.
+    """
+
+    project: Project
+    snapshot_id: str = ""
+    timestamp: datetime | None = None
+    batch_label: str = ""
+    status: str = SnapshotStatus.PENDING
+    error: str = ""
+    content: SnapshotContent | None = None
+    started: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing left to do for the project."""
+        return self.status == SnapshotStatus.COMPLETE
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a snapshot is known whose end is not."""
+        return bool(self.snapshot_id) and self.status not in FINAL | {SnapshotStatus.PLANNED}
+
+    def at(self, snapshot: Snapshot) -> "SnapshotRecord":
+        """The record after the site said where the project's snapshot stands."""
+        return replace(
+            self,
+            snapshot_id=snapshot.id,
+            timestamp=whole_seconds(snapshot.created) if snapshot.created else self.timestamp,
+            status=snapshot.status,
+            error="the site reports that it failed"
+            if snapshot.status == SnapshotStatus.FAILED
+            else "",
+        )
+
+    def failed(self, reason: str, when: datetime, *, snapshot_id: str = "") -> "SnapshotRecord":
+        """The record when there is no usable snapshot: why, and since when."""
+        return replace(
+            self,
+            snapshot_id=snapshot_id,
+            timestamp=whole_seconds(when),
+            status=SnapshotStatus.FAILED,
+            error=one_line(reason),
+            content=None,
+        )
+
+    def about_to_start(self, when: datetime) -> "SnapshotRecord":
+        """The record to be on disk before a create is sent: since when a later run is to look."""
+        return replace(
+            self,
+            snapshot_id="",
+            timestamp=whole_seconds(when),
+            status=SnapshotStatus.PENDING,
+            error="",
+            content=None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StartOrder:
+    """A snapshot to be started.
+
+    Attributes:
+        record: The project's row, as it is on disk when the work begins.
+        verify: Whether to look the project up first: a create succeeds for one that is gone.
+        made_since: Where an earlier run was cut off, the moment since which it may have started
+            a snapshot; that one is then taken instead.
+        known_id: The project's snapshot that is known to have failed: never to be taken for the
+            new one.
+    """
+
+    record: SnapshotRecord
+    verify: bool = False
+    made_since: datetime | None = None
+    known_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the batch came to.
+
+    Attributes:
+        counts: Rows by status, most frequent first.
+        incomplete: The rows that are not complete, in the report's order.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    incomplete: tuple[SnapshotRecord, ...] = ()
+
+    @classmethod
+    def of(cls, records: Iterable[SnapshotRecord]) -> "Summary":
+        """Count the batch."""
+        records = sorted(records, key=report_order)
+        counts = Counter(str(record.status) for record in records)
+        return cls(
+            counts=dict(counts.most_common()),
+            incomplete=tuple(record for record in records if not record.is_complete),
+        )
+
+    @property
+    def total(self) -> int:
+        """How many projects the batch has."""
+        return sum(self.counts.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every project of the batch has a complete snapshot."""
+        return not self.incomplete
+
+
+def is_id(text: str) -> bool:
+    """Whether it is an id as the site gives them: 24 hex digits in lower case."""
+    return _ID.fullmatch(text) is not None
+
+
+def report_order(record: SnapshotRecord) -> tuple[str, str, str]:
+    """The key that rows are sorted by: group, project label, id."""
+    return record.project.group, record.project.label, record.project.id
+
+
+def whole_seconds(when: datetime) -> datetime:
+    """The time in UTC without its fraction: never later than the time itself."""
+    return when.astimezone(UTC).replace(microsecond=0)
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """Text as one line of bounded length: blanks folded, control characters escaped."""
+    folded = " ".join(text.split())
+    clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded)
+    return clean if len(clean) <= limit else clean[: limit - 1] + "…"

@@ -1,0 +1,142 @@
+"""Turns the gear's context into a GearConfig: the only place where a config can be wrong."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flywheel_gear_toolkit import GearToolkitContext
+
+from .errors import ConfigError
+
+RETRY_INPUT = "retry failed"
+KEY_INPUT = "api-key"
+
+_EVERY_PROJECT = "all"
+_MOST_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GearConfig:
+    """What a run is to do. Holds no API key.
+
+    Attributes:
+        project_filter: In the finder's grammar; None for every project that the user can see.
+        retry_report: The earlier run's report; where there is one, it wins over the filter.
+        batch_label: Names the batch; empty where it has no name.
+        timeout_seconds: How long to wait for snapshots, from when the last one was started.
+        attempts: How many snapshots to start for one project while they fail.
+        dry_run: Whether to report only.
+        fail_on_incomplete: Whether the job fails unless every snapshot is complete.
+        download: Whether to fetch, verify and archive the snapshots.
+        debug: Whether to log debug messages.
+    """
+
+    project_filter: str | None = None
+    retry_report: Path | None = None
+    batch_label: str = ""
+    timeout_seconds: float = 600.0
+    attempts: int = 1
+    dry_run: bool = False
+    fail_on_incomplete: bool = True
+    download: bool = False
+    debug: bool = False
+
+
+def parse_config(context: GearToolkitContext) -> GearConfig:
+    """Read and check the whole config.
+
+    Raises:
+        ConfigError: An option can't be used; names it, its value and what was expected.
+    """
+    options = context.config_json.get("config") or {}
+    retry_report = _input_path(context)
+    project_filter = _string(options, "project filter").strip()
+    if not project_filter and retry_report is None:
+        raise ConfigError(
+            'config "project filter" is empty: expected a filter such as group=mygroup, or ALL for '
+            f'every project that you can see (or give an earlier report as input "{RETRY_INPUT}")'
+        )
+    return GearConfig(
+        project_filter=None if project_filter.lower() == _EVERY_PROJECT else project_filter,
+        retry_report=retry_report,
+        batch_label=_string(options, "snapshot batch name").strip(),
+        timeout_seconds=60.0 * _minutes(options, "timeout minutes", default=10.0),
+        attempts=_attempts(options, "attempts per project", default=1),
+        dry_run=_boolean(options, "dry run", default=False),
+        fail_on_incomplete=_boolean(options, "fail on incomplete", default=True),
+        download=_boolean(options, "download snapshots", default=False),
+        debug=_boolean(options, "debug", default=False),
+    )
+
+
+def parse_api_key(context: GearToolkitContext) -> str:
+    """The API key that the site gave the job, in the form ``host[:port]:key``.
+
+    Raises:
+        ConfigError: There is none, or it has another form. The text doesn't show it.
+    """
+    found = (context.config_json.get("inputs") or {}).get(KEY_INPUT)
+    key = found.get("key") if isinstance(found, dict) else None
+    if not key or not isinstance(key, str):
+        raise ConfigError(f'input "{KEY_INPUT}": the job has no API key')
+    host, *rest = key.split(":")
+    port_is_good = len(rest) < 2 or (rest[0].isdecimal() and 0 < int(rest[0]) < 65536)
+    if not host or not rest or not rest[-1] or not port_is_good or key != "".join(key.split()):
+        raise ConfigError(f'input "{KEY_INPUT}": the API key has not the form host[:port]:key')
+    return key
+
+
+def _input_path(context: GearToolkitContext) -> Path | None:
+    found = (context.config_json.get("inputs") or {}).get(RETRY_INPUT)
+    if not found:
+        return None
+    location = found.get("location") if isinstance(found, dict) else None
+    path = location.get("path") if isinstance(location, dict) else None
+    if not isinstance(path, str) or not Path(path).is_file():
+        raise ConfigError(f'input "{RETRY_INPUT}": there is no file {path!r}')
+    return Path(path)
+
+
+def _string(options: dict[str, Any], name: str) -> str:
+    value = options.get(name)
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    raise _wrong(name, value, "a text")
+
+
+def _boolean(options: dict[str, Any], name: str, *, default: bool) -> bool:
+    value = options.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
+    raise _wrong(name, value, "true or false")
+
+
+def _minutes(options: dict[str, Any], name: str, *, default: float) -> float:
+    value = options.get(name)
+    if value is None:
+        return default
+    if _is_number(value) and math.isfinite(value) and value > 0:
+        return float(value)
+    raise _wrong(name, value, "a number of minutes greater than 0")
+
+
+def _attempts(options: dict[str, Any], name: str, *, default: int) -> int:
+    value = options.get(name)
+    if value is None:
+        return default
+    if _is_number(value) and 1 <= value <= _MOST_ATTEMPTS and value == int(value):
+        return int(value)
+    raise _wrong(name, value, f"a whole number from 1 to {_MOST_ATTEMPTS}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _wrong(name: str, value: object, expected: str) -> ConfigError:
+    return ConfigError(f'config "{name}" is {value!r}: expected {expected}')

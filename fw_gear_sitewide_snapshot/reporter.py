@@ -1,0 +1,133 @@
+"""Writes and reads ``snapshot_report.csv``: sole owner of pandas.
+
+Reading is done with ``csv`` rather than pandas: what is wrong with a report edited by hand has to
+be told with its line, and pandas' guesses turn ids into numbers and the label ``NA`` into nothing.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from .columns import COLUMNS, NEEDED_COLUMNS, CellError, cells_of, record_of
+from .errors import OutputError, ReportError
+from .models import SnapshotRecord, report_order
+
+REPORT_NAME = "snapshot_report.csv"
+
+_SEPARATORS = ",;\t"  # a spreadsheet of a country with a decimal comma writes semicolons
+
+
+def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
+    """Write the report in one step: whoever looks sees the old one or the new one, whole.
+
+    Args:
+        records: The batch, in any order; sorted by group, project label, id on the way.
+        folder: The output folder.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        OutputError: The folder can't be written to.
+    """
+    import pandas as pd  # noqa: PLC0415  0.4 s, which nothing before the first report needs
+
+    rows = [cells_of(record) for record in sorted(records, key=report_order)]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
+    # Before Python 3.13 csv leaves a lone carriage return unquoted, where it would end the row.
+    lone_return = any("\r" in cell for row in rows for cell in row)
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if lone_return else csv.QUOTE_MINIMAL
+    path, part = folder / REPORT_NAME, folder / f".{REPORT_NAME}.part"
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            frame.to_csv(file, index=False, quoting=quoting, lineterminator="\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: the report can't be written: {error.strerror}") from error
+    return path
+
+
+def read(path: Path) -> list[SnapshotRecord]:
+    """Read a report: of this gear, of version 0.0.4, or what a spreadsheet has made of one.
+
+    Args:
+        path: The file, in UTF-8 with or without a byte order mark.
+
+    Returns:
+        One record a project, in the file's order.
+
+    Raises:
+        ReportError: It is no such report; says in which line and column, and what was expected.
+    """
+    found: dict[str, tuple[int, SnapshotRecord]] = {}
+    for line, cells in _rows(path, _text(path)):
+        try:
+            record = record_of(cells)
+            first, known = found.setdefault(record.project.id, (line, record))
+            if known != record:
+                problem = f"the project of line {first} again, with other values; remove one"
+                raise CellError("project_id", record.project.id, problem)
+        except CellError as error:
+            raise _wrong(path, line, str(error)) from None
+    if not found:
+        raise _wrong(path, 1, "there are no rows: nothing to retry")
+    return [record for _, record in found.values()]
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ReportError(f'retry failed: "{path}" can\'t be read: {error.strerror}') from None
+    if not data.strip():
+        raise _wrong(path, 1, "the file is empty")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = f"no UTF-8 text; expected a {REPORT_NAME}, saved as CSV in UTF-8"
+        raise _wrong(path, line, problem) from None
+
+
+def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield each row that is not blank with the line it begins on, as cells by column name."""
+    header = text.lstrip().split("\n", 1)[0]
+    separator = max(_SEPARATORS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    names: list[str] = []
+    line = 1
+    try:
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                pass
+            elif not names:
+                names = _header(path, line, cells)
+            elif any(cells[len(names) :]):
+                problem = f"{len(cells)} cells, but {len(names)} columns; is a comma unquoted?"
+                raise _wrong(path, line, problem)
+            else:
+                padded = cells + [""] * (len(names) - len(cells))
+                yield line, dict(zip(names, padded, strict=False))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise _wrong(path, line, f"this is not CSV: {error}") from None
+
+
+def _header(path: Path, line: int, cells: list[str]) -> list[str]:
+    names = [cell.strip().lower() for cell in cells]
+    missing = [name for name in NEEDED_COLUMNS if name not in names]
+    twice = [name for name in COLUMNS if names.count(name) > 1]
+    if not missing and not twice:
+        return names
+    problem = f"no column {', '.join(missing)}" if missing else f"two columns {twice[0]}"
+    expected = ", ".join(NEEDED_COLUMNS)
+    raise _wrong(path, line, f"{problem}; expected the columns of a {REPORT_NAME}: {expected}")
+
+
+def _wrong(path: Path, line: int, problem: str) -> ReportError:
+    return ReportError(f'retry failed: "{path.name}", line {line}: {problem}')

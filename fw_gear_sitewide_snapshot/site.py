@@ -1,0 +1,219 @@
+"""What the gear asks of a Flywheel site, in the gear's words: sole importer of tenacity.
+
+Reading is repeated while the site can't answer; starting a snapshot never is (see ``snapshot``).
+The sources for the calls are the SDK's own finder and the site's Snapshot service, which is at the
+root of the site, takes no body, and lists snapshots by project only.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import tenacity
+
+from .answers import document_in, project_in, projects_in, snapshot_in, snapshots_in
+from .clock import Clock
+from .errors import BusyError, RefusedError, SiteError, SiteUnusableError, UnclearError
+from .models import Project, Snapshot
+from .throttle import Throttle
+from .transport import Question, Transport
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+_PAGE = 250  # projects a page: what the SDK's finder asks for
+_READ_ATTEMPTS = 6  # with the pauses below: about a minute, an outage of half a minute survived
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 20.0
+_HELLO_ATTEMPTS = 2  # the first call answers a person who waits: half a minute at the most
+_HELLO_CONNECT_SECONDS = 6.0
+_HELLO_READ_SECONDS = 10.0
+
+_TOO_MANY_REQUESTS = 429
+_SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
+
+
+class Site:
+    """A Flywheel site.
+
+    Args:
+        transport: Carries single requests.
+        clock: The time that pauses are measured by.
+    """
+
+    def __init__(self, transport: Transport, clock: Clock) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._throttle = Throttle(clock)
+        self._date: tuple[datetime, float] | None = None
+
+    def now(self) -> datetime:
+        """The time by the site's clock, never ahead of it: its newest ``Date``, carried on.
+
+        A ``Date`` has whole seconds, so this is up to a second late. Until the site has sent one,
+        this machine's clock stands in.
+        """
+        if self._date is None:
+            return self._clock.now()
+        date, received = self._date
+        return date + timedelta(seconds=self._clock.monotonic() - received)
+
+    def check(self) -> None:
+        """See whether the site can be reached and takes the API key.
+
+        Raises:
+            SiteUnusableError: It can't, or doesn't; after half a minute at the most.
+        """
+        question = Question(
+            "GET",
+            "/api/auth/status",
+            read_seconds=_HELLO_READ_SECONDS,
+            connect_seconds=_HELLO_CONNECT_SECONDS,
+        )
+        try:
+            self._read(question, document_in, attempts=_HELLO_ATTEMPTS)
+        except RefusedError as error:
+            if error.status in {401, 403}:
+                hint = "the API key is not valid on this site, or no longer"
+            else:
+                hint = "is the host in the API key a Flywheel site?"
+            raise SiteUnusableError(f"{error} ({hint})") from None
+        except SiteError as error:
+            raise SiteUnusableError(f"the site can't be used: {error}") from None
+
+    def find_projects(self, project_filter: str | None) -> Iterator[Project]:
+        """Yield the projects that a filter names, in the order of their ids.
+
+        Args:
+            project_filter: In the finder's grammar, sent as it is; None for every project that
+                the caller is a member of.
+
+        Raises:
+            SiteUnusableError: The site refuses the filter (with its words), or can't answer.
+        """
+        query = {"limit": str(_PAGE)}
+        if project_filter is not None:
+            query["filter"] = project_filter
+        last = ""
+        try:
+            while projects := self._read(
+                Question("GET", "/api/projects", query=query), projects_in
+            ):
+                yield from projects
+                if projects[-1].id == last:  # the SDK's finder would ask for this page for ever
+                    raise UnclearError("the answer makes no sense: it repeats a page of projects")
+                last = query["after_id"] = projects[-1].id
+        except RefusedError as error:
+            what = "to list projects" if project_filter is None else f"filter {project_filter!r}"
+            raise SiteUnusableError(f"the site refuses the {what}: {error}") from None
+        except SiteError as error:
+            raise SiteUnusableError(f"the projects can't be listed: {error}") from None
+
+    def project(self, project_id: str) -> Project:
+        """Look one project up.
+
+        Raises:
+            GoneError: There is no such project.
+            SiteError: The site refuses, or can't answer.
+        """
+        return self._read(
+            Question("GET", "/api/projects/{project}", {"project": project_id}), project_in
+        )
+
+    def create_snapshot(self, project_id: str) -> Snapshot:
+        """Ask once for a snapshot to be started. Succeeds even where there is no such project.
+
+        Raises:
+            SiteError: Its class says whether one may have been started all the same.
+        """
+        return self._ask(Question("POST", _SNAPSHOTS, {"project": project_id}), snapshot_in)
+
+    def snapshot(self, project_id: str, snapshot_id: str) -> Snapshot:
+        """Ask once where a snapshot stands.
+
+        Raises:
+            GoneError: There is no such snapshot, or no longer.
+            SiteError: The site refuses, or can't answer.
+        """
+        parameters = {"project": project_id, "snapshot": snapshot_id}
+        question = Question("GET", _SNAPSHOTS + "/{snapshot}/detail", parameters)
+        snapshot = self._ask(question, snapshot_in)
+        if snapshot.id != snapshot_id:
+            raise UnclearError("the answer makes no sense: it speaks of another snapshot")
+        return snapshot
+
+    def snapshots_since(self, project_id: str, since: datetime) -> list[Snapshot]:
+        """Ask once for the project's snapshots made at or after a moment, oldest first.
+
+        Raises:
+            SiteError: The site refuses, or can't answer.
+        """
+        query = {"sort": "created:desc", "limit": str(_PAGE)}
+        snapshots = self._ask(
+            Question("GET", _SNAPSHOTS, {"project": project_id}, query), snapshots_in
+        )
+        made = [(snapshot.created, snapshot) for snapshot in snapshots if snapshot.created]
+        return [
+            snapshot for when, snapshot in sorted(made, key=lambda pair: pair[0]) if when >= since
+        ]
+
+    def patiently(self, ask: Callable[[], Value], attempts: int = _READ_ATTEMPTS) -> Value:
+        """Ask again, with growing pauses, while the site can't answer. For reading only.
+
+        Raises:
+            SiteError: What the last attempt raised; at once where the site refuses.
+        """
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((BusyError, UnclearError)),
+            stop=tenacity.stop_after_attempt(attempts),
+            wait=lambda state: pause_seconds(state.attempt_number, _raised(state)),
+            sleep=self._clock.sleep,
+            before_sleep=_log_pause,
+            reraise=True,
+        )
+        return again(ask)
+
+    def _read(
+        self,
+        question: Question,
+        convert: Callable[[object], Value],
+        attempts: int = _READ_ATTEMPTS,
+    ) -> Value:
+        return self.patiently(lambda: self._ask(question, convert), attempts)
+
+    def _ask(self, question: Question, convert: Callable[[object], Value]) -> Value:
+        sent = self._throttle.admit()
+        try:
+            answer = self._transport(question)
+        except BusyError as error:
+            if error.status == _TOO_MANY_REQUESTS:
+                self._throttle.slow_down(sent, error.retry_after)
+            raise
+        self._throttle.went_well()
+        if answer.date is not None:
+            self._date = (answer.date, self._clock.monotonic())
+        return convert(answer.data)
+
+
+def pause_seconds(attempt: int, error: BaseException | None = None) -> float:
+    """How long to wait after an attempt before the next: what the site asks for, else ever longer.
+
+    Args:
+        attempt: The attempt that failed, from 1.
+        error: What it raised.
+    """
+    if isinstance(error, BusyError) and error.retry_after is not None:
+        return error.retry_after + random.uniform(0.0, 1.0)  # noqa: S311  spreads the workers
+    longest = min(_FIRST_PAUSE_SECONDS * 2.0**attempt, _LONGEST_PAUSE_SECONDS)
+    return random.uniform(0.8, 1.0) * longest  # noqa: S311
+
+
+def _raised(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _log_pause(state: tenacity.RetryCallState) -> None:
+    log.warning("%s; asking again in %.0f s", _raised(state), state.upcoming_sleep)

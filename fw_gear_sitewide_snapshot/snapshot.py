@@ -1,0 +1,201 @@
+"""Starts snapshots: one for each order, never two; one project's failure is never another's.
+
+A create can't be told from its repetition by the site: it has no body and no idempotency key. So it
+is sent again only when the site has certainly not done it, or when the site's own list of the
+project's snapshots shows, for some seconds, that there is none.
+"""
+
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from .clock import Clock
+from .errors import BusyError, GoneError, SiteError, UnclearError
+from .models import (
+    Project,
+    Snapshot,
+    SnapshotRecord,
+    SnapshotStatus,
+    StartOrder,
+    one_line,
+)
+from .site import Site, pause_seconds
+from .workers import Workers
+
+log = logging.getLogger(__name__)
+
+_CREATE_ATTEMPTS = 6  # with the pauses of ``pause_seconds``: about a minute
+_PATIENCE_SECONDS = 60.0  # no further attempt is begun after it
+_LOOK_PAUSES_SECONDS = (0.0, 1.0, 2.0, 4.0)  # a create that was cut off can still come into being
+_SETTLE_SECONDS = sum(_LOOK_PAUSES_SECONDS)
+
+
+class _NotKnownError(Exception):
+    """Whether a snapshot was started can't be found out now."""
+
+
+def start(
+    orders: Sequence[StartOrder],
+    *,
+    site: Site,
+    workers: Workers,
+    clock: Clock,
+) -> Iterator[SnapshotRecord]:
+    """Start a snapshot for each order, in parallel.
+
+    Args:
+        orders: What to start; an empty list yields nothing.
+        site: The site that makes them.
+        workers: How many at a time.
+        clock: The time that pauses are measured by.
+
+    Yields:
+        The replaced record of every order, as the answers come: running (or already final) with
+        its snapshot's id; ``failed`` with the reason; or, where the site could not be asked
+        whether it has started one, as it was, with the reason.
+
+    Raises:
+        TerminatedError: The run is to end; what was answered has been yielded.
+    """
+    begun = clock.monotonic()
+
+    def attempt(order: StartOrder) -> SnapshotRecord:
+        return _attempt(order, site, clock, begun)
+
+    for number, record in enumerate(workers.each(attempt, orders), start=1):
+        where = f"[{number}/{len(orders)}] {record.project.path} ({record.project.id})"
+        if record.snapshot_id:
+            log.info("%s: snapshot %s is %s", where, record.snapshot_id, record.status)
+        else:
+            log.warning("%s: no snapshot was started: %s", where, record.error)
+        yield record
+
+
+def _attempt(order: StartOrder, site: Site, clock: Clock, begun: float) -> SnapshotRecord:
+    """Carry out one order; whatever the site does ends up in the record."""
+    record = order.record
+    try:
+        if order.verify:
+            _verify(site, record.project)
+        snapshot = _made_before(order, site, clock, begun)
+        if snapshot is not None:
+            return record.at(snapshot)
+        snapshot = _create_once(order, site, clock)
+        return replace(record.at(snapshot), started=record.started + 1)
+    except _NotKnownError as error:
+        return replace(record, error=one_line(str(error)))
+    except SiteError as error:
+        if order.made_since is not None and isinstance(error, BusyError | UnclearError):
+            return replace(
+                record, error=one_line(f"still not known whether it was started: {error}")
+            )
+        return record.failed(str(error), site.now())
+
+
+def _verify(site: Site, project: Project) -> None:
+    try:
+        site.project(project.id)
+    except GoneError as error:
+        raise GoneError(f"there is no such project (any more): {error}", error.status) from None
+
+
+def _made_before(order: StartOrder, site: Site, clock: Clock, begun: float) -> Snapshot | None:
+    """The snapshot that a cut-off run has started, if any.
+
+    Its create may have been in flight when the run was cut off, so a "no" counts only once this
+    run is some seconds old.
+    """
+    if order.made_since is None:
+        return None
+    since = order.made_since
+
+    def look() -> Snapshot | None:
+        return _choose(site.snapshots_since(order.record.project.id, since), order.known_id)
+
+    found = site.patiently(look)
+    settled = begun + _SETTLE_SECONDS
+    if found is None and clock.monotonic() < settled:
+        clock.sleep(settled - clock.monotonic())
+        found = site.patiently(look)
+    if found is not None:
+        log.info("%s: had been started already: %s", order.record.project.path, found.id)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """What to go by when an answer is lost: whose it was, and since when to look."""
+
+    project: Project
+    since: datetime
+    give_up: float
+    known_id: str
+
+
+def _create_once(order: StartOrder, site: Site, clock: Clock) -> Snapshot:
+    """Have one snapshot made, however often its answers are lost.
+
+    Returns:
+        The snapshot, answered or found again.
+
+    Raises:
+        SiteError: The site would not, or could not in about a minute; none was seen to be made.
+        _NotKnownError: An answer was lost, and the site can't be asked what became of it.
+    """
+    project = order.record.project
+    give_up = clock.monotonic() + _PATIENCE_SECONDS
+    lost = _Lost(project, site.now(), give_up, order.known_id)
+    may_exist = False
+    for attempt in itertools.count(1):
+        try:
+            return site.create_snapshot(project.id)
+        except (BusyError, UnclearError) as error:
+            problem: BusyError | UnclearError = error
+        may_exist = may_exist or isinstance(problem, UnclearError)
+        if may_exist:
+            log.warning("%s: %s; looking whether it was started", project.path, problem)
+            found = _look_for(lost, site, clock)
+            if found is not None:
+                log.info("%s: it was: snapshot %s", project.path, found.id)
+                return found
+        pause = pause_seconds(attempt, problem)
+        if attempt == _CREATE_ATTEMPTS or clock.monotonic() + pause > give_up:
+            raise problem
+        log.warning("%s: %s; asking again in %.0f s", project.path, problem, pause)
+        clock.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _look_for(lost: _Lost, site: Site, clock: Clock) -> Snapshot | None:
+    """Look for a snapshot whose create was not answered; None is a "no" that can be relied on.
+
+    Raises:
+        _NotKnownError: The site had its time, and can't be asked.
+    """
+    looks = len(_LOOK_PAUSES_SECONDS)
+    pauses = itertools.chain(_LOOK_PAUSES_SECONDS, itertools.repeat(_LOOK_PAUSES_SECONDS[-1]))
+    for look, pause in enumerate(pauses, start=1):
+        clock.sleep(pause)
+        try:
+            found = _choose(site.snapshots_since(lost.project.id, lost.since), lost.known_id)
+        except SiteError as error:
+            if look >= looks and clock.monotonic() > lost.give_up:
+                raise _NotKnownError(
+                    f"not known whether a snapshot was started, a retry will look for it: {error}"
+                ) from None
+        else:
+            if found is not None or look >= looks:
+                return found
+    raise AssertionError("unreachable")
+
+
+def _choose(snapshots: Sequence[Snapshot], known_id: str) -> Snapshot | None:
+    """Of snapshots made since a moment, oldest first, the one to take for ours.
+
+    A failed one is taken last: it may be an earlier attempt's, within the same second.
+    """
+    ours = [snapshot for snapshot in snapshots if snapshot.id != known_id]
+    usable = [snapshot for snapshot in ours if snapshot.status != SnapshotStatus.FAILED]
+    return next(iter(usable or ours), None)

@@ -1,0 +1,58 @@
+"""The gear's entry point: opens the context and the log, wires the parts, exits."""
+
+import logging
+import signal
+import sys
+import threading
+
+from flywheel_gear_toolkit import GearToolkitContext
+
+from fw_gear_sitewide_snapshot import __version__, joblog, main, parser
+from fw_gear_sitewide_snapshot.clock import SystemClock
+from fw_gear_sitewide_snapshot.errors import (
+    EXIT_COMPLETE,
+    EXIT_INCOMPLETE,
+    EXIT_TERMINATED,
+    GearError,
+    TerminatedError,
+)
+from fw_gear_sitewide_snapshot.site import Site
+from fw_gear_sitewide_snapshot.transport import SdkTransport
+from fw_gear_sitewide_snapshot.workers import ThreadWorkers
+
+log = logging.getLogger("sitewide-snapshot")
+
+
+def run(context: GearToolkitContext, stop: threading.Event) -> int:
+    """Run the gear in its context; returns the exit status, having logged why."""
+    try:
+        api_key = parser.parse_api_key(context)
+        context.init_logging(update_config=joblog.log_config(api_key))
+        config = parser.parse_config(context)
+        transport = SdkTransport(api_key)
+        log.info("sitewide-snapshot %s on %s: %s", __version__, transport.url, config)
+        clock = SystemClock(stop)
+        summary = main.run(
+            config,
+            site=Site(transport, clock),
+            workers=ThreadWorkers(stop, clock),
+            clock=clock,
+            output=context.output_dir,
+        )
+    except GearError as error:
+        log.error("%s", error)
+        return error.exit_status
+    except TerminatedError:
+        log.error("The job was told to end; run it again with the report to finish the batch")
+        return EXIT_TERMINATED
+    if summary.is_complete or config.dry_run or not config.fail_on_incomplete:
+        return EXIT_COMPLETE
+    return EXIT_INCOMPLETE
+
+
+if __name__ == "__main__":
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    with GearToolkitContext(log_metadata=False) as gear_context:
+        exit_status = run(gear_context, terminated)
+    sys.exit(exit_status)

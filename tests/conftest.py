@@ -1,0 +1,56 @@
+"""Fixtures with defaults: a clock that passes at once, simulated sites, the gear as a process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flywheel_site_simulator import SimulatedSite, SimulatorServer
+from fw_gear_sitewide_snapshot.site import Site
+from tests.support.direct import DirectTransport, InTurn
+from tests.support.gear import GearFolder, MakeGear
+from tests.support.time import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def simulated(clock: FakeClock) -> SimulatedSite:
+    """A simulated site that lives by the fake clock."""
+    return SimulatedSite(clock.unix)
+
+
+@pytest.fixture
+def site(simulated: SimulatedSite, clock: FakeClock) -> Site:
+    """The gear's view of that site, without sockets."""
+    return Site(DirectTransport(simulated, clock), clock)
+
+
+@pytest.fixture
+def workers(clock: FakeClock) -> InTurn:
+    return InTurn(clock)
+
+
+@pytest.fixture
+def served() -> Iterator[SimulatorServer]:
+    """A simulated site over HTTP, in real time; its snapshots take 0.1 to 0.3 s."""
+    with SimulatorServer(SimulatedSite(build_seconds=(0.1, 0.3))) as server:
+        yield server
+
+
+@pytest.fixture
+def gear(tmp_path: Path, served: SimulatorServer) -> MakeGear:
+    """Make a job's folder for the served site: ``gear(**{"project filter": "ALL"}).run()``."""
+    made = 0
+
+    def make(api_key: str | None = None, **config: Any) -> GearFolder:
+        nonlocal made
+        made += 1
+        key = served.api_key() if api_key is None else (api_key or None)
+        return GearFolder(tmp_path / f"job{made}", key, config)
+
+    return make

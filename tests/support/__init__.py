@@ -1,0 +1,1 @@
+"""What the tests share: time that passes at once, work in turn, a gear run as a process."""

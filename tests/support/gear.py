@@ -1,0 +1,114 @@
+"""Runs the gear as the platform does: as a process, in a folder with config.json and input/."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+REPORT = "snapshot_report.csv"
+MakeGear = Callable[..., "GearFolder"]
+PLATFORM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True)
+class GearRun:
+    """A run that has ended."""
+
+    folder: Path
+    exit_status: int
+    log: str
+    seconds: float
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "output" / REPORT
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The report's rows as plain CSV has them (cells not unescaped)."""
+        with self.report.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        """Status by project id."""
+        return {row["project_id"]: row["status"] for row in self.rows}
+
+    @property
+    def errors(self) -> list[str]:
+        """The log's lines at ERROR."""
+        return [line for line in self.log.splitlines() if " ERROR " in line]
+
+
+@dataclass
+class GearFolder:
+    """A folder as the platform lays it out for one job."""
+
+    path: Path
+    api_key: str | None
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(self, retry_failed: Path | None = None) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "output").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "manifest.json", self.path / "manifest.json")
+        inputs: dict[str, Any] = {}
+        if self.api_key is not None:
+            inputs["api-key"] = {"base": "api-key", "key": self.api_key}
+        if retry_failed is not None:
+            place = self.path / "input" / "retry failed" / retry_failed.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(retry_failed, place)
+            inputs["retry failed"] = {
+                "base": "file",
+                "hierarchy": {"type": "project", "id": "a" * 24},
+                "location": {"name": place.name, "path": str(place)},
+                "object": {"type": "tabular data", "size": place.stat().st_size},
+            }
+        document = {
+            "config": self.config,
+            "inputs": inputs,
+            "destination": {"type": "project", "id": "a" * 24},
+            "job": {"id": "b" * 24},
+        }
+        (self.path / "config.json").write_text(json.dumps(document))
+
+    @contextmanager
+    def started(self) -> Iterator[subprocess.Popen[str]]:
+        """Start the gear; the caller waits for it or ends it."""
+        # The platform's bare environment; what measures coverage comes along.
+        environment = {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
+        environment |= {"PATH": PLATFORM_PATH, "PYTHONUNBUFFERED": "1"}
+        environment |= json.loads((ROOT / "manifest.json").read_text())["environment"]
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "run.py")],
+            cwd=self.path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+    def run(self, retry_failed: Path | None = None, *, timeout_seconds: float = 120) -> GearRun:
+        """Run the gear to its end."""
+        self.prepare(retry_failed)
+        began = time.monotonic()
+        with self.started() as process:
+            log, _ = process.communicate(timeout=timeout_seconds)
+            status = process.returncode
+        return GearRun(self.path, status, log, time.monotonic() - began)
