@@ -20,8 +20,9 @@ from .faults import (
 from .filters import FilterError, parse_filter
 from .protocol import LoggedRequest, Request, Response
 from .server import SimulatorServer
-from .site import DEFAULT_KEY, DEFAULT_USER, SimulatedSite
+from .site import SimulatedSite
 from .snapshots import SnapshotState
+from .stage import DEFAULT_KEY, DEFAULT_USER
 
 __all__ = [
     "BREAKAGES",

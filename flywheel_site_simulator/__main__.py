@@ -13,7 +13,8 @@ from pathlib import Path
 
 from .faults import Fault, slow_down
 from .server import HOST, serve
-from .site import DEFAULT_KEY, SimulatedSite
+from .site import SimulatedSite
+from .stage import DEFAULT_KEY
 
 GROUPS = ("neuro", "cardio", "onco", "pedia", "radio")
 LABELS = (

@@ -11,7 +11,7 @@ from .protocol import Request, Response, SiteError, json_response
 from .routes import Route
 
 RELEASE = "23.0.0"
-"""The release that the site claims to be: that of the SDK, which warns of any other major one."""
+"""The release that the site claims to be: that of the SDK."""
 
 VERSION = {"_id": "version", "database": 1, "release": RELEASE, "flywheel_release": RELEASE}
 

@@ -7,7 +7,9 @@ not decided here.
 import hashlib
 import hmac
 import random
+import shutil
 import tempfile
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +68,7 @@ class Downloads:
         self._secret = source.randbytes(32)
         self._broken: dict[str, _Broken] = {}
         self._large: dict[str, Path] = {}
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._directory: Path | None = None
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._spent: set[str] = set()
         self._issued = 0
@@ -82,10 +84,14 @@ class Downloads:
         self._broken[project_id] = _Broken(how, times)
 
     def enlarge(self, project: Project, size: int, *, compressed: bool) -> Path:
-        """Give a project's snapshots a file of a size; it is written to disk now."""
+        """Give a project's snapshots a file of a size; it is written to disk now.
+
+        It is removed with the site, or at the end of the process.
+        """
         if self._directory is None:
-            self._directory = tempfile.TemporaryDirectory(prefix="flywheel-site-simulator-")
-        path = Path(self._directory.name) / f"{project.id}.gz"
+            self._directory = Path(tempfile.mkdtemp(prefix="flywheel-site-simulator-"))
+            weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
+        path = self._directory / f"{project.id}.gz"
         write_large_snapshot(project, size, path, compressed=compressed)
         self._large[project.id] = path
         return path

@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from .protocol import Request, Response
-from .site import DEFAULT_KEY, STATISTICS_PATH, SimulatedSite
+from .site import STATISTICS_PATH, SimulatedSite
+from .stage import DEFAULT_KEY
 
 HOST = "127.0.0.1"
 

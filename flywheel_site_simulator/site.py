@@ -1,22 +1,15 @@
-"""The simulated site: takes requests, gives responses, and lets a test arrange and inspect it.
+"""The simulated site: a Flywheel site in memory that takes requests and gives responses.
 
-A state machine: no sockets, no threads, no sleeping. Time comes from a clock that is passed in;
-whatever takes time on a site is read off that clock. Safe to use from several threads.
+A state machine: no sockets, no threads, no sleeping. Whatever takes time on a site is read off the
+clock that it was given. What tests set up is in `stage.py`, what they look at in `record.py`.
 """
 
 import logging
-import random
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass, replace
 
-from .behaviour import Behaviour, ListShape
-from .core_api import CoreApi
-from .downloads import Breakage, Downloads, StorageRequest
-from .faults import Action, Fault
-from .identifiers import Identifier, IdentifierFactory, is_identifier
-from .population import Population, Project, User, member_set
+from .downloads import StorageRequest
+from .faults import Action
+from .population import User
 from .protocol import (
     LoggedRequest,
     Request,
@@ -26,18 +19,11 @@ from .protocol import (
     http_date,
     json_response,
 )
+from .record import RecordingSite
 from .routes import Route, find_route
-from .snapshot_service import Outcome, SnapshotService
-from .snapshots import SnapshotState, SnapshotStore
-from .traffic import RateLimit, Traffic
+from .snapshot_service import Outcome
 
 log = logging.getLogger(__name__)
-
-DEFAULT_KEY = "secret-key"
-"""The API key of the user that every site has from the start."""
-
-DEFAULT_USER = "gear.runner@example.org"
-"""The id of that user; its role is `user`."""
 
 STATISTICS_PATH = "/simulator/statistics"
 """Answers `statistics()` as JSON to anybody; not logged, not counted, no part of a true site."""
@@ -45,292 +31,20 @@ STATISTICS_PATH = "/simulator/statistics"
 _SNAPSHOT_KINDS = frozenset({"create", "list", "detail", "download", "delete"})
 
 
-class SimulatedSite:
-    """A Flywheel site in memory.
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A request, and what is known of it before it is answered."""
 
-    Attributes:
-        lock: hold it to do several things at once while requests come in.
-        behaviour: the knobs that may also be turned later.
-        storage_requests: what reached the storage's address, oldest first.
-    """
+    request: Request
+    route: Route
+    user: User | None
+    key: str
+    now: float
+    request_id: str
 
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.time,
-        seed: int = 0,
-        *,
-        build_seconds: tuple[float, float] = (0.0, 0.0),
-        build_slots: int | None = None,
-        create_seconds: float = 0.0,
-        status_seconds: float = 0.0,
-        list_seconds: float = 0.0,
-        page_seconds: float = 0.0,
-        list_shape: ListShape = "bare",
-        create_status: int = 201,
-        requests_per_second: float | None = None,
-        retry_after: bool = True,
-        clock_offset_seconds: float = 0.0,
-    ) -> None:
-        """Make a site with one user and no projects.
 
-        Args:
-            clock: gives unix seconds.
-            seed: decides every id, build time and chance.
-            build_seconds: shortest and longest time that a snapshot takes, drawn evenly.
-            build_slots: how many snapshots are `in_progress` at a time; None: all.
-            create_seconds: how long the answer to a create takes.
-            status_seconds: how long a status call takes.
-            list_seconds: how long a list of a project's snapshots takes.
-            page_seconds: how long a page of projects takes.
-            list_shape: lists of snapshots are `"bare"`, or in `{"results": [...]}`.
-            create_status: the HTTP status of a create that succeeds.
-            requests_per_second: what comes faster (by the clock) is answered 429; None: no limit.
-            retry_after: whether a 429 says, in seconds, when to come again.
-            clock_offset_seconds: how far the site's clock is ahead of `clock`.
-        """
-        self.lock = threading.RLock()
-        self.behaviour = Behaviour(
-            create_seconds, status_seconds, list_seconds, page_seconds, list_shape, create_status
-        )
-        self.storage_requests: list[StorageRequest] = []
-        self.clock_offset_seconds = clock_offset_seconds
-        self._clock = clock
-        self._random = random.Random(seed)
-        self._chance = random.Random(f"chance {seed}")
-        self._identifiers = IdentifierFactory(self._random)
-        self._population = Population()
-        self._downloads = Downloads(self._random)
-        self._snapshots = SnapshotStore(self._identifiers, self._random, build_seconds, build_slots)
-        self._core = CoreApi(self._population, self.behaviour)
-        self._service = SnapshotService(
-            self._population, self._snapshots, self._downloads, self.behaviour
-        )
-        self._faults: list[Fault] = []
-        self._rate_limit = RateLimit(requests_per_second)
-        self._retry_after = retry_after
-        self._traffic = Traffic()
-        self.add_user(DEFAULT_KEY, email=DEFAULT_USER)
-
-    def now(self) -> float:
-        """Read the site's own clock, in unix seconds."""
-        return self._clock() + self.clock_offset_seconds
-
-    # Who and what is there
-
-    def add_user(
-        self,
-        key: str = DEFAULT_KEY,
-        roles: Iterable[str] = ("user",),
-        email: str = DEFAULT_USER,
-    ) -> str:
-        """Add a user, or replace the one who has the key (by default the first one).
-
-        Args:
-            key: the user's API key.
-            roles: the user's roles; `site_admin` may see everything.
-            email: the user's id.
-
-        Returns:
-            The user's id.
-        """
-        with self.lock:
-            self._population.add_user(User(email, key, tuple(roles)))
-            return email
-
-    def remove_key(self, key: str = DEFAULT_KEY) -> None:
-        """Let a key die, as a job's key does when the job ends."""
-        with self.lock:
-            self._population.remove_key(key)
-
-    def add_project(
-        self,
-        group: str = "neuro",
-        label: str = "Study",
-        project_id: str | None = None,
-        *,
-        members: Iterable[str] | None = None,
-        info: Mapping[str, Any] | None = None,
-        tags: Iterable[str] = (),
-        created: float | None = None,
-        subjects: int = 2,
-        sessions_per_subject: int = 1,
-        acquisitions_per_session: int = 1,
-        files_per_acquisition: int = 1,
-    ) -> str:
-        """Add a project.
-
-        Args:
-            group: the id of its group.
-            label: its label; need not be unique.
-            project_id: its id, 24 hex digits; None: the next one.
-            members: the ids of the users with access; None: everybody.
-            info: its custom information.
-            tags: its tags.
-            created: when it was made, in unix seconds by the site's clock; None: now.
-            subjects: how many subjects it has, and so on for what is in a subject.
-
-        Returns:
-            The project's id.
-
-        Raises:
-            ValueError: `project_id` is not 24 hex digits.
-        """
-        if project_id is not None and not is_identifier(project_id):
-            raise ValueError(f"not 24 hex digits: {project_id!r}")
-        with self.lock:
-            moment = self.now() if created is None else created
-            identifier = Identifier(project_id or self._identifiers.make(moment))
-            self._population.add_project(
-                Project(
-                    identifier, group, label, moment, member_set(members), dict(info or {}),
-                    tuple(tags), subjects, sessions_per_subject, acquisitions_per_session,
-                    files_per_acquisition,
-                )
-            )  # fmt: skip
-            return str(identifier)
-
-    def project_ids(self) -> list[str]:
-        """List the ids of all projects, in order."""
-        with self.lock:
-            return [str(project.id) for project in self._population.projects()]
-
-    def remove_project(self, project_id: str) -> None:
-        """Remove a project, as if somebody deleted it; its snapshots stay."""
-        with self.lock:
-            self._population.remove_project(project_id)
-
-    def add_snapshot(
-        self,
-        project_id: str,
-        status: str = "complete",
-        created: float | None = None,
-        *,
-        build_seconds: float = 0.0,
-    ) -> str:
-        """Add a snapshot that somebody else made.
-
-        Args:
-            project_id: the project's id.
-            status: the state that it has for good; with `build_seconds`, that it ends in.
-            created: when it was made, in unix seconds by the site's clock; None: now.
-            build_seconds: how long it is built, from `created` on.
-
-        Returns:
-            The snapshot's id.
-        """
-        with self.lock:
-            project = self._population.project(project_id)
-            moment = self.now() if created is None else created
-            return str(self._snapshots.add(project_id, project, status, moment, build_seconds).id)
-
-    def delete_snapshot(self, project_id: str, snapshot_id: str) -> None:
-        """Delete a snapshot, as anybody with rights on the project can."""
-        with self.lock:
-            self._snapshots.delete(project_id, snapshot_id)
-
-    # What goes wrong
-
-    def outcome(self, project_id: str, *statuses: str) -> None:
-        """Say what the project's next snapshots end as, in order; those after: `complete`.
-
-        Any word will do: one that nobody knows is where the snapshot then stays.
-        """
-        with self.lock:
-            self._snapshots.plan_outcomes(project_id, statuses)
-
-    def fault(self, fault: Fault) -> Fault:
-        """Put a fault in force, after those before: the first one that hits a request wins."""
-        with self.lock:
-            self._faults.append(fault)
-            return fault
-
-    def clear_faults(self) -> None:
-        """Lift all faults."""
-        with self.lock:
-            self._faults.clear()
-
-    def break_download(self, project_id: str, how: Breakage, times: int | None = None) -> None:
-        """Break the project's downloads: the next so many, or (None) all.
-
-        Raises:
-            ValueError: there is no such breakage.
-        """
-        with self.lock:
-            self._downloads.break_for(project_id, how, times)
-
-    def download_size(self, project_id: str, size: int, *, compressed: bool = False) -> None:
-        """Give the project's snapshots a file that unpacks to about this many bytes.
-
-        The file is valid, and is written to a temporary directory now. With `compressed` it is
-        about a thousandth of that on its way; else of about the same size.
-
-        Raises:
-            KeyError: there is no such project.
-        """
-        with self.lock:
-            project = self._population.project(project_id)
-        if project is None:
-            raise KeyError(project_id)
-        self._downloads.enlarge(project, size, compressed=compressed)
-
-    @property
-    def redirect_downloads_to(self) -> str:
-        """Where downloads are sent with a signed URL; `""`: the site hands them out itself."""
-        return self.behaviour.redirect_downloads_to
-
-    @redirect_downloads_to.setter
-    def redirect_downloads_to(self, address: str) -> None:
-        self.behaviour.redirect_downloads_to = address
-
-    # What happened
-
-    @property
-    def traffic(self) -> Traffic:
-        """The requests and their counts; the HTTP face counts there what is in flight."""
-        return self._traffic
-
-    @property
-    def requests(self) -> list[LoggedRequest]:
-        """Every request that came, oldest first; those to the storage's address are not here."""
-        return self._traffic.requests
-
-    @property
-    def most_in_flight(self) -> int:
-        """How many requests were unanswered at once, at most."""
-        return self._traffic.most_in_flight
-
-    def creates(self, project_id: str | None = None) -> int:
-        """Count the snapshots that were made on request, of a project or (None) in all."""
-        with self.lock:
-            self._snapshots.advance(self.now())
-            counts = self._snapshots.requested_by_project
-            return counts.total() if project_id is None else counts[project_id]
-
-    def snapshots(self, project_id: str) -> list[SnapshotState]:
-        """List a project's snapshots as they stand, oldest first."""
-        with self.lock:
-            now = self.now()
-            self._snapshots.advance(now)
-            return [
-                SnapshotState(
-                    str(item.id), item.project_id, item.created, item.status(now),
-                    item.requested, item.finishes,
-                )
-                for item in self._snapshots.of_project(project_id)
-            ]  # fmt: skip
-
-    def statistics(self) -> dict[str, object]:
-        """Sum up what happened. Times are unix seconds by the site's clock, or None."""
-        with self.lock:
-            now = self.now()
-            self._snapshots.advance(now)
-            return {
-                "projects": len(self._population),
-                **self._traffic.statistics(),
-                **self._snapshots.statistics(now),
-            }
-
-    # Requests
+class SimulatedSite(RecordingSite):
+    """A Flywheel site in memory."""
 
     def handle(self, request: Request) -> Response:
         """Answer a request. Never raises; a bug in here is a 500 that says so."""
@@ -363,68 +77,82 @@ class SimulatedSite:
         moment = self._clock()
         now = moment + self.clock_offset_seconds
         self._snapshots.advance(now)
-        route = find_route(request.method, request.path)
         key = _api_key(request)
         user = self._population.user_of(key)
-        request_id = f"{self._chance.getrandbits(64):016x}"
-        outcome = self._outcome(route, request, user, key, now, request_id)
+        route = find_route(request.method, request.path)
+        call = _Call(request, route, user, key, now, f"{self._chance.getrandbits(64):016x}")
+        outcome = self._outcome(call)
         response = outcome.response
         delay = response.delay_seconds + self.behaviour.delay_seconds(route.kind)
         headers = {**response.headers, "Date": http_date(int(now + delay))}
         self._traffic.record(
             LoggedRequest(
-                moment, route.kind, request.method, request.path, request.query,
-                route.project_id, outcome.snapshot_id or route.snapshot_id,
-                user.id if user is not None else "", _answered(response), outcome.applied,
+                moment,
+                route.kind,
+                request.method,
+                request.path,
+                request.query,
+                route.project_id,
+                outcome.snapshot_id or route.snapshot_id,
+                user.id if user is not None else "",
+                _answered(response),
+                outcome.applied,
             )
-        )  # fmt: skip
+        )
         return Response(response.status, headers, response.body, delay, response.broken)
 
-    def _outcome(
-        self,
-        route: Route,
-        request: Request,
-        user: User | None,
-        key: str,
-        now: float,
-        request_id: str,
-    ) -> Outcome:
+    def _outcome(self, call: _Call) -> Outcome:
         """Do what the request asks, or what the limit or a fault makes of it."""
-        wait = self._rate_limit.seconds_to_wait(now)
+        wait = self._rate_limit.seconds_to_wait(call.now)
         if wait:
-            response = error_response(429, "Too many requests", request_id)
-            headers = {**response.headers, "Retry-After": str(wait)} if self._retry_after else {}
-            return Outcome(Response(429, headers or response.headers, response.body))
-        action = self._hit(route, now)
+            response = error_response(429, "Too many requests", call.request_id)
+            told = {"Retry-After": str(wait)} if self._retry_after else {}
+            return Outcome(replace(response, headers={**response.headers, **told}))
+        action = self._hit(call)
         if action is None:
-            return self._work(route, request, user, now, request_id)
+            return self._answer(call)
         if action.work == "done":
-            done = self._work(route, request, user, now, request_id)
-            response = action.response(done.response, key, request_id)
-            return Outcome(response, done.applied, done.snapshot_id)
-        if action.work == "later" and route.kind == "create" and user is not None:
-            self._service.create_later(route, user, now + action.later_seconds)
-        return Outcome(action.response(None, key, request_id))
+            done = self._answer(call)
+            response = action.response(done.response, call.key, call.request_id)
+            return replace(done, response=response)
+        if action.work == "later":
+            try:
+                self._work_later(call, action.later_seconds)
+            except SiteError as refusal:
+                return Outcome(error_response(refusal.status, refusal.message, call.request_id))
+        return Outcome(action.response(None, call.key, call.request_id))
 
-    def _hit(self, route: Route, now: float) -> Action | None:
+    def _hit(self, call: _Call) -> Action | None:
         for fault in self._faults:
-            if fault.hit(route.kind, route.project_id, now, self._chance):
+            if fault.hit(call.route.kind, call.route.project_id, call.now, self._chance):
                 return fault.action
         return None
 
-    def _work(
-        self, route: Route, request: Request, user: User | None, now: float, request_id: str
-    ) -> Outcome:
+    def _answer(self, call: _Call) -> Outcome:
         try:
-            if user is None:
-                raise SiteError(401, "Invalid API key: this key is not valid on this site")
-            if route.kind == "other":
-                raise SiteError(route.status, f"{request.method} {request.path}: no such call")
-            if route.kind in _SNAPSHOT_KINDS:
-                return self._service.answer(route, request, user, now)
-            return Outcome(self._core.answer(route, request, user))
+            return self._work(call)
         except SiteError as refusal:
-            return Outcome(error_response(refusal.status, refusal.message, request_id))
+            return Outcome(error_response(refusal.status, refusal.message, call.request_id))
+
+    def _work(self, call: _Call) -> Outcome:
+        user = _require_user(call)
+        if call.route.kind == "other":
+            asked = f"{call.request.method} {call.request.path}"
+            raise SiteError(call.route.status, f"{asked}: no such call")
+        if call.route.kind in _SNAPSHOT_KINDS:
+            return self._service.answer(call.route, call.request, user, call.now)
+        return Outcome(self._core.answer(call.route, call.request, user))
+
+    def _work_later(self, call: _Call, later_seconds: float) -> None:
+        """Take a create for later; any other work is not done at all."""
+        if call.route.kind == "create":
+            self._service.create_later(call.route, _require_user(call), call.now + later_seconds)
+
+
+def _require_user(call: _Call) -> User:
+    if call.user is None:
+        raise SiteError(401, "Invalid API key: this key is not valid on this site")
+    return call.user
 
 
 def _answered(response: Response) -> int:
