@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
+from fw_gear_sitewide_snapshot import main
+from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.site import Site
 from tests.support.direct import DirectTransport, InTurn
-from tests.support.gear import GearFolder, MakeGear
+from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, rows_of
 from tests.support.time import FakeClock
 
 
@@ -45,12 +47,16 @@ def served() -> Iterator[SimulatorServer]:
 @pytest.fixture
 def gear(tmp_path: Path, served: SimulatorServer) -> MakeGear:
     """Make a job's folder for the served site: ``gear(**{"project filter": "ALL"}).run()``."""
-    made = 0
+    return gear_maker(tmp_path, served)
 
-    def make(api_key: str | None = None, **config: Any) -> GearFolder:
-        nonlocal made
-        made += 1
-        key = served.api_key() if api_key is None else (api_key or None)
-        return GearFolder(tmp_path / f"job{made}", key, config)
 
-    return make
+@pytest.fixture
+def run_here(site: Site, workers: InTurn, clock: FakeClock, tmp_path: Path) -> RunHere:
+    """Run the gear in the test's own process on the simulated site, by the fake clock."""
+
+    def run(**options: Any) -> Reported:
+        config = GearConfig(**options)
+        main.run(config, site=site, workers=workers, clock=clock, output=tmp_path)
+        return {row["project_id"]: row for row in rows_of(tmp_path / REPORT)}
+
+    return run

@@ -7,15 +7,23 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from flywheel_site_simulator import SimulatorServer
+
+Name = TypeVar("Name")
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = "snapshot_report.csv"
 MakeGear = Callable[..., "GearFolder"]
+Reported = dict[str, dict[str, str]]
+"""The rows of a report by project id."""
+RunHere = Callable[..., Reported]
 PLATFORM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -35,8 +43,12 @@ class GearRun:
     @property
     def rows(self) -> list[dict[str, str]]:
         """The report's rows as plain CSV has them (cells not unescaped)."""
-        with self.report.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        return rows_of(self.report)
+
+    def row(self, project_id: str) -> dict[str, str]:
+        """The one row of a project."""
+        (row,) = [row for row in self.rows if row["project_id"] == project_id]
+        return row
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -46,7 +58,16 @@ class GearRun:
     @property
     def errors(self) -> list[str]:
         """The log's lines at ERROR."""
-        return [line for line in self.log.splitlines() if " ERROR " in line]
+        return self.lines(" ERROR ")
+
+    def lines(self, *parts: str) -> list[str]:
+        """The log's lines that hold all of these texts."""
+        return [line for line in self.log.splitlines() if all(part in line for part in parts)]
+
+    @property
+    def files(self) -> set[str]:
+        """The names of what is in output/, hidden files and folders too."""
+        return {path.name for path in (self.folder / "output").iterdir()}
 
 
 @dataclass
@@ -112,3 +133,33 @@ class GearFolder:
             log, _ = process.communicate(timeout=timeout_seconds)
             status = process.returncode
         return GearRun(self.path, status, log, time.monotonic() - began)
+
+
+def gear_maker(folder: Path, server: SimulatorServer) -> MakeGear:
+    """What makes jobs for a served site, each in a folder of its own.
+
+    The function takes the config by name, and ``api_key``: None for the site's own, "" for a job
+    without one.
+    """
+    made = 0
+
+    def make(api_key: str | None = None, **config: Any) -> GearFolder:
+        nonlocal made
+        made += 1
+        key = server.api_key() if api_key is None else (api_key or None)
+        return GearFolder(folder / f"job{made}", key, config)
+
+    return make
+
+
+def run_together(runs: Mapping[Name, Callable[[], GearRun]]) -> dict[Name, GearRun]:
+    """Run gears at the same time, as much of a run is waiting; gives their ends by name."""
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        begun = {name: pool.submit(run) for name, run in runs.items()}
+        return {name: run.result() for name, run in begun.items()}
+
+
+def rows_of(report: Path) -> list[dict[str, str]]:
+    """A report's rows as plain CSV has them (cells not unescaped)."""
+    with report.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
