@@ -92,10 +92,14 @@ def _identifier(cells: dict[str, str], name: str) -> str:
 
 
 def _status(cell: str, snapshot_id: str, timestamp: datetime | None) -> str:
-    status = one_line(cell).lower().removeprefix(_OLD_STATUS)
-    if not status or (not snapshot_id and status not in set(SnapshotStatus)):
-        expected = ", ".join(SnapshotStatus)
-        raise CellError("status", cell, f"without a snapshot id, expected one of {expected}")
+    word = one_line(cell)
+    if word.lower().startswith(_OLD_STATUS):
+        word = word[len(_OLD_STATUS) :]
+    known = word.lower() in set(SnapshotStatus)
+    if not word or not (known or snapshot_id):
+        expected = f"expected one of {', '.join(SnapshotStatus)}"
+        raise CellError("status", cell, f"without a snapshot id, {expected}" if word else expected)
+    status = word.lower() if known else word  # a word of the site's own stays as it is
     if status == SnapshotStatus.COMPLETE and not snapshot_id:
         raise CellError("snapshot_id", "", "a complete row needs its snapshot id")
     running = status in {SnapshotStatus.PENDING, SnapshotStatus.IN_PROGRESS}

@@ -36,7 +36,7 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
     import pandas as pd  # noqa: PLC0415  0.4 s, which nothing before the first report needs
 
     rows = [cells_of(record) for record in sorted(records, key=report_order)]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     # Before Python 3.13 csv leaves a lone carriage return unquoted, where it would end the row.
     lone_return = any("\r" in cell for row in rows for cell in row)
     quoting: Literal[0, 1] = csv.QUOTE_ALL if lone_return else csv.QUOTE_MINIMAL

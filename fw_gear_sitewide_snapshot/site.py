@@ -26,9 +26,10 @@ Value = TypeVar("Value")
 
 _PAGE = 250  # projects a page: what the SDK's finder asks for
 _READ_ATTEMPTS = 6  # with the pauses below: about a minute, an outage of half a minute survived
+_READ_PATIENCE_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 20.0
-_HELLO_ATTEMPTS = 2  # the first call answers a person who waits: half a minute at the most
+_HELLO_PATIENCE_SECONDS = 12.0  # a person waits for the first answer: half a minute in all
 _HELLO_CONNECT_SECONDS = 6.0
 _HELLO_READ_SECONDS = 10.0
 
@@ -74,7 +75,7 @@ class Site:
             connect_seconds=_HELLO_CONNECT_SECONDS,
         )
         try:
-            self._read(question, document_in, attempts=_HELLO_ATTEMPTS)
+            self._read(question, document_in, patience_seconds=_HELLO_PATIENCE_SECONDS)
         except RefusedError as error:
             if error.status in {401, 403}:
                 hint = "the API key is not valid on this site, or no longer"
@@ -160,15 +161,26 @@ class Site:
             snapshot for when, snapshot in sorted(made, key=lambda pair: pair[0]) if when >= since
         ]
 
-    def patiently(self, ask: Callable[[], Value], attempts: int = _READ_ATTEMPTS) -> Value:
+    def patiently(
+        self,
+        ask: Callable[[], Value],
+        patience_seconds: float = _READ_PATIENCE_SECONDS,
+    ) -> Value:
         """Ask again, with growing pauses, while the site can't answer. For reading only.
+
+        Args:
+            ask: Asks once.
+            patience_seconds: What fails after so long is not asked again.
 
         Raises:
             SiteError: What the last attempt raised; at once where the site refuses.
         """
+        give_up = self._clock.monotonic() + patience_seconds
         again = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((BusyError, UnclearError)),
-            stop=tenacity.stop_after_attempt(attempts),
+            stop=lambda state: (
+                state.attempt_number >= _READ_ATTEMPTS or self._clock.monotonic() >= give_up
+            ),
             wait=lambda state: pause_seconds(state.attempt_number, _raised(state)),
             sleep=self._clock.sleep,
             before_sleep=_log_pause,
@@ -180,9 +192,9 @@ class Site:
         self,
         question: Question,
         convert: Callable[[object], Value],
-        attempts: int = _READ_ATTEMPTS,
+        patience_seconds: float = _READ_PATIENCE_SECONDS,
     ) -> Value:
-        return self.patiently(lambda: self._ask(question, convert), attempts)
+        return self.patiently(lambda: self._ask(question, convert), patience_seconds)
 
     def _ask(self, question: Question, convert: Callable[[object], Value]) -> Value:
         sent = self._throttle.admit()

@@ -1,0 +1,260 @@
+"""Never twice, never lost: whole runs under random faults and kills, then retries to the end.
+
+Each schedule is a site with a few projects, faults that hit some of its calls, and runs that are
+killed at some call; then retries follow, with what the killed run left on disk, until nothing is
+left to do. Time is injected and there are no sockets; everything else is the gear's own.
+``make soak`` runs a hundred thousand schedules.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from flywheel_site_simulator import (
+    Fault,
+    SimulatedSite,
+    answer_with,
+    break_off,
+    do_later,
+    lose_answer,
+    refuse,
+)
+from fw_gear_sitewide_snapshot import main, reporter
+from fw_gear_sitewide_snapshot.errors import GearError, TerminatedError
+from fw_gear_sitewide_snapshot.models import SnapshotRecord
+from fw_gear_sitewide_snapshot.parser import GearConfig
+from fw_gear_sitewide_snapshot.site import Site
+from fw_gear_sitewide_snapshot.transport import Answer, Question
+
+from .support.direct import DirectTransport, InTurn
+from .support.time import FakeClock
+
+SCHEDULES = int(os.environ.get("SCHEDULES", "2000"))
+MEMORY_DISK = Path("/dev/shm")  # a schedule writes a dozen reports, each synced to its disk
+MOST_RETRIES = 12
+
+LOST = st.sampled_from([500, 502, 504, "reset", "hang", "truncated", "garbage"])
+CREATE_FAULTS = st.one_of(
+    LOST.map(lose_answer),
+    st.builds(do_later, st.floats(0.0, 5.0), LOST),
+    st.sampled_from([{}, [], {"status": "pending"}, {"_id": 7, "status": "pending"}]).map(
+        answer_with
+    ),
+    st.sampled_from([429, 503]).map(lambda status: refuse(status, retry_after_seconds=3)),
+    st.sampled_from([429, 500, 502, 503, 504, 403, 404, 409, 422]).map(refuse),
+    st.just(break_off("reset")),
+)
+# No fault answers an empty list: a false "there is none" can't be told from a true one.
+READ_FAULTS = st.one_of(
+    st.sampled_from([429, 500, 502, 503, 504]).map(refuse),
+    st.sampled_from(["reset", "hang"]).map(break_off),
+    st.sampled_from([{}, [3], None, {"status": 3}]).map(answer_with),
+)
+OUTAGES = st.sampled_from([refuse(502), refuse(503), break_off("reset"), break_off("hang")])
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that it would still do counts."""
+
+
+@dataclass
+class Kill:
+    """Ends a run at one of its calls, before or after the site has seen it."""
+
+    at: int
+    seen_by_site: bool
+    gently: bool  # SIGTERM rather than SIGKILL: what the gear does then counts
+
+
+@dataclass
+class Schedule:
+    projects: int
+    attempts: int
+    build_seconds: float
+    offset: float
+    shape: str
+    per_second: float | None
+    gap_seconds: float
+    old_snapshots: list[int]
+    failing: dict[int, int]
+    deleted: list[int]
+    faults: list[Callable[[list[str], float], Fault]] = field(repr=False)
+    kills: list[Kill]
+
+
+@st.composite
+def faults(draw: st.DrawFn, projects: int) -> Callable[[list[str], float], Fault]:
+    kind = draw(st.sampled_from(["create", "create", "create", "list", "detail", "project"]))
+    action = draw(CREATE_FAULTS if kind == "create" else READ_FAULTS)
+    number = draw(st.none() | st.integers(0, projects - 1))
+    times, after = draw(st.integers(1, 4)), draw(st.integers(0, 4))
+    note(f"fault: {kind} of {number}, {times} times after {after}: {action}")
+    return lambda ids, _: Fault(
+        kind, None if number is None else ids[number], times, after=after, action=action
+    )
+
+
+@st.composite
+def outages(draw: st.DrawFn) -> Callable[[list[str], float], Fault]:
+    begin, length = draw(st.floats(0, 60)), draw(st.floats(1, 30))
+    kinds = draw(st.sampled_from([None, {"detail"}, {"create"}, {"list", "create"}]))
+    action = draw(OUTAGES)
+    note(f"outage: {kinds} from {begin} for {length} s: {action}")
+    return lambda _, now: Fault(kinds, begin=now + begin, end=now + begin + length, action=action)
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> Schedule:
+    projects = draw(st.integers(1, 4))
+    which = st.lists(st.integers(0, projects - 1), max_size=2)
+    return Schedule(
+        projects=projects,
+        attempts=draw(st.integers(1, 3)),
+        build_seconds=draw(st.sampled_from([0.0, 3.0, 20.0, 100.0])),
+        offset=draw(st.sampled_from([0.0, -333.3, 250.7])),
+        shape=draw(st.sampled_from(["bare", "results"])),
+        per_second=draw(st.sampled_from([None, None, 20.0, 2.0])),
+        gap_seconds=draw(st.sampled_from([0.0, 0.7, 5.0])),
+        old_snapshots=draw(which),
+        failing=draw(st.dictionaries(st.integers(0, projects - 1), st.integers(1, 3), max_size=2)),
+        deleted=draw(which),
+        faults=draw(st.lists(st.one_of(faults(projects), outages()), max_size=4)),
+        kills=draw(
+            st.lists(st.builds(Kill, st.integers(0, 25), st.booleans(), st.booleans()), max_size=3)
+        ),
+    )
+
+
+class KillableTransport:
+    """A transport under which the process may go away."""
+
+    def __init__(self, inner: DirectTransport, kill: Kill | None, keep: Callable[[], None]) -> None:
+        self._inner, self._kill, self._keep = inner, kill, keep
+        self._calls = 0
+
+    def __call__(self, question: Question) -> Answer:
+        self._calls += 1
+        now = self._kill is not None and self._calls > self._kill.at
+        if self._kill is None or not now:
+            return self._inner(question)
+        if self._kill.seen_by_site:
+            self._inner(question)
+        self._keep()
+        raise TerminatedError if self._kill.gently else Killed
+
+
+class Life:
+    """A site, and the gear's runs on it."""
+
+    def __init__(self, schedule: Schedule, folder: Path) -> None:
+        self.schedule = schedule
+        self.report = folder / reporter.REPORT_NAME
+        self.clock = FakeClock()
+        self.simulated = SimulatedSite(
+            self.clock.unix,
+            build_seconds=(schedule.build_seconds / 2, schedule.build_seconds),
+            list_shape="bare" if schedule.shape == "bare" else "results",
+            clock_offset_seconds=schedule.offset,
+            requests_per_second=schedule.per_second,
+        )
+        self.wanted = [
+            self.simulated.add_project(group="wanted", label=f"Project {number}")
+            for number in range(schedule.projects)
+        ]
+        self.others = [self.simulated.add_project(group="others") for _ in range(2)]
+        self.old = {
+            self.simulated.add_snapshot(self.wanted[number], created=self.simulated.now() - 2.5)
+            for number in schedule.old_snapshots
+        }
+        for number, times in schedule.failing.items():
+            self.simulated.outcome(self.wanted[number], *["failed"] * times)
+        self.complete: dict[str, SnapshotRecord] = {}
+
+    def arm(self) -> None:
+        for make in self.schedule.faults:
+            self.simulated.fault(make(self.wanted, self.simulated.now()))
+
+    def run(self, kill: Kill | None) -> None:
+        """One run of the gear: the first by its filter, later ones by what is on disk."""
+        kept: list[bytes] = []
+
+        def keep() -> None:
+            if self.report.exists():
+                kept.append(self.report.read_bytes())
+
+        direct = DirectTransport(self.simulated, self.clock)
+        config = GearConfig(
+            project_filter="group=wanted",
+            retry_report=self.report if self.report.exists() else None,
+            batch_label="batch",
+            attempts=self.schedule.attempts,
+            timeout_seconds=60.0,
+        )
+        try:
+            main.run(
+                config,
+                site=Site(KillableTransport(direct, kill, keep), self.clock),
+                workers=InTurn(self.clock),
+                clock=self.clock,
+                output=self.report.parent,
+            )
+        except Killed:
+            self.report.unlink(missing_ok=True)
+            for content in kept[:1]:
+                self.report.write_bytes(content)
+        except (TerminatedError, GearError) as error:
+            note(f"the run ended: {error!r}")
+        self.check_report()
+
+    def check_report(self) -> None:
+        if not self.report.exists():
+            assert sum(map(self.simulated.creates, self.wanted)) == 0
+            return
+        rows = reporter.read(self.report)
+        assert sorted(row.project.id for row in rows) == sorted(self.wanted)
+        assert {row.batch_label for row in rows} == {"batch"}
+        for row in rows:
+            before = self.complete.get(row.project.id)
+            assert before is None or before == row, "a complete row has changed"
+            if row.is_complete:
+                self.complete[row.project.id] = row
+
+    def live(self, project: str) -> list[str]:
+        """The snapshots that the gear had made of a project and that have not failed."""
+        return [
+            snapshot.id
+            for snapshot in self.simulated.snapshots(project)
+            if snapshot.id not in self.old and snapshot.status != "failed"
+        ]
+
+
+@settings(max_examples=SCHEDULES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(schedules())
+def test_every_project_has_exactly_one_complete_snapshot_in_the_end(schedule: Schedule) -> None:
+    where = MEMORY_DISK if MEMORY_DISK.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        life = Life(schedule, Path(folder))
+        life.arm()
+        for kill in schedule.kills:
+            life.run(kill)
+            life.clock.sleep(schedule.gap_seconds)
+            for number in schedule.deleted:
+                if life.report.exists():  # somebody deletes a running snapshot between the runs
+                    for running in life.live(life.wanted[number])[:1]:
+                        if life.wanted[number] not in life.complete:
+                            life.simulated.delete_snapshot(life.wanted[number], running)
+        for _ in range(MOST_RETRIES):
+            if len(life.complete) == len(life.wanted):
+                break
+            life.clock.sleep(60.0)
+            life.run(None)
+
+        assert sorted(life.complete) == sorted(life.wanted), life.report.read_text()
+        for project, row in life.complete.items():
+            assert life.live(project) == [row.snapshot_id], "twice, or lost"
+        assert [life.simulated.creates(project) for project in life.others] == [0, 0]
