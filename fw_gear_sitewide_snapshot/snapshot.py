@@ -69,7 +69,7 @@ def start(
         if record.snapshot_id:
             log.info("%s: snapshot %s is %s", where, record.snapshot_id, record.status)
         else:
-            log.warning("%s: no snapshot was started: %s", where, record.error)
+            log.info("%s: no snapshot was started: %s", where, record.error)
         yield record
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from flywheel_site_simulator import SimulatorServer
 
 Name = TypeVar("Name")
+Ended = TypeVar("Ended")
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = "snapshot_report.csv"
@@ -152,8 +153,8 @@ def gear_maker(folder: Path, server: SimulatorServer) -> MakeGear:
     return make
 
 
-def run_together(runs: Mapping[Name, Callable[[], GearRun]]) -> dict[Name, GearRun]:
-    """Run gears at the same time, as much of a run is waiting; gives their ends by name."""
+def run_together(runs: Mapping[Name, Callable[[], Ended]]) -> dict[Name, Ended]:
+    """Run gears at the same time, as much of a run is waiting; gives what came of them by name."""
     with ThreadPoolExecutor(max_workers=6) as pool:
         begun = {name: pool.submit(run) for name, run in runs.items()}
         return {name: run.result() for name, run in begun.items()}
