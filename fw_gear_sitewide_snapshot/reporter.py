@@ -4,6 +4,7 @@ Reading is done with ``csv`` rather than pandas: what is wrong with a report edi
 be told with its line, and pandas' guesses turn ids into numbers and the label ``NA`` into nothing.
 """
 
+import contextlib
 import csv
 import io
 import os
@@ -13,7 +14,7 @@ from typing import Literal
 
 from .columns import COLUMNS, NEEDED_COLUMNS, CellError, cells_of, record_of
 from .errors import OutputError, ReportError
-from .models import SnapshotRecord, report_order
+from .models import SnapshotRecord, one_line, report_order
 
 REPORT_NAME = "snapshot_report.csv"
 
@@ -48,6 +49,8 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):  # all that lies in the folder becomes an output
+            part.unlink(missing_ok=True)
         raise OutputError(f"{path}: the report can't be written: {error.strerror}") from error
     return path
 
@@ -83,7 +86,9 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ReportError(f'retry failed: "{path}" can\'t be read: {error.strerror}') from None
+        raise ReportError(
+            f'retry failed: "{one_line(str(path))}" can\'t be read: {error.strerror}'
+        ) from None
     if not data.strip():
         raise _wrong(path, 1, "the file is empty")
     try:
@@ -130,4 +135,4 @@ def _header(path: Path, line: int, cells: list[str]) -> list[str]:
 
 
 def _wrong(path: Path, line: int, problem: str) -> ReportError:
-    return ReportError(f'retry failed: "{path.name}", line {line}: {problem}')
+    return ReportError(f'retry failed: "{one_line(path.name)}", line {line}: {problem}')
