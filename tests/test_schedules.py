@@ -40,20 +40,18 @@ MOST_RETRIES = 12
 
 LOST = st.sampled_from([500, 502, 504, "reset", "hang", "truncated", "garbage"])
 CREATE_FAULTS = st.one_of(
-    LOST.map(lose_answer),
+    st.builds(lose_answer, LOST),
     st.builds(do_later, st.floats(0.0, 5.0), LOST),
-    st.sampled_from([{}, [], {"status": "pending"}, {"_id": 7, "status": "pending"}]).map(
-        answer_with
-    ),
-    st.sampled_from([429, 503]).map(lambda status: refuse(status, retry_after_seconds=3)),
-    st.sampled_from([429, 500, 502, 503, 504, 403, 404, 409, 422]).map(refuse),
+    st.builds(answer_with, st.sampled_from([{}, [], {"status": "x"}, {"_id": 7, "status": "x"}])),
+    st.builds(refuse, st.sampled_from([429, 503]), retry_after_seconds=st.just(3.0)),
+    st.builds(refuse, st.sampled_from([429, 500, 502, 503, 504, 403, 404, 409, 422])),
     st.just(break_off("reset")),
 )
 # No fault answers an empty list: a false "there is none" can't be told from a true one.
 READ_FAULTS = st.one_of(
-    st.sampled_from([429, 500, 502, 503, 504]).map(refuse),
-    st.sampled_from(["reset", "hang"]).map(break_off),
-    st.sampled_from([{}, [3], None, {"status": 3}]).map(answer_with),
+    st.builds(refuse, st.sampled_from([429, 500, 502, 503, 504])),
+    st.builds(break_off, st.sampled_from(["reset", "hang"])),
+    st.builds(answer_with, st.sampled_from([{}, [3], None, {"status": 3}])),
 )
 OUTAGES = st.sampled_from([refuse(502), refuse(503), break_off("reset"), break_off("hang")])
 

@@ -1,0 +1,165 @@
+"""The story of a run, in injected time: what the report says while and after it."""
+
+from pathlib import Path
+
+import pytest
+
+from flywheel_site_simulator import Fault, SimulatedSite, refuse
+from fw_gear_sitewide_snapshot import main, reporter
+from fw_gear_sitewide_snapshot.errors import OutputError, ReportLostError
+from fw_gear_sitewide_snapshot.models import SnapshotRecord, Summary
+from fw_gear_sitewide_snapshot.parser import GearConfig
+from fw_gear_sitewide_snapshot.site import Site
+from fw_gear_sitewide_snapshot.transport import Answer, Question
+
+from .support.direct import DirectTransport, InTurn
+from .support.time import FakeClock
+
+
+class Gear:
+    """The gear's main part on a simulated site, in injected time."""
+
+    def __init__(self, simulated: SimulatedSite, clock: FakeClock, output: Path) -> None:
+        self.simulated, self.clock, self.output = simulated, clock, output
+        self.transport = DirectTransport(simulated, clock)
+
+    def run(self, retry: bool = False, **options: object) -> Summary:
+        config = GearConfig(
+            retry_report=self.output / reporter.REPORT_NAME if retry else None,
+            **options,  # type: ignore[arg-type]
+        )
+        return main.run(
+            config,
+            site=Site(self.transport, self.clock),
+            workers=InTurn(self.clock),
+            clock=self.clock,
+            output=self.output,
+        )
+
+    @property
+    def rows(self) -> dict[str, SnapshotRecord]:
+        return {row.project.id: row for row in reporter.read(self.output / reporter.REPORT_NAME)}
+
+
+@pytest.fixture
+def gear(simulated: SimulatedSite, clock: FakeClock, tmp_path: Path) -> Gear:
+    return Gear(simulated, clock, tmp_path)
+
+
+def test_the_report_speaks_of_every_project_before_the_first_create(gear: Gear) -> None:
+    projects = [gear.simulated.add_project() for _ in range(3)]
+    seen: list[dict[str, SnapshotRecord]] = []
+    carry = gear.transport
+
+    def transport(question: Question) -> Answer:
+        if question.method == "POST":
+            seen.append(gear.rows)
+        return carry(question)
+
+    gear.transport = transport  # type: ignore[assignment]
+    gear.run()
+
+    assert {row.status for row in seen[0].values()} == {"pending"}
+    assert sorted(seen[0]) == sorted(projects)
+
+
+def test_before_a_snapshot_is_started_again_the_report_on_disk_says_since_when_to_look(
+    gear: Gear,
+) -> None:
+    project = gear.simulated.add_project()
+    gear.simulated.outcome(project, "failed", "complete")
+    seen: list[SnapshotRecord] = []
+    carry = gear.transport
+
+    def transport(question: Question) -> Answer:
+        if question.method == "POST":
+            seen.append(gear.rows[project])
+        return carry(question)
+
+    gear.transport = transport  # type: ignore[assignment]
+    gear.run(attempts=2)
+
+    assert [(row.status, row.snapshot_id) for row in seen] == [("pending", ""), ("pending", "")]
+    assert seen[0].timestamp is not None
+    assert seen[1].timestamp is not None
+    assert seen[0].timestamp <= seen[1].timestamp <= gear.rows[project].timestamp  # type: ignore[operator]
+
+
+def test_a_folder_that_can_t_be_written_ends_the_run_before_anything_is_started(
+    gear: Gear, tmp_path: Path
+) -> None:
+    gear.simulated.add_project()
+    gear.output = tmp_path / "missing"
+
+    with pytest.raises(OutputError, match="the report can't be written"):
+        gear.run()
+
+    assert gear.simulated.creates() == 0
+
+
+def test_a_disk_that_fills_up_leaves_every_snapshot_id_in_the_log(
+    gear: Gear, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    project = gear.simulated.add_project()
+    gear.simulated.outcome(project, "complete")
+    carry = gear.transport
+
+    def transport(question: Question) -> Answer:
+        if question.method == "POST":  # from here on nothing can be written any more
+            gear.output.rename(tmp_path.parent / f"{tmp_path.name} is gone")
+        return carry(question)
+
+    gear.transport = transport  # type: ignore[assignment]
+
+    with pytest.raises(ReportLostError, match="what was started is in the lines above"):
+        gear.run()
+
+    [made] = gear.simulated.snapshots(project)
+    assert any(made.id in record.getMessage() for record in caplog.records)
+
+
+def test_the_report_is_not_written_more_often_than_it_is_worth(gear: Gear) -> None:
+    for _ in range(200):
+        gear.simulated.add_project()
+    gear.simulated.behaviour.create_seconds = 0.5
+    stamps: set[int] = set()
+    carry = gear.transport
+
+    def transport(question: Question) -> Answer:
+        path = gear.output / reporter.REPORT_NAME
+        if path.exists():
+            stamps.add(path.stat().st_mtime_ns)
+        return carry(question)
+
+    gear.transport = transport  # type: ignore[assignment]
+    gear.run()
+
+    assert 3 <= len(stamps) <= gear.clock.seconds / 5 + 2
+
+
+def test_the_last_lines_of_the_log_count_the_batch_and_give_each_reason(
+    gear: Gear, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for number in range(3):
+        gear.simulated.add_project(label=f"Study {number}")
+    refused = gear.simulated.add_project(group="zoo", label="Locked")
+    gear.simulated.fault(Fault("create", refused, action=refuse(403, "Not yours")))
+
+    gear.run()
+
+    *_, counts, reason = [record.getMessage() for record in caplog.records]
+    assert counts == "4 projects: 3 complete, 1 failed; report: snapshot_report.csv"
+    assert reason == f"zoo/Locked ({refused}): failed: the site says 403: Not yours"
+
+
+def test_a_batch_that_is_finished_needs_one_call(gear: Gear) -> None:
+    gear.simulated.add_project()
+    gear.run()
+    asked = len(gear.simulated.requests)
+    before = gear.rows
+
+    assert gear.run(retry=True).is_complete
+
+    assert gear.rows == before
+    assert [request.kind for request in gear.simulated.requests[asked:]] == ["auth"]

@@ -1,0 +1,258 @@
+"""Waiting: until everything is finished or the time is up, at a pace, by an injected clock."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from flywheel_site_simulator import Fault, SimulatedSite, answer_with, break_off, refuse
+from flywheel_site_simulator.faults import Action
+from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
+from fw_gear_sitewide_snapshot.poller import (
+    MOST_CALLS_PER_SECOND,
+    Poller,
+    duration,
+    turn_seconds,
+)
+from fw_gear_sitewide_snapshot.site import Site
+
+from .support.direct import DirectTransport, InTurn
+from .support.time import FakeClock
+
+BUILD_SECONDS = 20.0
+
+
+class Wait:
+    """A wait for snapshots of a simulated site, in injected time."""
+
+    def __init__(self, clock: FakeClock, timeout_seconds: float = 600.0) -> None:
+        self.clock = clock
+        self.simulated = SimulatedSite(clock.unix)
+        self.site = Site(DirectTransport(self.simulated, clock), clock)
+        self.timeout_seconds = timeout_seconds
+        self.records: list[SnapshotRecord] = []
+        self.restarted: list[SnapshotRecord] = []
+
+    def add(self, status: str = "complete", seconds: float = BUILD_SECONDS) -> SnapshotRecord:
+        """A running snapshot of a new project, which ends so after so long."""
+        project = self.simulated.add_project()
+        made = self.simulated.add_snapshot(project, status, build_seconds=seconds)
+        self.records.append(SnapshotRecord(Project(project, "Study", "neuro"), made))
+        return self.records[-1]
+
+    def run(self) -> dict[str, SnapshotRecord]:
+        """The last word on each project that there was anything new of."""
+        workers = InTurn(self.clock)
+        poller = Poller(self.site, workers, self.clock, self.timeout_seconds)
+        return {record.project.id: record for record in poller.wait(self.records, self.restart)}
+
+    def restart(self, failed: Sequence[SnapshotRecord]) -> list[SnapshotRecord]:
+        self.restarted += failed
+        return []
+
+    def fault(self, action: Action, kind: str = "detail", **how: object) -> None:
+        self.simulated.fault(Fault(kind, action=action, **how))  # type: ignore[arg-type]
+
+    @property
+    def asked_at(self) -> list[float]:
+        return [r.time for r in self.simulated.requests if r.kind == "detail"]
+
+
+@pytest.fixture
+def wait(clock: FakeClock) -> Wait:
+    return Wait(clock)
+
+
+def test_it_ends_when_everything_is_finished(wait: Wait) -> None:
+    records = [wait.add(seconds=seconds) for seconds in (3, 10, 20)]
+
+    seen = wait.run()
+
+    assert {seen[record.project.id].status for record in records} == {"complete"}
+    assert 20 <= wait.clock.seconds < 22
+
+
+def test_nothing_to_wait_for_takes_no_time_and_no_call(wait: Wait) -> None:
+    wait.records.append(SnapshotRecord(Project("a" * 24, "x", "g"), status="failed"))
+
+    assert wait.run() == {}
+    assert wait.clock.seconds == 0
+    assert wait.asked_at == []
+
+
+def test_ten_minutes_pass_and_what_is_unfinished_is_told_as_it_stands(wait: Wait) -> None:
+    record = wait.add(seconds=10_000)
+
+    last = wait.run()[record.project.id]
+
+    assert (last.status, last.snapshot_id) == ("in_progress", record.snapshot_id) or (
+        last.status == "pending"
+    )
+    assert last.error == "not finished within 10 min 0 s"
+    assert 600 <= wait.clock.seconds < 601
+
+
+def test_at_the_deadline_it_looks_once_more(clock: FakeClock) -> None:
+    wait = Wait(clock, timeout_seconds=20.0)
+    for _ in range(400):  # with so many out, each is asked every eight seconds only
+        wait.add(seconds=19.9)
+
+    seen = wait.run()
+
+    assert {record.status for record in seen.values()} == {"complete"}
+    assert clock.seconds < 21
+
+
+def test_the_deadline_holds_while_calls_are_slow(clock: FakeClock) -> None:
+    wait = Wait(clock, timeout_seconds=60.0)
+    wait.simulated.behaviour.status_seconds = 9.0
+    for _ in range(30):
+        wait.add(seconds=10_000)
+
+    wait.run()
+
+    assert clock.seconds < 60 + 9 + 15 + 9
+
+
+@pytest.mark.parametrize("action", [refuse(502), break_off("reset"), answer_with({}), refuse(401)])
+def test_a_status_call_that_fails_changes_nothing_the_next_one_tells(
+    wait: Wait, action: Action
+) -> None:
+    record = wait.add()
+    wait.fault(action, times=3)
+
+    assert wait.run()[record.project.id].status == "complete"
+
+
+def test_an_outage_of_half_a_minute_is_survived(wait: Wait) -> None:
+    records = [wait.add(seconds=seconds) for seconds in (5, 25, 45)]
+    now = wait.simulated.now()
+    wait.simulated.fault(Fault(None, begin=now + 3, end=now + 33, action=refuse(502)))
+
+    seen = wait.run()
+
+    assert {seen[record.project.id].status for record in records} == {"complete"}
+
+
+def test_why_the_last_calls_told_nothing_stands_in_the_row_of_an_unfinished_one(
+    clock: FakeClock,
+) -> None:
+    wait = Wait(clock, timeout_seconds=30.0)
+    record = wait.add()
+    wait.fault(refuse(403, "You have lost your rights"))
+
+    last = wait.run()[record.project.id]
+
+    assert "not finished within 30 s" in last.error
+    assert "You have lost your rights" in last.error
+
+
+def test_a_snapshot_that_is_gone_is_failed(wait: Wait) -> None:
+    record = wait.add()
+    wait.simulated.delete_snapshot(record.project.id, record.snapshot_id)
+
+    last = wait.run()[record.project.id]
+
+    assert (last.status, last.snapshot_id) == ("failed", record.snapshot_id)
+    assert "gone" in last.error
+    assert wait.clock.seconds < 30
+
+
+def test_a_404_now_and_then_is_not_gone(wait: Wait) -> None:
+    record = wait.add()
+    wait.fault(refuse(404), times=3)
+
+    assert wait.run()[record.project.id].status == "complete"
+
+
+def test_a_state_that_nobody_knows_is_kept_verbatim_and_waited_for(clock: FakeClock) -> None:
+    wait = Wait(clock, timeout_seconds=30.0)
+    record = wait.add(status="archiving", seconds=1.0)
+
+    last = wait.run()[record.project.id]
+
+    assert last.status == "archiving"
+    assert clock.seconds >= 30
+
+
+def test_a_failed_one_is_offered_for_a_restart_once(wait: Wait) -> None:
+    failing, good = wait.add("failed", seconds=2), wait.add(seconds=9)
+
+    seen = wait.run()
+
+    assert [record.project.id for record in wait.restarted] == [failing.project.id]
+    assert seen[good.project.id].status == "complete"
+
+
+def test_one_that_is_started_again_is_waited_for(wait: Wait) -> None:
+    record = wait.add("failed", seconds=2)
+    again = wait.simulated.add_snapshot(record.project.id, build_seconds=30.0)
+
+    def restart(failed: Sequence[SnapshotRecord]) -> list[SnapshotRecord]:
+        return [SnapshotRecord(failed[0].project, again)]
+
+    poller = Poller(wait.site, InTurn(wait.clock), wait.clock, 600.0)
+    last = list(poller.wait(wait.records, restart))[-1]
+
+    assert (last.snapshot_id, last.status) == (again, "complete")
+
+
+def test_each_of_the_last_few_is_asked_every_second(wait: Wait) -> None:
+    wait.add(seconds=10)
+
+    wait.run()
+
+    assert len(wait.asked_at) in {10, 11, 12}
+
+
+def test_five_hundred_are_asked_few_times_each_and_seen_soon(wait: Wait) -> None:
+    records = [wait.add(seconds=5 + 25 * number / 500) for number in range(500)]
+
+    wait.run()
+
+    assert len(wait.asked_at) <= 5 * len(records)
+    assert wait.clock.seconds <= 30 * 1.1
+
+
+@pytest.mark.parametrize("out", [1, 50, 500, 5_000, 20_000, 100_000])
+def test_the_calls_a_second_are_bounded_however_many_are_out(out: int) -> None:
+    assert out / turn_seconds(out) <= MOST_CALLS_PER_SECOND
+    assert turn_seconds(out) >= 1.0
+
+
+def test_no_second_has_more_calls_than_the_bound(clock: FakeClock) -> None:
+    wait = Wait(clock, timeout_seconds=30.0)
+    for _ in range(8_000):
+        wait.add(seconds=60)
+    poller = Poller(wait.site, InTurn(clock), clock, 30.0)
+
+    for record in poller.wait(wait.records, wait.restart):
+        if record.error:  # the last look, which is not held to the pace, is over
+            break
+
+    before_the_deadline = [at for at in wait.asked_at if at < wait.asked_at[0] + 30]
+    a_second = Counter(int(at - before_the_deadline[0]) for at in before_the_deadline)
+    assert max(a_second.values()) <= MOST_CALLS_PER_SECOND * 1.01
+
+
+def test_progress_is_logged_when_counts_change_and_at_least_once_a_minute(
+    wait: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for seconds in (10, 300):
+        wait.add(seconds=seconds)
+
+    wait.run()
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "2 pending; 10 min 0 s left"
+    assert any(line.startswith("1 complete, 1 ") or ", 1 complete" in line for line in lines)
+    assert lines[-1].startswith("2 complete; ")
+    assert 7 <= len(lines) <= 12
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.5, "0.5 s"), (12, "12 s"), (60, "1 min 0 s"), (599.6, "10 min 0 s")]
+)
+def test_lengths_of_time_are_told_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

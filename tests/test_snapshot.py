@@ -1,0 +1,273 @@
+"""Starting snapshots: one for each order, whatever becomes of the answers."""
+
+from datetime import timedelta
+
+import pytest
+
+from flywheel_site_simulator import (
+    Fault,
+    SimulatedSite,
+    answer_with,
+    break_off,
+    do_later,
+    lose_answer,
+    refuse,
+)
+from flywheel_site_simulator.faults import Action
+from fw_gear_sitewide_snapshot import snapshot
+from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord, StartOrder
+from fw_gear_sitewide_snapshot.site import Site
+
+from .support.direct import DirectTransport, InTurn
+from .support.time import START, FakeClock
+
+LOST_ANSWERS = [
+    lose_answer(how) for how in (500, 502, 504, "reset", "hang", "truncated", "garbage")
+]
+SENSELESS: tuple[object, ...] = ({}, [], None, {"status": "pending"})
+SENSELESS_ANSWERS = [answer_with(body) for body in SENSELESS]
+
+
+class Starter:
+    """Starts snapshots on a simulated site, in injected time."""
+
+    def __init__(self, site: Site, simulated: SimulatedSite, clock: FakeClock) -> None:
+        self.site, self.simulated, self.clock = site, simulated, clock
+        self.project = simulated.add_project(label="Study")
+
+    def start(self, project_id: str = "", **order: object) -> SnapshotRecord:
+        record = SnapshotRecord(Project(project_id or self.project, "Study", "neuro"))
+        orders = [StartOrder(record, **order)]  # type: ignore[arg-type]
+        [started] = snapshot.start(
+            orders, site=self.site, workers=InTurn(self.clock), clock=self.clock
+        )
+        return started
+
+    def fault(self, action: Action, kind: str = "create", **how: float) -> None:
+        self.simulated.fault(Fault(kind, action=action, **how))  # type: ignore[arg-type]
+
+    @property
+    def creates_asked(self) -> int:
+        return sum(request.kind == "create" for request in self.simulated.requests)
+
+
+@pytest.fixture
+def starter(site: Site, simulated: SimulatedSite, clock: FakeClock) -> Starter:
+    site.check()  # the site has told its time, as in every run
+    return Starter(site, simulated, clock)
+
+
+def test_a_snapshot_costs_one_call(starter: Starter) -> None:
+    record = starter.start()
+
+    assert [request.kind for request in starter.simulated.requests] == ["auth", "create"]
+    assert record.snapshot_id == starter.simulated.snapshots(starter.project)[0].id
+    assert record.started == 1
+
+
+@pytest.mark.parametrize("action", LOST_ANSWERS + SENSELESS_ANSWERS)
+def test_a_snapshot_whose_answer_was_lost_is_found_again(starter: Starter, action: Action) -> None:
+    starter.fault(action, times=1)
+
+    record = starter.start()
+
+    assert starter.simulated.creates(starter.project) == 1
+    assert record.snapshot_id == starter.simulated.snapshots(starter.project)[0].id
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0, 6.5])
+def test_a_snapshot_that_comes_into_being_after_its_answer_was_lost_is_waited_for(
+    starter: Starter, seconds: float
+) -> None:
+    starter.fault(do_later(seconds, 504), times=1)
+
+    record = starter.start()
+
+    assert starter.simulated.creates(starter.project) == 1
+    assert record.snapshot_id
+
+
+def test_an_older_snapshot_is_not_taken_for_the_lost_one(starter: Starter) -> None:
+    old = starter.simulated.add_snapshot(
+        starter.project, created=starter.simulated.now() - 1.5, status="complete"
+    )
+    starter.fault(lose_answer(500), times=1)
+
+    record = starter.start()
+
+    assert record.snapshot_id not in {"", old}
+
+
+def test_the_snapshot_that_is_known_to_have_failed_is_not_taken_for_the_lost_one(
+    starter: Starter,
+) -> None:
+    failed = starter.simulated.add_snapshot(starter.project, status="failed")
+    starter.fault(lose_answer(500), times=1)
+
+    record = starter.start(known_id=failed)
+
+    assert record.snapshot_id not in {"", failed}
+
+
+def test_only_when_the_list_shows_none_for_some_seconds_is_it_asked_for_again(
+    starter: Starter,
+) -> None:
+    starter.fault(refuse(500), times=1)
+
+    starter.start()
+
+    first, *looks, second = [r for r in starter.simulated.requests if r.kind in {"create", "list"}]
+    assert {look.kind for look in looks} == {"list"}
+    assert second.time - first.time >= 7
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_refusal_that_passes_is_asked_again_without_looking(
+    starter: Starter, status: int
+) -> None:
+    starter.fault(refuse(status), times=3)
+
+    record = starter.start()
+
+    assert record.snapshot_id
+    kinds = {request.kind for request in starter.simulated.requests}
+    assert kinds == {"auth", "create"}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_honoured(starter: Starter, status: int) -> None:
+    starter.fault(refuse(status, retry_after_seconds=11), times=1)
+
+    starter.start()
+
+    first, second = [r.time for r in starter.simulated.requests if r.kind == "create"]
+    assert 11 <= second - first <= 13
+
+
+@pytest.mark.parametrize("action", [refuse(429), refuse(503), refuse(500), break_off("reset")])
+def test_a_site_that_goes_on_refusing_is_given_up_after_a_handful_of_times_in_about_a_minute(
+    starter: Starter, action: Action
+) -> None:
+    starter.fault(action)
+
+    record = starter.start()
+
+    assert (record.status, record.snapshot_id) == ("failed", "")
+    assert 3 <= starter.creates_asked <= 6
+    assert starter.clock.seconds < 90
+
+
+def test_a_site_that_asks_for_more_than_a_minute_is_given_up_at_once(starter: Starter) -> None:
+    starter.fault(refuse(503, retry_after_seconds=600))
+
+    record = starter.start()
+
+    assert record.status == "failed"
+    assert starter.creates_asked == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+def test_a_refusal_for_good_fails_the_row_with_the_site_s_words(
+    starter: Starter, status: int
+) -> None:
+    starter.fault(refuse(status, "You shall not pass"))
+
+    record = starter.start()
+
+    assert (record.status, record.snapshot_id) == ("failed", "")
+    assert record.error == f"the site says {status}: You shall not pass"
+    assert starter.creates_asked == 1
+
+
+def test_a_create_is_not_repeated_while_the_site_can_t_say_what_became_of_it(
+    starter: Starter,
+) -> None:
+    starter.fault(lose_answer("reset"), times=1)
+    starter.fault(refuse(502), kind="list")
+
+    record = starter.start()
+
+    assert starter.creates_asked == 1
+    assert (record.status, record.snapshot_id) == ("pending", "")
+    assert "not known whether a snapshot was started" in record.error
+
+
+def test_a_project_that_is_gone_gets_no_snapshot(starter: Starter) -> None:
+    record = starter.start(project_id="f" * 24, verify=True)
+
+    assert record.status == "failed"
+    assert "there is no such project" in record.error
+    assert starter.creates_asked == 0
+
+
+def test_what_a_run_that_was_cut_off_has_started_is_taken(starter: Starter) -> None:
+    made = starter.simulated.add_snapshot(starter.project, created=START.timestamp() + 5)
+
+    record = starter.start(verify=True, made_since=START)
+
+    assert record.snapshot_id == made
+    assert record.started == 0
+    assert starter.creates_asked == 0
+
+
+def test_what_was_made_before_the_run_that_was_cut_off_is_not_taken(starter: Starter) -> None:
+    old = starter.simulated.add_snapshot(starter.project, created=START.timestamp() - 1)
+
+    record = starter.start(verify=True, made_since=START)
+
+    assert record.snapshot_id not in {"", old}
+    assert starter.creates_asked == 1
+
+
+def test_a_create_that_was_in_flight_when_the_run_was_cut_off_is_given_its_time(
+    starter: Starter,
+) -> None:
+    starter.fault(do_later(6.0), times=1)
+    with pytest.raises(Exception, match="broke"):
+        starter.site.create_snapshot(starter.project)
+
+    record = starter.start(verify=True, made_since=START)
+
+    assert starter.simulated.creates(starter.project) == 1
+    assert record.snapshot_id
+
+
+def test_a_cut_off_row_of_which_nothing_can_be_learned_stays_as_it_was(starter: Starter) -> None:
+    starter.fault(refuse(502), kind="list")
+
+    record = starter.start(verify=True, made_since=START - timedelta(minutes=5))
+
+    assert (record.status, record.snapshot_id) == ("pending", "")
+    assert "still not known" in record.error
+    assert starter.creates_asked == 0
+
+
+def test_one_project_s_failure_is_not_another_s(starter: Starter) -> None:
+    others = [starter.simulated.add_project() for _ in range(3)]
+    starter.simulated.fault(Fault("create", others[1], action=refuse(403, "no")))
+    orders = [StartOrder(SnapshotRecord(Project(other, "x", "g"))) for other in others]
+
+    records = list(
+        snapshot.start(
+            orders, site=starter.site, workers=InTurn(starter.clock), clock=starter.clock
+        )
+    )
+
+    assert [bool(record.snapshot_id) for record in records] == [True, False, True]
+
+
+def test_at_twenty_requests_a_second_everything_is_started_without_hammering(
+    clock: FakeClock,
+) -> None:
+    simulated = SimulatedSite(clock.unix, requests_per_second=20)
+    site = Site(DirectTransport(simulated, clock), clock)
+    projects = [simulated.add_project() for _ in range(200)]
+    orders = [StartOrder(SnapshotRecord(Project(project, "x", "g"))) for project in projects]
+
+    records = list(snapshot.start(orders, site=site, workers=InTurn(clock), clock=clock))
+
+    assert all(record.snapshot_id for record in records)
+    assert [simulated.creates(project) for project in projects] == [1] * 200
+    refused = sum(request.status == 429 for request in simulated.requests)
+    assert refused <= 20
+    assert clock.seconds < 30
