@@ -1,0 +1,105 @@
+"use strict";
+(() => {
+  const find = (id) => document.getElementById(id);
+  const table = find("table");
+  const body = table.tBodies[0];
+  const heads = Array.from(table.tHead.rows[0].cells);
+  const rows = Array.from(body.rows);
+  const words = find("words");
+  const status = find("status");
+  const statusAt = heads.findIndex((head) => head.textContent === "Status");
+  const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+  const number = new Intl.NumberFormat("en");
+  const plain = (text) => text.normalize("NFC").toLowerCase();
+  let sorted = "";
+
+  // Made when they are first needed: a page that is only read pays for none of it.
+  let texts;
+  const textsOf = () => {
+    texts ??= new Map(
+      rows.map((row) => {
+        const link = row.querySelector("a");
+        const id = link ? link.href.match(/[0-9a-f]{24}/) : "";
+        return [row, plain(`${Array.from(row.cells, (cell) => cell.textContent).join("\n")}\n${id}`)];
+      }),
+    );
+    return texts;
+  };
+  const keys = new Map();
+  const keysOf = (column) => {
+    if (!keys.has(column)) {
+      const isNumber = heads[column].classList.contains("n");
+      const key = (cell) => {
+        const text = cell.dataset.key ?? cell.textContent;
+        if (text === "") return null;
+        return isNumber ? Number(text.replaceAll(",", "")) : text;
+      };
+      keys.set(column, new Map(rows.map((row) => [row, key(row.cells[column])])));
+    }
+    return keys.get(column);
+  };
+
+  const say = (shown) => {
+    const many = rows.length === 1 ? "1 project" : `${number.format(rows.length)} projects`;
+    find("shown").textContent = `${number.format(shown)} of ${many} shown${sorted}`;
+    find("nothing").hidden = shown > 0 || rows.length === 0;
+  };
+
+  let shown = rows.length;
+  const filter = () => {
+    const wanted = plain(words.value).split(/\s+/).filter(Boolean);
+    const choice = status.value;
+    shown = 0;
+    for (const row of rows) {
+      const word = row.cells[statusAt].textContent;
+      const fits =
+        (choice === "" || (choice === "not-complete" ? word !== "complete" : choice === `=${word}`)) &&
+        (wanted.length === 0 || wanted.every((piece) => textsOf().get(row).includes(piece)));
+      if (row.hidden === fits) row.hidden = !fits;
+      if (fits) shown += 1;
+    }
+    say(shown);
+  };
+
+  const sort = (column) => {
+    const head = heads[column];
+    const descending = head.getAttribute("aria-sort") === "ascending";
+    const values = keysOf(column);
+    const places = new Map(rows.map((row, place) => [row, place]));
+    const compare = (one, other) => {
+      const [a, b] = [values.get(one), values.get(other)];
+      const tie = places.get(one) - places.get(other);
+      if (a === null || b === null) return (a === null) - (b === null) || tie; // blanks stay last
+      const difference = typeof a === "number" ? a - b : collator.compare(a, b);
+      return (descending ? -difference : difference) || tie;
+    };
+    const fragment = document.createDocumentFragment();
+    fragment.append(...rows.slice().sort(compare));
+    body.append(fragment);
+    for (const other of heads) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    sorted = `, by ${head.textContent.toLowerCase()}${descending ? ", last first" : ""}`;
+    say(shown);
+  };
+
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    button.addEventListener("click", () => sort(column));
+    head.append(button);
+  });
+  heads[0].setAttribute("aria-sort", "ascending");
+
+  let due;
+  words.addEventListener("input", () => {
+    clearTimeout(due);
+    due = setTimeout(filter, 80);
+  });
+  status.addEventListener("change", filter);
+  const controls = find("controls");
+  controls.addEventListener("submit", (event) => event.preventDefault());
+  controls.addEventListener("reset", () => setTimeout(filter));
+  controls.hidden = false;
+  filter(); // the browser may have kept what was typed before a reload
+})();

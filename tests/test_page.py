@@ -1,0 +1,446 @@
+"""The page: what it says, and that nothing in it can do harm."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fw_gear_sitewide_snapshot
+from fw_gear_sitewide_snapshot import page
+from fw_gear_sitewide_snapshot.errors import OutputError
+from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord, whole_seconds
+
+SITE = "https://flywheel.example.org"
+NOW = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
+
+HOSTILE = [
+    "<script>document.title = 'owned'</script>",
+    "</table></script><img src=x onerror=\"document.title='owned'\">",
+    "\" onmouseover=\"document.title='owned'\" x='",
+    "javascript:document.title='owned'",
+    "{{ 7 * 7 }}{% raw %}",
+    "nul\0 bell\a escape\x1b[31m line\nbreak\r\ttab",
+    "\u202eright to left override\u2066",
+    "\ud800 half a character",
+    "עברית العربية 日本語 ไทย",
+    "Z" + "\u0301\u0330" * 40,
+    "W" * 10_000,
+    "<!--",
+    "",
+]
+
+
+def record(
+    number: int, status: str = "complete", error: str = "", **changes: str
+) -> SnapshotRecord:
+    group = changes.get("group", "group")
+    label = changes.get("label", f"Project {number}")
+    return SnapshotRecord(
+        Project(f"{number:024x}", label, group),
+        snapshot_id="" if status in {"failed", "planned"} else f"{number + 2**80:024x}",
+        timestamp=whole_seconds(NOW - timedelta(seconds=number)),
+        batch_label=changes.get("batch", "Q1 2026"),
+        status=status,
+        error=error,
+    )
+
+
+def content(number: int) -> SnapshotContent:
+    return SnapshotContent(number * 1_234_567, f"{number:064x}", number, number * 2, number * 7, 99)
+
+
+def batch(count: int, *, fetched: bool = False) -> list[SnapshotRecord]:
+    """A batch as a site may have it: a few percent failed or unfinished, groups of every size."""
+    records = []
+    for number in range(1, count + 1):
+        group = f"{('neuro', 'cardio', 'imaging-core', 'onco')[number % 4]}-{number % 97 % 12:02}"
+        label = f"Study {number * 7919 % 100_003:05} {('baseline', 'follow-up')[number % 2]}"
+        made = record(number, group=group, label=label)
+        if number % 41 == 3:
+            made = record(number, "failed", "no rights to snapshot it", group=group, label=label)
+        elif number % 97 == 5:
+            made = record(number, "failed", f"the site: error {number}", group=group, label=label)
+        elif number % 149 == 7:
+            made = record(number, "in_progress", group=group, label=label)
+        elif fetched:
+            made = replace(made, content=content(number))
+        records.append(made)
+    return records
+
+
+def render(records: Iterable[SnapshotRecord], site_url: str = SITE) -> str:
+    return page.render(records, site_url=site_url, written_at=NOW)
+
+
+class Reader(HTMLParser):
+    """What a browser without scripts would find: tables' rows, texts, tags with attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self._table = ""
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        self.open.append(tag)
+        if tag == "table":
+            self._table = (attributes["class"] or "").split()[0]
+            self.tables[self._table] = []
+        elif tag == "tr":
+            self.tables[self._table].append([])
+        elif tag in {"td", "th"}:
+            self.tables[self._table][-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if {"style", "script"} & set(self.open):
+            return
+        self.text += data
+        if {"td", "th"} & set(self.open):
+            self.tables[self._table][-1][-1] += data
+
+    def links(self) -> list[str]:
+        return [attributes["href"] or "" for tag, attributes in self.tags if tag == "a"]
+
+    def section(self, name: str) -> str:
+        """The text from the heading that begins with ``name`` to where the projects begin."""
+        return self.text.partition(name)[2].partition("All projects")[0]
+
+
+# -------------------------------------------------------------------------------------- the verdict
+
+
+@pytest.mark.parametrize(
+    ("statuses", "sentence"),
+    [
+        ({}, "There are no projects in this batch."),
+        ({"complete": 1}, "The project has a complete snapshot."),
+        ({"complete": 312}, "All 312 projects have a complete snapshot."),
+        ({"complete": 4999, "failed": 1}, "1 of 5,000 projects has no complete snapshot."),
+        ({"complete": 303, "failed": 9}, "9 of 312 projects have no complete snapshot."),
+        (
+            {"complete": 303, "failed": 5, "in_progress": 3, "pending": 1},
+            "9 of 312 projects have no complete snapshot.",
+        ),
+        (
+            {"complete": 303, "in_progress": 9},
+            "9 of 312 projects have no complete snapshot yet.",
+        ),
+        ({"pending": 312}, "None of the 312 projects has a complete snapshot yet."),
+        ({"verifying": 1}, "The project has no complete snapshot yet."),
+        ({"failed": 312}, "None of the 312 projects has a complete snapshot."),
+        ({"planned": 312}, "Dry run: 312 projects would be snapshotted; nothing was started."),
+        ({"planned": 1}, "Dry run: 1 project would be snapshotted; nothing was started."),
+        (
+            {"planned": 9, "complete": 303},
+            "Dry run: 9 of 312 projects would be snapshotted; nothing was started.",
+        ),
+    ],
+)
+def test_the_verdict_is_one_sentence(statuses: dict[str, int], sentence: str) -> None:
+    words = list(Counter(statuses).elements())
+    records = [record(number, status) for number, status in enumerate(words, 1)]
+
+    assert page.verdict(records) == sentence
+    assert sentence in Reader(render(records)).text
+
+
+# ------------------------------------------------------------------------------------- what it says
+
+
+def test_every_project_is_in_the_table_exactly_once() -> None:
+    records = batch(300)
+    header, *rows = Reader(render(reversed(records))).tables["projects"]
+
+    assert header == ["Group", "Project", "Status", "Snapshot id", "Time (UTC)", "Error"]
+    assert rows == [
+        [
+            record.project.group,
+            record.project.label,
+            record.status.replace("_", " "),
+            record.snapshot_id,
+            f"{record.timestamp:%Y-%m-%d %H:%M:%S}",
+            record.error,
+        ]
+        for record in sorted(records, key=lambda r: (r.project.group, r.project.label))
+    ]
+
+
+def test_columns_without_anything_to_say_are_left_out() -> None:
+    header, row = Reader(render([record(1)])).tables["projects"]
+
+    assert header == ["Group", "Project", "Status", "Snapshot id", "Time (UTC)"]
+    assert row[1] == "Project 1"
+
+
+def test_what_was_found_in_the_snapshots_is_summed() -> None:
+    records = [replace(record(n), content=content(n)) for n in (1, 2)] + [record(3)]
+    header, *rows, totals = Reader(render(records)).tables["projects"]
+
+    assert header[-5:] == ["Size", "Subjects", "Sessions", "Acquisitions", "Files"]
+    assert [row[-5:] for row in rows] == [
+        ["1.2 MB", "1", "2", "7", "99"],
+        ["2.5 MB", "2", "4", "14", "99"],
+        ["", "", "", "", ""],
+    ]
+    assert totals == ["All projects", "3.7 MB", "3", "6", "21", "198"]
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1_000, "1.0 kB"),
+        (99_960, "100 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (5 * 10**9, "5.0 GB"),
+        (10**18, "1000000 TB"),
+    ],
+)
+def test_sizes_are_for_people(size_bytes: int, shown: str) -> None:
+    found = replace(content(1), size_bytes=size_bytes)
+    _, row, _ = Reader(render([replace(record(1), content=found)])).tables["projects"]
+
+    assert row[-5] == shown
+
+
+def test_the_groups_add_up_and_those_in_trouble_come_first() -> None:
+    records = batch(300)
+    header, *rows = Reader(render(records)).tables["groups"]
+    numbers = [[int(cell) for cell in row[2:]] for row in rows]
+    unfinished = [failed + running for _, failed, running, _ in numbers]
+
+    assert header == ["Group", "", "Complete", "Failed", "Running", "Projects"]
+    assert all(sum(kinds) == total for *kinds, total in numbers)
+    assert {row[0]: total for row, (*_, total) in zip(rows, numbers, strict=True)} == Counter(
+        record.project.group for record in records
+    )
+    assert [sum(column) for column in zip(*numbers, strict=True)] == [
+        sum(record.status == "complete" for record in records),
+        sum(record.status == "failed" for record in records),
+        sum(record.status == "in_progress" for record in records),
+        300,
+    ]
+    assert sorted(map(bool, unfinished), reverse=True) == list(map(bool, unfinished))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["complete", "failed", "x", "planned"]), st.integers(1, 400))
+)
+def test_a_bar_is_full_and_shows_every_kind(statuses: dict[str, int]) -> None:
+    words = list(Counter(statuses).elements())
+    records = [record(number, status) for number, status in enumerate(words, 1)]
+
+    for group in page._groups(records):
+        end = 0.0
+        for _, start, width in group.bar:
+            assert start == pytest.approx(end, abs=0.02)
+            assert width > 1.5
+            end = start + width
+        assert end == pytest.approx(100, abs=0.05)
+        assert len(group.bar) == len(statuses)
+
+
+def test_what_is_not_complete_comes_first_with_its_reason() -> None:
+    records = [
+        record(1, group="a", label="fine"),
+        record(2, "in_progress", group="a", label="late"),
+        record(3, "failed", "no rights", group="b", label="denied"),
+        record(4, "failed", "no rights", group="b", label="denied too"),
+        record(5, "failed", group="c", label="mute"),
+        replace(record(6, "pending", group="c", label="cut off"), snapshot_id=""),
+    ]
+    html = render(records)
+    words = " ".join(Reader(html).section("Not complete").split())
+
+    assert html.index('id="look"') < html.index('id="projects"')
+    assert words == (
+        "5 "
+        "failed no rights 2 projects b/denied b/denied too "
+        "failed No reason is known c/mute "
+        "in progress Not finished when this page was written a/late "
+        "pending No snapshot was known when this page was written c/cut off"
+    )
+
+
+def test_a_complete_snapshot_with_an_error_is_worth_a_look() -> None:
+    words = Reader(render([record(1, "complete", "the file's checksum differs")])).text
+
+    assert "All projects" in words.partition("Worth a look")[2]
+    assert "the file's checksum differs" in words.partition("Worth a look")[2]
+
+
+@pytest.mark.parametrize("status", ["complete", "planned"])
+def test_where_nothing_is_wrong_there_is_no_list_of_it(status: str) -> None:
+    assert 'id="look"' not in render([record(1, status)])
+
+
+def test_long_lists_of_reasons_end_in_the_table() -> None:
+    same = [record(n, "failed", "no rights") for n in range(1, 151)]
+    own = [record(n, "failed", f"error {n}") for n in range(201, 501)]
+    reader = Reader(render(same + own))
+
+    assert "50 more, in the table of all projects" in reader.text
+    assert "101 more reasons, in the table of all projects" in reader.text
+    assert len(reader.tables["projects"]) == 451
+
+
+def test_batches_are_named_and_told_apart() -> None:
+    reader = Reader(render([record(n, batch=name) for n, name in enumerate("CABBDE")]))
+
+    assert reader.text.strip().startswith("Sitewide Snapshot: ")
+    assert reader.tables["projects"][0][-1] == "Batch"
+    assert [row[-1] for row in reader.tables["projects"][1:]] == list("CABBDE")
+    assert "C, A, B and 2 more" in reader.text
+
+
+def test_without_a_batch_name_the_title_is_the_gear_s() -> None:
+    assert "<title>Sitewide Snapshot</title>" in render([record(1, batch="")])
+
+
+def test_times_are_utc() -> None:
+    east = datetime.fromisoformat("2026-02-01T00:30:00+12:00")
+    html = page.render([replace(record(1), timestamp=east)], site_url=SITE, written_at=east)
+
+    assert html.count("2026-01-31 12:30:00") == 2
+
+
+# --------------------------------------------------------------------------------- links and safety
+
+
+def test_projects_are_linked_on_the_site() -> None:
+    html = render([record(1), record(2, "failed", "no")], site_url=f"{SITE}/")
+    links = [link for link in Reader(html).links() if not link.startswith("#")]
+
+    assert links == [f"{SITE}/#/projects/{number:024x}/information" for number in (2, 1, 2)]
+    for tag, attributes in Reader(html).tags:
+        if tag == "a" and not (attributes["href"] or "").startswith("#"):
+            assert attributes["rel"] == "noopener noreferrer"
+
+
+@pytest.mark.parametrize("site_url", ["", "flywheel.example.org", "javascript:alert(1)//"])
+def test_what_is_no_web_address_makes_no_links(site_url: str) -> None:
+    reader = Reader(render(batch(50), site_url=site_url))
+
+    assert all(link.startswith("#") for link in reader.links())
+
+
+def test_an_id_that_is_none_makes_no_link() -> None:
+    odd = replace(record(1), project=Project("../../x", "label", "group"))
+
+    assert all(link.startswith("#") for link in Reader(render([odd])).links())
+
+
+def test_the_page_is_self_contained() -> None:
+    html = render(
+        [
+            *batch(100, fetched=True),
+            *(record(n + 500, "failed", t, label=t) for n, t in enumerate(HOSTILE)),
+        ]
+    )
+    addresses = set(re.findall(r"(?:[a-z]+:)?//[^\s\"'<>]+", html)) - {"//[^"}
+    reader = Reader(html)
+
+    assert all(address.startswith(f"{SITE}/#/projects/") for address in addresses)
+    assert not {"img", "iframe", "object", "embed", "base", "audio", "video"} & {
+        tag for tag, _ in reader.tags
+    }
+    assert [a["href"] for tag, a in reader.tags if tag == "link"] == ["data:,"]
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttp|innerHTML", html)
+    for tag, attributes in reader.tags:
+        assert "src" not in attributes, tag
+        assert not [name for name in attributes if name.startswith("on") or name == "style"], tag
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_from_anybody_stays_text(text: str) -> None:
+    calm = Reader(render([record(1, "failed", "x", group="x", label="x", batch="x")]))
+    odd = record(1, "failed", text or "x", group=text, label=text, batch=text or "x")
+    html = render([odd])
+    reader = Reader(html)
+
+    assert [tag for tag, _ in reader.tags] == [tag for tag, _ in calm.tags]
+    assert not re.search(r"[^\n\x20-\x7e\u00a0-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]", html)
+    assert html.encode("utf-8")
+    assert len(html) < 60_000
+
+
+def test_a_hostile_status_stays_text() -> None:
+    odd = record(1, '"><script>x</script>')
+    reader = Reader(render([odd]))
+
+    assert [tag for tag, _ in reader.tags].count("script") == 1
+    assert reader.tables["projects"][1][2] == '"><script>x</script>'
+
+
+# ------------------------------------------------------------------------------------------ writing
+
+
+def test_it_is_written_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = page.write([record(1)], tmp_path, site_url=SITE, written_at=NOW)
+    before = path.read_text("utf-8")
+    seen: list[str] = []
+    replace_file = Path.replace
+
+    def watch(part: Path, target: Path) -> Path:
+        seen.append(target.read_text("utf-8"))
+        assert part.read_text("utf-8").endswith("</html>")
+        return replace_file(part, target)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    page.write(batch(9), tmp_path, site_url=SITE, written_at=NOW)
+
+    assert seen == [before]
+    assert [found.name for found in tmp_path.iterdir()] == ["snapshot_report.html"]
+    assert path.read_text("utf-8") == render(batch(9))
+
+
+def test_a_folder_that_can_t_be_written_to_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"snapshot_report\.html: the page can't be written"):
+        page.write([record(1)], tmp_path / "missing", site_url=SITE, written_at=NOW)
+
+
+def test_it_works_where_the_package_is_only_a_folder(tmp_path: Path) -> None:
+    """As in the image: nothing is installed, the folder lies beside run.py."""
+    folder = Path(fw_gear_sitewide_snapshot.__file__).parent
+    shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import sys, pathlib, datetime; from fw_gear_sitewide_snapshot import page;"
+        "assert 'jinja2' not in sys.modules;"
+        "now = datetime.datetime.now(datetime.UTC);"
+        "print(page.write([], pathlib.Path('.'), site_url='', written_at=now))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+
+    assert "There are no projects" in (tmp_path / "snapshot_report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("status", ["complete", "failed"])
+def test_five_thousand_projects_are_a_page_of_reasonable_size(status: str) -> None:
+    records = [
+        replace(r, status=status, content=content(n), error="the site is not to be reached")
+        for n, r in enumerate(batch(5_000))
+    ]
+
+    assert len(render(records).encode()) < 3_000_000
