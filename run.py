@@ -26,8 +26,8 @@ log = logging.getLogger("sitewide-snapshot")
 def run(context: GearToolkitContext, stop: threading.Event) -> int:
     """Run the gear in its context; returns the exit status, having logged why."""
     try:
+        context.init_logging(update_config=joblog.log_config(parser.api_key_text(context)))
         api_key = parser.parse_api_key(context)
-        context.init_logging(update_config=joblog.log_config(api_key))
         config = parser.parse_config(context)
         transport = SdkTransport(api_key)
         log.info("sitewide-snapshot %s on %s: %s", __version__, transport.url, config)

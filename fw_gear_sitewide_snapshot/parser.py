@@ -1,6 +1,7 @@
 """Turns the gear's context into a GearConfig: the only place where a config can be wrong."""
 
-import math
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ KEY_INPUT = "api-key"
 
 _EVERY_PROJECT = "all"
 _MOST_ATTEMPTS = 5
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character, which JSON lets through
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,19 +73,26 @@ def parse_config(context: GearToolkitContext) -> GearConfig:
     )
 
 
+def api_key_text(context: GearToolkitContext) -> str:
+    """What the job has for an API key, unchecked, for the log to blank out; empty for none."""
+    found = (context.config_json.get("inputs") or {}).get(KEY_INPUT)
+    key = found.get("key") if isinstance(found, dict) else None
+    return key if isinstance(key, str) else ""
+
+
 def parse_api_key(context: GearToolkitContext) -> str:
     """The API key that the site gave the job, in the form ``host[:port]:key``.
 
     Raises:
         ConfigError: There is none, or it has another form. The text doesn't show it.
     """
-    found = (context.config_json.get("inputs") or {}).get(KEY_INPUT)
-    key = found.get("key") if isinstance(found, dict) else None
-    if not key or not isinstance(key, str):
+    key = api_key_text(context)
+    if not key:
         raise ConfigError(f'input "{KEY_INPUT}": the job has no API key')
     host, *rest = key.split(":")
-    port_is_good = len(rest) < 2 or (rest[0].isdecimal() and 0 < int(rest[0]) < 65536)
-    if not host or not rest or not rest[-1] or not port_is_good or key != "".join(key.split()):
+    port_is_good = len(rest) < 2 or (_PORT.fullmatch(rest[0]) and 0 < int(rest[0]) < 65536)
+    can_be_sent = key.isprintable() and " " not in key and "".join(rest).isascii()
+    if not host or not rest or not rest[-1] or not port_is_good or not can_be_sent:
         raise ConfigError(f'input "{KEY_INPUT}": the API key has not the form host[:port]:key')
     return key
 
@@ -102,7 +112,7 @@ def _string(options: dict[str, Any], name: str) -> str:
     value = options.get(name)
     if value is None:
         return ""
-    if isinstance(value, str):
+    if isinstance(value, str) and not _SURROGATE.search(value):
         return value
     raise _wrong(name, value, "a text")
 
@@ -120,7 +130,7 @@ def _minutes(options: dict[str, Any], name: str, *, default: float) -> float:
     value = options.get(name)
     if value is None:
         return default
-    if _is_number(value) and math.isfinite(value) and value > 0:
+    if _is_number(value) and 0 < value <= sys.float_info.max:
         return float(value)
     raise _wrong(name, value, "a number of minutes greater than 0")
 
