@@ -1,0 +1,283 @@
+"""The gear's context as a GearConfig: each option's default, what is right, and what is wrong."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flywheel_gear_toolkit import GearToolkitContext
+
+from fw_gear_sitewide_snapshot.errors import ConfigError
+from fw_gear_sitewide_snapshot.parser import GearConfig, parse_api_key, parse_config
+
+KEY = "site.example.org:djEtsecretsecretsecret"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job's folder."""
+
+    path: Path
+
+    def context(
+        self, config: object = None, inputs: object = None, **options: object
+    ) -> GearToolkitContext:
+        """The toolkit's context, from a config.json with a filter and an API key by default."""
+        document: dict[str, Any] = {
+            "config": {"project filter": "ALL", **options} if config is None else config,
+            "inputs": {"api-key": {"base": "api-key", "key": KEY}} if inputs is None else inputs,
+            "destination": {"type": "project", "id": "a" * 24},
+        }
+        (self.path / "config.json").write_text(json.dumps(document))
+        (self.path / "manifest.json").write_text("{}")
+        return GearToolkitContext(gear_path=self.path, log_metadata=False)
+
+    def parse(self, **options: object) -> GearConfig:
+        return parse_config(self.context(**options))
+
+    def problem(self, **options: object) -> str:
+        with pytest.raises(ConfigError) as raised:
+            self.parse(**options)
+        return str(raised.value)
+
+    def with_report(self, report: object, **options: object) -> GearToolkitContext:
+        """A context whose retry input is as given."""
+        inputs = {"api-key": {"base": "api-key", "key": KEY}, "retry failed": report}
+        return self.context(config=options, inputs=inputs)
+
+    def key_problem(self, key: object) -> str:
+        with pytest.raises(ConfigError) as raised:
+            parse_api_key(self.context(inputs={"api-key": {"base": "api-key", "key": key}}))
+        return str(raised.value)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    path = tmp_path / "snapshot_report.csv"
+    path.write_text("any text: it is not read here")
+    return path
+
+
+# What an option comes to
+
+
+def test_a_filter_is_all_that_a_run_needs(job: Job) -> None:
+    assert job.parse() == GearConfig(
+        project_filter=None,
+        retry_report=None,
+        batch_label="",
+        timeout_seconds=600.0,
+        attempts=1,
+        dry_run=False,
+        fail_on_incomplete=True,
+        download=False,
+        debug=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "attribute", "expected"),
+    [
+        ("project filter", "group=neuro", "project_filter", "group=neuro"),
+        ("project filter", "  label=~.*-accepted\t\n", "project_filter", "label=~.*-accepted"),
+        ("project filter", "label=ALL", "project_filter", "label=ALL"),
+        ("project filter", "group = a b", "project_filter", "group = a b"),
+        ("snapshot batch name", " January é ", "batch_label", "January é"),
+        ("timeout minutes", 90, "timeout_seconds", 5400.0),
+        ("timeout minutes", 0.5, "timeout_seconds", 30.0),
+        ("attempts per project", 5, "attempts", 5),
+        ("attempts per project", 2.0, "attempts", 2),
+        ("dry run", True, "dry_run", True),
+        ("fail on incomplete", False, "fail_on_incomplete", False),
+        ("download snapshots", True, "download", True),
+        ("debug", True, "debug", True),
+    ],
+)
+def test_an_option_is_taken(
+    job: Job, option: str, value: object, attribute: str, expected: object
+) -> None:
+    assert getattr(job.parse(**{option: value}), attribute) == expected
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "snapshot batch name",
+        "timeout minutes",
+        "attempts per project",
+        "dry run",
+        "fail on incomplete",
+        "download snapshots",
+        "debug",
+    ],
+)
+def test_an_option_that_is_null_is_as_if_left_out(job: Job, option: str) -> None:
+    assert job.parse(**{option: None}) == job.parse()
+
+
+@pytest.mark.parametrize("word", ["ALL", "all", "All", " aLL ", "\tALL\n"])
+def test_all_in_any_case_and_with_blanks_means_every_project(job: Job, word: str) -> None:
+    assert job.parse(**{"project filter": word}).project_filter is None
+
+
+# What can't be used
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("project filter", 24, "a text"),
+        ("project filter", True, "a text"),
+        ("project filter", ["group=a"], "a text"),
+        ("project filter", "label=\ud800", "a text"),
+        ("snapshot batch name", 2026, "a text"),
+        ("snapshot batch name", {"name": "x"}, "a text"),
+        ("snapshot batch name", "January \udfff", "a text"),
+        ("timeout minutes", 0, "a number of minutes greater than 0"),
+        ("timeout minutes", -1.5, "a number of minutes greater than 0"),
+        ("timeout minutes", "10", "a number of minutes greater than 0"),
+        ("timeout minutes", True, "a number of minutes greater than 0"),
+        ("timeout minutes", math.inf, "a number of minutes greater than 0"),
+        ("timeout minutes", math.nan, "a number of minutes greater than 0"),
+        pytest.param(
+            "timeout minutes", 10**400, "a number of minutes greater than 0", id="huge timeout"
+        ),
+        ("attempts per project", 0, "a whole number from 1 to 5"),
+        ("attempts per project", 6, "a whole number from 1 to 5"),
+        ("attempts per project", 1.5, "a whole number from 1 to 5"),
+        ("attempts per project", "1", "a whole number from 1 to 5"),
+        ("attempts per project", True, "a whole number from 1 to 5"),
+        ("attempts per project", math.nan, "a whole number from 1 to 5"),
+        ("attempts per project", math.inf, "a whole number from 1 to 5"),
+        ("dry run", "false", "true or false"),
+        ("fail on incomplete", 0, "true or false"),
+        ("download snapshots", "yes", "true or false"),
+        ("debug", 1, "true or false"),
+    ],
+)
+def test_a_wrong_option_is_told_with_key_value_and_what_was_expected(
+    job: Job, option: str, value: object, expected: str
+) -> None:
+    problem = job.problem(**{option: value})
+    assert problem == f'config "{option}" is {value!r}: expected {expected}'
+
+
+@pytest.mark.parametrize("value", ["a\nERROR forged", "\x1b[2J", "\u2028"])
+def test_a_problem_is_told_in_one_line(job: Job, value: str) -> None:
+    assert job.problem(**{"dry run": value}).isprintable()
+
+
+@pytest.mark.parametrize("blank", [None, "", " ", "\t\r\n", "\u2003"])
+def test_a_blank_filter_without_a_report_never_means_all(job: Job, blank: str | None) -> None:
+    problem = job.problem(**{"project filter": blank})
+    assert problem.startswith('config "project filter" is empty: expected')
+    assert "ALL" in problem
+
+
+def test_a_config_that_is_missing_is_a_filter_that_is_missing(job: Job) -> None:
+    with pytest.raises(ConfigError, match='"project filter" is empty'):
+        parse_config(job.context(config={}))
+
+
+# The earlier report
+
+
+def test_an_earlier_report_makes_up_for_a_blank_filter(job: Job, report: Path) -> None:
+    context = job.with_report({"base": "file", "location": {"path": str(report)}})
+    assert parse_config(context).retry_report == report
+
+
+@pytest.mark.parametrize("absent", [None, {}])
+def test_a_retry_input_that_is_not_set_is_none(job: Job, absent: object) -> None:
+    context = job.with_report(absent, **{"project filter": "ALL"})
+    assert parse_config(context).retry_report is None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"base": "file"},
+        {"location": "snapshot_report.csv"},
+        {"location": {}},
+        {"location": {"path": ""}},
+        {"location": {"path": 5}},
+        {"location": {"path": "/nowhere/a\nb.csv"}},
+        {"location": {"path": "/"}},
+        {"location": {"path": "a\0b"}},
+        "snapshot_report.csv",
+    ],
+)
+def test_a_retry_input_without_its_file_is_told_in_one_line(job: Job, found: object) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_config(job.with_report(found, **{"project filter": "ALL"}))
+    assert re.fullmatch('input "retry failed": there is no file .*', str(raised.value))
+
+
+# The API key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "site.example.org:secret",
+        "site.example.org:443:secret",
+        "127.0.0.1:8080:__force_insecure:secret",
+        "site:1:secret",
+        "site:65535:secret",
+    ],
+)
+def test_a_key_is_taken_in_each_of_its_forms(job: Job, key: str) -> None:
+    context = job.context(inputs={"api-key": {"base": "api-key", "key": key}})
+    assert parse_api_key(context) == key
+
+
+@pytest.mark.parametrize("inputs", [{}, {"api-key": None}, {"api-key": {}}, {"api-key": KEY}])
+def test_a_job_without_a_key_is_told_so(job: Job, inputs: object) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_api_key(job.context(inputs=inputs))
+    assert str(raised.value) == 'input "api-key": the job has no API key'
+
+
+@pytest.mark.parametrize("key", [None, "", 5, ["site:secret"]])
+def test_a_key_that_is_no_text_is_none(job: Job, key: object) -> None:
+    assert job.key_problem(key) == 'input "api-key": the job has no API key'
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "secretsecret",
+        "site.example.org:",
+        ":secret",
+        "site::secret",
+        "site:0:secret",
+        "site:65536:secret",
+        "site:https:secret",
+        "site:٣:secret",
+        pytest.param(f"site:{'9' * 5000}:secret", id="huge port"),
+        "https://site.example.org:secret",
+        "site.example.org: secret",
+        "site.example.org:secret\n",
+        " site.example.org:secret",
+        "site.example.org:sécret",
+        "site.example.org:sec\x01ret",
+        "site.example.org:sec\u200bret",
+    ],
+)
+def test_a_key_of_another_form_is_refused_without_showing_it(job: Job, key: str) -> None:
+    problem = job.key_problem(key)
+    assert problem == 'input "api-key": the API key has not the form host[:port]:key'
+
+
+def test_the_key_is_in_no_config(job: Job, report: Path) -> None:
+    context = job.with_report({"location": {"path": str(report)}}, **{"project filter": "a=b"})
+    assert parse_api_key(context) == KEY
+    assert "secret" not in repr(parse_config(context))
