@@ -19,14 +19,13 @@ class JobLogFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         """Escape what could end the line or move the cursor."""
-        record.message = "".join(
-            c if c.isprintable() else c.encode("unicode_escape").decode() for c in record.message
-        )
+        record.message = _escaped(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  logging's name
         """Set a traceback (of a defect: nothing else logs one) apart from the log's own lines."""
-        return "\n".join(f"    | {line}" for line in super().formatException(ei).splitlines())
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"    | {_escaped(line)}" for line in lines)
 
     def format(self, record: logging.LogRecord) -> str:
         """Blank out the secrets, wherever in the text they are."""
@@ -34,6 +33,10 @@ class JobLogFormatter(logging.Formatter):
         for secret in self.secrets:
             text = text.replace(secret, "[API key]")
         return text
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def log_config(api_key: str) -> dict[str, Any]:
