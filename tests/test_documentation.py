@@ -1,0 +1,176 @@
+"""The documents agree with the gear, and their links lead somewhere."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fw_gear_sitewide_snapshot import errors
+from fw_gear_sitewide_snapshot.columns import COLUMNS
+from fw_gear_sitewide_snapshot.models import SnapshotStatus
+
+TOP = Path(__file__).resolve().parent.parent
+DOCUMENTS = ["README.md", "FAQ.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+Row = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def manifest() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(read("manifest.json"))
+    return loaded
+
+
+def read(name: str) -> str:
+    return (TOP / name).read_text(encoding="utf-8")
+
+
+def prose(name: str) -> str:
+    """A document without its blocks of code, which are no Markdown."""
+    return re.sub(r"^```.*?^```$", "", read(name), flags=re.DOTALL | re.MULTILINE)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def table(name: str, first_column: str) -> list[Row]:
+    """The rows of the document's one table whose first column has that name."""
+    blocks = re.findall(r"(?:^\|.*\n)+", prose(name), re.MULTILINE)
+    found = [block.splitlines() for block in blocks if cells(block)[0] == first_column]
+    assert len(found) == 1, f"{name}: {len(found)} tables begin with {first_column}"
+    head, _, *rows = found[0]
+    assert all(len(cells(row)) == len(cells(head)) for row in rows)
+    return [dict(zip(cells(head), cells(row), strict=True)) for row in rows]
+
+
+def code(cell: str) -> str:
+    """The cell's text, which is all set as code."""
+    match = re.fullmatch(r"`([^`]+)`", cell)
+    assert match is not None, f"not set as code: {cell}"
+    return match[1]
+
+
+def yes_or_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading gets."""
+    kept = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return kept.replace(" ", "-")
+
+
+def links(name: str) -> Iterator[str]:
+    for target in re.findall(r"\[[^\]]+\]\(([^)]+)\)", prose(name)):
+        if not re.match(r"[a-z]+:", target):
+            yield target
+
+
+# -------------------------------------------------------------------------------------- the tables
+
+
+def test_the_table_of_inputs_agrees_with_the_manifest(manifest: dict[str, Any]) -> None:
+    written = [
+        (code(row["input"]), row["type"], row["optional"]) for row in table("README.md", "input")
+    ]
+
+    assert written == [
+        (name, kind(given), yes_or_no(given.get("optional", False)))
+        for name, given in manifest["inputs"].items()
+    ]
+
+
+def kind(given: dict[str, Any]) -> str:
+    types = given.get("type", {}).get("enum")
+    return f"{given['base']} ({', '.join(types)})" if types else str(given["base"])
+
+
+def test_the_table_of_options_agrees_with_the_manifest(manifest: dict[str, Any]) -> None:
+    written = [
+        (code(row["option"]), row["type"], row["optional"], row["default"])
+        for row in table("README.md", "option")
+    ]
+
+    assert written == [
+        (
+            name,
+            option["type"],
+            yes_or_no(option.get("optional", False)),
+            f"`{json.dumps(option['default'])}`" if "default" in option else "–",
+        )
+        for name, option in manifest["config"].items()
+    ]
+
+
+def test_the_table_of_options_has_the_limits_of_the_manifest(manifest: dict[str, Any]) -> None:
+    meaning = {code(row["option"]): row["meaning"] for row in table("README.md", "option")}
+    attempts = manifest["config"]["attempts per project"]
+
+    assert f"{attempts['minimum']} to {attempts['maximum']}" in meaning["attempts per project"]
+    assert manifest["config"]["timeout minutes"]["minimum"] == 0
+    assert "more than 0" in meaning["timeout minutes"]
+
+
+def test_the_table_of_columns_agrees_with_the_report() -> None:
+    assert tuple(code(row["column"]) for row in table("README.md", "column")) == COLUMNS
+
+
+def test_the_table_of_exit_statuses_has_all_of_them() -> None:
+    statuses = [value for name, value in vars(errors).items() if name.startswith("EXIT_")]
+
+    assert [int(row["exit status"]) for row in table("README.md", "exit status")] == statuses
+
+
+def test_the_faq_explains_each_status() -> None:
+    explained = " ".join(row["status"] for row in table("FAQ.md", "status"))
+
+    assert {status for status in SnapshotStatus if f"`{status}`" not in explained} == set()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_name_with_a_blank_is_one_of_the_manifest(name: str, manifest: dict[str, Any]) -> None:
+    """`timeout minutes` is set as code; a misspelt option would be found here."""
+    known = {*manifest["inputs"], *manifest["config"]}
+    named = set(re.findall(r"`([a-z]+(?: [a-z]+)+)`", prose(name)))
+    commands = {text for text in named if text.startswith("make ")}
+
+    assert named - commands <= known
+
+
+# ------------------------------------------------------------------------------ commands and links
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_makefile_has_every_command(name: str) -> None:
+    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    commands = set(re.findall(r"(?:`|\$ )make ([a-z]+)", read(name)))
+
+    assert commands <= targets
+    assert commands or name not in {"README.md", "CONTRIBUTING.md"}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_leads_somewhere(name: str) -> None:
+    for target in links(name):
+        path, _, anchor = target.partition("#")
+        assert not path or (TOP / path).is_file(), f"{name}: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", prose(path or name), re.MULTILINE)
+            assert anchor in map(slug, headings), f"{name}: {target}"
+
+
+def test_the_map_of_the_source_names_what_is_there() -> None:
+    block = re.search(r"^```\nrun\.py(.*?)^```$", read("CONTRIBUTING.md"), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    named = set(re.findall(r"\b([a-z_]+\.py)\b", block[1]))
+    package = {path.name for path in (TOP / "fw_gear_sitewide_snapshot").glob("[!_]*.py")}
+
+    assert package - named == set(), "say in CONTRIBUTING.md what it is for"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_no_line_of_a_document_has_blanks_at_its_end(name: str) -> None:
+    assert [line for line in read(name).splitlines() if line != line.rstrip()] == []
