@@ -102,7 +102,7 @@ def test_the_snapshot_that_is_known_to_have_failed_is_not_taken_for_the_lost_one
     starter: Starter,
 ) -> None:
     failed = starter.simulated.add_snapshot(starter.project, status="failed")
-    starter.fault(lose_answer(500), times=1)
+    starter.fault(do_later(3.0), times=1)
 
     record = starter.start(known_id=failed)
 

@@ -1,0 +1,160 @@
+"""The process ends early: what is on disk is whole, and a retry finishes the batch.
+
+Real processes against the site over HTTP; the moments are random, and drawn anew in each run of the
+tests, so that over time every moment is tried.
+"""
+
+import random
+import signal
+import time
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import pytest
+
+from flywheel_site_simulator import SimulatedSite, SimulatorServer
+from fw_gear_sitewide_snapshot import reporter
+from fw_gear_sitewide_snapshot.errors import EXIT_INCOMPLETE, EXIT_TERMINATED
+from fw_gear_sitewide_snapshot.models import SnapshotRecord
+
+from .support.gear import GearFolder, GearRun
+
+pytestmark = pytest.mark.process
+
+MOMENTS = 20
+AT_A_TIME = 5
+PROJECTS = 40
+PATIENCE_SECONDS = 30
+
+
+def wait_until_asked(site: SimulatedSite, kind: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not any(request.kind == kind for request in site.requests):
+        assert time.monotonic() < end, f"the gear never asked for {kind}"
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that was ended, and the retry after it."""
+
+    after_seconds: float
+    exit_status: int
+    took_seconds: float
+    log: str
+    rows: list[SnapshotRecord]
+    retry: GearRun
+    site: SimulatedSite
+    projects: list[str]
+
+    def __str__(self) -> str:
+        return f"ended after {self.after_seconds:.3f} s:\n{self.log}"
+
+
+def end_a_run(how: signal.Signals, folder: Path) -> Ended:
+    """Run the gear, end it at a random moment from the first create on, and retry."""
+    site = SimulatedSite(build_seconds=(0.2, 1.0), create_seconds=0.3, status_seconds=0.02)
+    projects = [site.add_project(label=f"Study {n}") for n in range(PROJECTS)]
+    config = {"project filter": "ALL", "snapshot batch name": "nightly"}
+    delay = random.uniform(
+        0.0, 3.0
+    )  # sixteen creates at a time: all is done in about three seconds
+    with SimulatorServer(site) as server:
+        cut = GearFolder(folder / "cut", server.api_key(), config)
+        cut.prepare()
+        with cut.started() as process:
+            wait_until_asked(site, "create")
+            time.sleep(delay)
+            process.send_signal(how)
+            sent = time.monotonic()
+            log, _ = process.communicate(timeout=PATIENCE_SECONDS)
+            took = time.monotonic() - sent
+        report = folder / "cut" / "output" / reporter.REPORT_NAME
+        rows = reporter.read(report)
+        retry = GearFolder(folder / "again", server.api_key(), {}).run(retry_failed=report)
+    return Ended(delay, process.returncode, took, log, rows, retry, site, projects)
+
+
+@pytest.fixture(scope="module", params=[signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Ended]:
+    """Twenty runs that were ended so, several at a time."""
+    folders = [tmp_path_factory.mktemp("ended") for _ in range(MOMENTS)]
+    with ThreadPool(AT_A_TIME) as pool:
+        return pool.map(partial(end_a_run, request.param), folders)
+
+
+def test_the_report_on_disk_is_whole(ended: list[Ended]) -> None:
+    for run in ended:
+        assert sorted(row.project.id for row in run.rows) == sorted(run.projects), run
+
+
+def test_a_retry_finishes_the_batch(ended: list[Ended]) -> None:
+    for run in ended:
+        assert run.retry.exit_status == 0, run.retry.log
+        assert run.retry.statuses == dict.fromkeys(run.projects, "complete"), run
+
+
+def test_no_snapshot_is_made_twice_and_none_is_lost(ended: list[Ended]) -> None:
+    for run in ended:
+        made = {project: [s.id for s in run.site.snapshots(project)] for project in run.projects}
+        reported = {row["project_id"]: [row["snapshot_id"]] for row in run.retry.rows}
+        assert reported == made, run
+
+
+def test_the_batch_keeps_its_name(ended: list[Ended]) -> None:
+    for run in ended:
+        assert {row["batch_label"] for row in run.retry.rows} == {"nightly"}, run
+
+
+def test_a_run_that_is_told_to_end_does_so_within_five_seconds_and_says_what_to_do(
+    ended: list[Ended],
+) -> None:
+    for run in ended:
+        if run.exit_status != -signal.SIGKILL:
+            assert run.took_seconds < 5, run
+            assert run.exit_status in {0, EXIT_INCOMPLETE, EXIT_TERMINATED}, run
+            assert "Traceback" not in run.log, run
+
+
+def test_a_run_that_is_told_to_end_before_it_has_begun_starts_nothing(
+    served: SimulatorServer, tmp_path: Path
+) -> None:
+    served.site.add_project()
+    served.site.behaviour.page_seconds = 20.0
+    folder = GearFolder(tmp_path, served.api_key(), {"project filter": "ALL"})
+    folder.prepare()
+
+    with folder.started() as process:
+        wait_until_asked(served.site, "projects")
+        process.send_signal(signal.SIGTERM)
+        sent = time.monotonic()
+        log, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == EXIT_TERMINATED
+    assert time.monotonic() - sent < 5
+    assert served.site.creates() == 0
+    assert "Traceback" not in log
+
+
+def test_creates_that_the_site_is_slow_to_answer_do_not_hold_the_end_up(
+    served: SimulatorServer, tmp_path: Path
+) -> None:
+    projects = [served.site.add_project() for _ in range(20)]
+    served.site.behaviour.create_seconds = 25.0
+    folder = GearFolder(tmp_path, served.api_key(), {"project filter": "ALL"})
+    folder.prepare()
+
+    with folder.started() as process:
+        wait_until_asked(served.site, "create")
+        process.send_signal(signal.SIGTERM)
+        sent = time.monotonic()
+        log, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert time.monotonic() - sent < 5
+    assert process.returncode == EXIT_TERMINATED
+    rows = reporter.read(tmp_path / "output" / reporter.REPORT_NAME)
+    assert {row.status for row in rows} == {"pending"}
+    assert len(rows) == len(projects)
+    assert "run it again with the report" in log
