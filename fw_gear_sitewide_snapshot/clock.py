@@ -33,7 +33,7 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         """See Clock."""
-        if self._stop.wait(max(0.0, seconds)):
+        if self._stop.wait(min(max(0.0, seconds), threading.TIMEOUT_MAX)):
             raise TerminatedError
 
     def now(self) -> datetime:
