@@ -116,7 +116,7 @@ def _made_before(order: StartOrder, site: Site, clock: Clock, begun: float) -> S
 
     found = site.patiently(look)
     settled = begun + _SETTLE_SECONDS
-    if found is None and clock.monotonic() < settled:
+    if not _is_settled(found) and clock.monotonic() < settled:
         clock.sleep(settled - clock.monotonic())
         found = site.patiently(look)
     if found is not None:
@@ -186,16 +186,17 @@ def _look_for(lost: _Lost, site: Site, clock: Clock) -> Snapshot | None:
                     f"not known whether a snapshot was started, a retry will look for it: {error}"
                 ) from None
         else:
-            if found is not None or look >= looks:
+            if _is_settled(found) or look >= looks:
                 return found
     raise AssertionError("unreachable")
 
 
-def _choose(snapshots: Sequence[Snapshot], known_id: str) -> Snapshot | None:
-    """Of snapshots made since a moment, oldest first, the one to take for ours.
+def _is_settled(found: Snapshot | None) -> bool:
+    """Whether to look no further: a failed one may be an earlier attempt's, in the same second."""
+    return found is not None and found.status != SnapshotStatus.FAILED
 
-    A failed one is taken last: it may be an earlier attempt's, within the same second.
-    """
+
+def _choose(snapshots: Sequence[Snapshot], known_id: str) -> Snapshot | None:
+    """Of snapshots made since a moment, oldest first, the one to take for ours: a failed one last."""
     ours = [snapshot for snapshot in snapshots if snapshot.id != known_id]
-    usable = [snapshot for snapshot in ours if snapshot.status != SnapshotStatus.FAILED]
-    return next(iter(usable or ours), None)
+    return next(filter(_is_settled, ours), ours[0] if ours else None)
