@@ -309,15 +309,16 @@ FILES = {
 @pytest.fixture(scope="module")
 def retried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[GearRun, SimulatedSite]]:
     """A retry of each of these reports, against a site that has their three projects."""
+    folder = tmp_path_factory.mktemp("retried")
 
     def run(name: str) -> tuple[GearRun, SimulatedSite]:
         site = SimulatedSite()
         for project in (P1, P2, P3):
             site.add_project(project_id=project)
-        folder = tmp_path_factory.mktemp("retried")
-        (folder / "report.csv").write_bytes(FILES[name])
+        report = folder / f"{name}.csv"
+        report.write_bytes(FILES[name])
         with SimulatorServer(site) as server:
-            return gear_maker(folder, server)().run(folder / "report.csv"), site
+            return gear_maker(folder / name, server)().run(report), site
 
     return run_together({name: partial(run, name) for name in FILES})
 

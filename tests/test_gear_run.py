@@ -77,12 +77,13 @@ FILTERS = {
 @pytest.fixture(scope="module")
 def filtered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     """A run with each of the filters, each on a site of its own."""
+    folder = tmp_path_factory.mktemp("filtered")
 
     def run(name: str) -> Case:
         with SimulatorServer(SimulatedSite()) as server:
             projects = {path: _add(server.site, path) for path in VISIBLE}
             projects[HIDDEN] = _add(server.site, HIDDEN, members=["somebody.else@example.org"])
-            gear = gear_maker(tmp_path_factory.mktemp("filtered"), server)
+            gear = gear_maker(folder / name, server)
             return Case(gear(**{"project filter": FILTERS[name][0]}).run(), server.site, projects)
 
     return run_together({name: partial(run, name) for name in FILTERS})
@@ -239,10 +240,12 @@ def undone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
         "dry run": {"dry run": True, "snapshot batch name": "Plan"},
     }
 
+    folder = tmp_path_factory.mktemp("undone")
+
     def run(name: str) -> Case:
         site, projects = _mishaps()
         with SimulatorServer(site) as server:
-            gear = gear_maker(tmp_path_factory.mktemp("undone"), server)
+            gear = gear_maker(folder / name, server)
             return Case(gear(**ALL, **configs[name]).run(), site, projects)
 
     return run_together({name: partial(run, name) for name in configs})

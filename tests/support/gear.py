@@ -154,7 +154,10 @@ def gear_maker(folder: Path, server: SimulatorServer) -> MakeGear:
 
 
 def run_together(runs: Mapping[Name, Callable[[], Ended]]) -> dict[Name, Ended]:
-    """Run gears at the same time, as much of a run is waiting; gives what came of them by name."""
+    """Run gears at the same time, as much of a run is waiting; gives what came of them by name.
+
+    They run in threads, and pytest's fixtures are not made for these: make folders beforehand.
+    """
     with ThreadPoolExecutor(max_workers=6) as pool:
         begun = {name: pool.submit(run) for name, run in runs.items()}
         return {name: run.result() for name, run in begun.items()}
