@@ -197,6 +197,6 @@ def _is_settled(found: Snapshot | None) -> bool:
 
 
 def _choose(snapshots: Sequence[Snapshot], known_id: str) -> Snapshot | None:
-    """Of snapshots made since a moment, oldest first, the one to take for ours: a failed one last."""
+    """Of snapshots made since a moment, oldest first, the one to take: a failed one last."""
     ours = [snapshot for snapshot in snapshots if snapshot.id != known_id]
     return next(filter(_is_settled, ours), ours[0] if ours else None)

@@ -9,8 +9,10 @@ left to do. Time is injected and there are no sockets; everything else is the ge
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ from flywheel_site_simulator import (
     refuse,
 )
 from fw_gear_sitewide_snapshot import main, reporter
-from fw_gear_sitewide_snapshot.errors import GearError, TerminatedError
+from fw_gear_sitewide_snapshot.errors import GearError, SiteError, TerminatedError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
 from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.site import Site
@@ -53,6 +55,7 @@ READ_FAULTS = st.one_of(
     st.builds(break_off, st.sampled_from(["reset", "hang"])),
     st.builds(answer_with, st.sampled_from([{}, [3], None, {"status": 3}])),
 )
+SEEN = st.sampled_from(["no", "yes", "later"])
 OUTAGES = st.sampled_from([refuse(502), refuse(503), break_off("reset"), break_off("hang")])
 
 
@@ -62,10 +65,10 @@ class Killed(BaseException):
 
 @dataclass
 class Kill:
-    """Ends a run at one of its calls, before or after the site has seen it."""
+    """Ends a run at one of its calls, before the site has seen it, after it, or while it works."""
 
     at: int
-    seen_by_site: bool
+    seen_by_site: Literal["no", "yes", "later"]
     gently: bool  # SIGTERM rather than SIGKILL: what the gear does then counts
 
 
@@ -122,17 +125,16 @@ def schedules(draw: st.DrawFn) -> Schedule:
         failing=draw(st.dictionaries(st.integers(0, projects - 1), st.integers(1, 3), max_size=2)),
         deleted=draw(which),
         faults=draw(st.lists(st.one_of(faults(projects), outages()), max_size=4)),
-        kills=draw(
-            st.lists(st.builds(Kill, st.integers(0, 25), st.booleans(), st.booleans()), max_size=3)
-        ),
+        kills=draw(st.lists(st.builds(Kill, st.integers(0, 25), SEEN, st.booleans()), max_size=3)),
     )
 
 
 class KillableTransport:
     """A transport under which the process may go away."""
 
-    def __init__(self, inner: DirectTransport, kill: Kill | None, keep: Callable[[], None]) -> None:
-        self._inner, self._kill, self._keep = inner, kill, keep
+    def __init__(self, life: "Life", kill: Kill | None, keep: Callable[[], None]) -> None:
+        self._inner = DirectTransport(life.simulated, life.clock)
+        self._site, self._kill, self._keep = life.simulated, kill, keep
         self._calls = 0
 
     def __call__(self, question: Question) -> Answer:
@@ -140,8 +142,11 @@ class KillableTransport:
         now = self._kill is not None and self._calls > self._kill.at
         if self._kill is None or not now:
             return self._inner(question)
-        if self._kill.seen_by_site:
-            self._inner(question)
+        if self._kill.seen_by_site == "later" and question.method == "POST":
+            self._site.fault(Fault("create", times=1, action=do_later(3.0)))
+        if self._kill.seen_by_site != "no":
+            with suppress(SiteError):
+                self._inner(question)
         self._keep()
         raise TerminatedError if self._kill.gently else Killed
 
@@ -185,7 +190,6 @@ class Life:
             if self.report.exists():
                 kept.append(self.report.read_bytes())
 
-        direct = DirectTransport(self.simulated, self.clock)
         config = GearConfig(
             project_filter="group=wanted",
             retry_report=self.report if self.report.exists() else None,
@@ -196,7 +200,7 @@ class Life:
         try:
             main.run(
                 config,
-                site=Site(KillableTransport(direct, kill, keep), self.clock),
+                site=Site(KillableTransport(self, kill, keep), self.clock),
                 workers=InTurn(self.clock),
                 clock=self.clock,
                 output=self.report.parent,
