@@ -44,7 +44,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the projects' table."""
+    """A column of the projects' table; ``name`` is its width's name in the style."""
 
     name: str
     title: str
@@ -143,6 +143,8 @@ def render(records: Iterable[SnapshotRecord], *, site_url: str, written_at: date
     )
     records = sorted(records, key=report_order)
     columns = _columns(records)
+    widths = " ".join(f"var(--{column.name})" for column in columns)
+    style = f"{style}\n.projects {{ --columns: {widths}; }}"
     return environment.get_template("page.html.jinja").render(
         style=style,
         script=script,
@@ -195,14 +197,16 @@ def verdict(records: Sequence[SnapshotRecord]) -> str:
 def _columns(records: Sequence[SnapshotRecord]) -> list[Column]:
     """The table's columns: those of which no row has anything to say are left out."""
     columns = [
-        Column("group", "Group", lambda record: Cell(_shown(record.project.group))),
-        Column("label", "Project", lambda record: Cell(_shown(record.project.label))),
+        Column("group", "Group", lambda record: Cell(_name(record.project.group))),
+        Column("label", "Project", lambda record: Cell(_name(record.project.label))),
         Column("status", "Status", lambda record: Cell(_status(record))),
         Column("snapshot", "Snapshot id", lambda record: Cell(_shown(record.snapshot_id))),
         Column("time", "Time (UTC)", lambda record: Cell(_time(record.timestamp))),
     ]
     if len({record.batch_label for record in records}) > 1:
-        columns.append(Column("batch", "Batch", lambda record: Cell(_shown(record.batch_label))))
+        columns.append(
+            Column("batch", "Batch", lambda record: Cell(_shown(record.batch_label, 120)))
+        )
     if any(record.error for record in records):
         columns.append(Column("error", "Error", lambda record: Cell(_shown(record.error))))
     if any(record.content for record in records):
@@ -210,7 +214,7 @@ def _columns(records: Sequence[SnapshotRecord]) -> list[Column]:
             _content_column("size", "Size", lambda content: content.size_bytes, _size),
             _content_column("count", "Subjects", lambda content: content.subjects),
             _content_column("count", "Sessions", lambda content: content.sessions),
-            _content_column("count", "Acquisitions", lambda content: content.acquisitions),
+            _content_column("long-count", "Acquisitions", lambda content: content.acquisitions),
             _content_column("count", "Files", lambda content: content.files),
         ]
     return columns
@@ -266,7 +270,7 @@ def _groups(records: Sequence[SnapshotRecord]) -> list[Group]:
         return not found["failed"] and not found[_RUNNING]
 
     ordered = sorted(counts, key=lambda name: (is_calm(counts[name]), name))
-    return [Group(_shown(name), counts[name], _bar(counts[name])) for name in ordered]
+    return [Group(_name(name), counts[name], _bar(counts[name])) for name in ordered]
 
 
 def _bar(counts: Counter[str]) -> tuple[tuple[str, float, float], ...]:
@@ -334,7 +338,7 @@ def _named(record: SnapshotRecord, site_url: str) -> Named:
     link = ""
     if site_url.startswith(("https://", "http://")) and is_id(record.project.id):
         link = f"{site_url.rstrip('/')}/#/projects/{record.project.id}/information"
-    return Named(_shown(record.project.group), _shown(record.project.label), link)
+    return Named(_name(record.project.group), _name(record.project.label), link)
 
 
 def _batch_names(records: Iterable[SnapshotRecord]) -> str:
@@ -354,6 +358,10 @@ def _status(record: SnapshotRecord) -> str:
 def _shown(text: str, limit: int = 300) -> str:
     """Text from anybody as what can be looked at: one line, nothing invisible, not endless."""
     return one_line(text, limit)
+
+
+def _name(text: str) -> str:
+    return _shown(text, 120) or "(none)"
 
 
 def _time(when: datetime | None) -> str:

@@ -73,14 +73,21 @@
       const difference = typeof a === "number" ? a - b : collator.compare(a, b);
       return (descending ? -difference : difference) || tie;
     };
-    const fragment = document.createDocumentFragment();
-    fragment.append(...rows.slice().sort(compare));
-    body.append(fragment);
+    body.replaceChildren(...rows.slice().sort(compare));
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", descending ? "descending" : "ascending");
     sorted = `, by ${head.textContent.toLowerCase()}${descending ? ", last first" : ""}`;
     say(shown);
   };
+
+  // A browser may take a table that is laid out as grids for no table.
+  const roles = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TFOOT: "rowgroup", TR: "row" };
+  for (const part of document.querySelectorAll("table, thead, tbody, tfoot, tr")) {
+    part.setAttribute("role", roles[part.tagName]);
+  }
+  for (const cell of document.querySelectorAll("th, td")) {
+    cell.setAttribute("role", { col: "columnheader", row: "rowheader" }[cell.scope] ?? "cell");
+  }
 
   heads.forEach((head, column) => {
     const button = document.createElement("button");
