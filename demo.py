@@ -150,6 +150,7 @@ def demonstrate(folder: Path) -> bool:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="sitewide-snapshot-demo-") as temporary:
         sys.exit(0 if demonstrate(Path(temporary)) else 1)
