@@ -1,0 +1,283 @@
+"""Real threads: how many at a time, what becomes of one that hangs, and how work ends early."""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import pytest
+
+from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
+from fw_gear_sitewide_snapshot.errors import TerminatedError
+from fw_gear_sitewide_snapshot.workers import IN_FLIGHT, ThreadWorkers
+from tests.support.time import FakeClock
+
+# Of what happens at once on a machine that is not stuck.
+LONG_SECONDS = 30.0
+
+
+class MakeWorkers(Protocol):
+    def __call__(self, count: int = IN_FLIGHT, clock: Clock | None = None) -> ThreadWorkers: ...
+
+
+class FastClock(SystemClock):
+    """A clock on which two seconds are a twentieth of one."""
+
+    def monotonic(self) -> float:
+        return 40.0 * super().monotonic()
+
+
+@pytest.fixture
+def stop() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def never() -> Iterator[threading.Event]:
+    """What a call that hangs waits for; it comes when the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def make(stop: threading.Event, never: threading.Event) -> Iterator[MakeWorkers]:
+    """Make workers that end with the test."""
+    made: list[ThreadWorkers] = []
+
+    def make_workers(count: int = IN_FLIGHT, clock: Clock | None = None) -> ThreadWorkers:
+        made.append(ThreadWorkers(stop, clock or SystemClock(stop), count))
+        return made[-1]
+
+    yield make_workers
+    never.set()
+    for workers in made:
+        workers._pool.terminate()
+        workers._pool.join()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + LONG_SECONDS
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def before_the_end(results: Iterator[int]) -> list[int]:
+    """The results that come before the TerminatedError that comes."""
+    arrived = []
+    try:
+        for result in results:
+            arrived.append(result)  # noqa: PERF402 - what came before the error counts
+    except TerminatedError:
+        return arrived
+    raise AssertionError("the results came to an ordinary end")
+
+
+def test_every_item_is_done_once(make: MakeWorkers) -> None:
+    calls: list[int] = []
+
+    def call(item: int) -> int:
+        calls.append(item)
+        return item * 2
+
+    assert sorted(make().each(call, range(1000))) == [item * 2 for item in range(1000)]
+    assert sorted(calls) == list(range(1000))
+
+
+def test_no_items_are_no_results(make: MakeWorkers) -> None:
+    assert list(make().each(lambda item: item, [])) == []
+
+
+def test_a_result_may_be_none(make: MakeWorkers) -> None:
+    assert list(make().each(lambda _: None, range(3))) == [None] * 3
+
+
+def test_a_result_comes_as_soon_as_it_is_there(make: MakeWorkers, never: threading.Event) -> None:
+    def call(item: str) -> str:
+        if item == "slow":
+            never.wait(LONG_SECONDS)
+        return item
+
+    results = make().each(call, ["slow", "quick"])
+    assert next(results) == "quick"
+    never.set()
+    assert list(results) == ["slow"]
+
+
+@pytest.mark.parametrize("count", [1, 5, IN_FLIGHT])
+def test_as_many_calls_as_there_are_workers_are_in_flight_and_no_more(
+    make: MakeWorkers, count: int
+) -> None:
+    # Each wave of calls ends only when the whole wave is there.
+    wave, lock = threading.Barrier(count, timeout=LONG_SECONDS), threading.Lock()
+    now = most = 0
+
+    def call(item: int) -> int:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        wave.wait()
+        with lock:
+            now -= 1
+        return item
+
+    assert len(list(make(count).each(call, range(count * 3)))) == count * 3
+    assert most == count
+
+
+def test_what_a_call_raises_is_raised(make: MakeWorkers) -> None:
+    def call(item: int) -> int:
+        if item == 3:
+            raise LookupError("item 3")
+        return item
+
+    with pytest.raises(LookupError, match="item 3"):
+        list(make().each(call, range(5)))
+
+
+def test_the_workers_are_there_again_after_an_error(make: MakeWorkers) -> None:
+    workers = make(1)
+
+    def fail(_: int) -> int:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        list(workers.each(fail, range(5)))
+    assert sorted(workers.each(lambda item: item, range(5))) == list(range(5))
+
+
+def test_a_call_that_hangs_keeps_nobody_longer_than_until(
+    make: MakeWorkers, never: threading.Event
+) -> None:
+    began = time.monotonic()
+    assert list(make().each(never.wait, [LONG_SECONDS], until=began + 0.05)) == []
+    assert time.monotonic() - began < LONG_SECONDS / 2
+
+
+def test_results_that_came_before_until_are_kept_although_others_hang(
+    make: MakeWorkers, never: threading.Event, clock: FakeClock
+) -> None:
+    def call(item: str) -> str:
+        if item == "hangs":
+            never.wait(LONG_SECONDS)
+        return item
+
+    results = make(clock=clock).each(call, ["hangs", "quick"], until=600.0)
+    assert next(results) == "quick"
+    clock.seconds = 600.0
+    assert list(results) == []
+
+
+def test_items_that_until_comes_before_are_never_begun(
+    make: MakeWorkers, never: threading.Event, clock: FakeClock
+) -> None:
+    begun: list[int] = []
+
+    def call(item: int) -> None:
+        begun.append(item)
+        if len(begun) == 2:
+            clock.seconds = 600.0
+        never.wait(LONG_SECONDS)
+
+    workers = make(2, clock)
+    assert list(workers.each(call, range(10), until=600.0)) == []
+    never.set()
+    assert list(workers.each(lambda item: item, ["the queue is empty"])) == ["the queue is empty"]
+    assert sorted(begun) == [0, 1]
+
+
+def test_items_are_never_begun_once_nobody_asks_for_results(
+    make: MakeWorkers, never: threading.Event
+) -> None:
+    begun: list[int] = []
+
+    def call(item: int) -> int:
+        begun.append(item)
+        if item:
+            never.wait(LONG_SECONDS)
+        return item
+
+    workers = make(2)
+    results = workers.each(call, range(10))
+    assert next(results) == 0
+    wait_until(lambda: len(begun) == 3)  # two hang
+    results.close()  # type: ignore[attr-defined]  # a generator
+    never.set()
+    assert list(workers.each(lambda item: item, ["the queue is empty"])) == ["the queue is empty"]
+    assert sorted(begun) == [0, 1, 2]
+
+
+def test_a_run_that_is_to_end_begins_nothing(make: MakeWorkers, stop: threading.Event) -> None:
+    begun: list[int] = []
+    stop.set()
+    with pytest.raises(TerminatedError):
+        list(make().each(begun.append, range(5)))
+    assert begun == []
+
+
+def test_a_run_that_is_to_end_yields_what_is_in_flight_and_begins_nothing_more(
+    make: MakeWorkers, stop: threading.Event
+) -> None:
+    in_flight = threading.Barrier(3, timeout=LONG_SECONDS)
+    begun: list[int] = []
+
+    def call(item: int) -> int:
+        begun.append(item)
+        in_flight.wait()
+        stop.wait(LONG_SECONDS)
+        return item
+
+    def end() -> None:
+        in_flight.wait()
+        stop.set()
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    arrived = before_the_end(make(2).each(call, range(10)))
+    ending.join()
+    assert sorted(begun) == sorted(arrived) == [0, 1]
+
+
+@pytest.mark.parametrize("until_seconds", [math.inf, 3600.0])
+def test_a_run_that_is_to_end_waits_two_seconds_for_a_call_that_hangs(
+    make: MakeWorkers, stop: threading.Event, never: threading.Event, until_seconds: float
+) -> None:
+    def call(_: int) -> None:
+        stop.set()
+        never.wait(LONG_SECONDS)
+
+    clock = FastClock(stop)
+    began = clock.monotonic()
+    with pytest.raises(TerminatedError):
+        list(make(1, clock).each(call, range(3), until=began + until_seconds))
+    assert 2.0 <= clock.monotonic() - began < 40.0 * LONG_SECONDS
+
+
+def test_a_deadline_comes_before_the_two_seconds(
+    make: MakeWorkers, stop: threading.Event, never: threading.Event, clock: FakeClock
+) -> None:
+    def call(_: int) -> None:
+        stop.set()
+        never.wait(LONG_SECONDS)
+
+    clock.seconds = 600.0  # where it stays: the two seconds never pass
+    began = time.monotonic()
+    with pytest.raises(TerminatedError):
+        list(make(1, clock).each(call, range(3), until=600.0))
+    assert time.monotonic() - began < LONG_SECONDS / 2
+
+
+def test_a_call_that_is_told_to_end_is_no_result(make: MakeWorkers, stop: threading.Event) -> None:
+    clock = SystemClock(stop)
+
+    def call(item: int) -> int:
+        if item:
+            clock.sleep(LONG_SECONDS)
+        stop.set()
+        return item
+
+    arrived = before_the_end(make(2).each(call, range(2)))
+    assert arrived == [0]
