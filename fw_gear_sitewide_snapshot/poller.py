@@ -67,7 +67,8 @@ class Poller:
         site: The site that makes them.
         workers: How many are asked for at a time.
         clock: The time to wait by.
-        timeout_seconds: How long to wait, from now; then every snapshot is looked at once more.
+        timeout_seconds: How long to wait, from now, or from when the last snapshot was restarted;
+            then every snapshot is looked at once more.
     """
 
     def __init__(self, site: Site, workers: Workers, clock: Clock, timeout_seconds: float) -> None:
@@ -110,6 +111,8 @@ class Poller:
                 before = {record.project.id: record for record in failed}
                 for record in restart(failed):
                     self._replace(before[record.project.id], record)
+                    if record.is_running:  # the time is counted from the last start
+                        self._deadline = self._clock.monotonic() + self._timeout_seconds
             left = self._deadline - self._clock.monotonic()
             if self._out and left > 0:
                 self._clock.sleep(min(_PULSE_SECONDS, left))

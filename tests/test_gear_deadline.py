@@ -1,0 +1,174 @@
+"""The wait ends when it is to end: after one last look, with every row as it stands."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+
+from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, break_off, refuse
+from tests.support.gear import GearRun, RunHere, gear_maker, run_together
+from tests.support.time import START, FakeClock
+
+TEN_MINUTES = 600.0
+LAST_LOOK = 30.0
+"""Seconds: more than the last look takes, however slow the site is."""
+
+
+# ------------------------------------------------------------------------------------- as a process
+
+
+@dataclass(frozen=True)
+class Case:
+    run: GearRun
+    projects: dict[str, str]
+
+    def row(self, name: str) -> dict[str, str]:
+        return self.run.row(self.projects[name])
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
+    """Runs with three seconds to wait: a snapshot takes for ever; status calls hang for ever."""
+    folder = tmp_path_factory.mktemp("late")
+
+    def run(name: str) -> Case:
+        site = SimulatedSite()
+        projects = {label: site.add_project(label=label) for label in ("fine", "late")}
+        site.outcome(projects["late"], "in_progress")
+        if name == "status calls hang":
+            site.fault(Fault("detail", projects["late"], action=break_off("hang")))
+        with SimulatorServer(site) as server:
+            gear = gear_maker(folder / name, server)
+            return Case(gear(**{"project filter": "ALL", "timeout minutes": 0.05}).run(), projects)
+
+    names = ("a snapshot takes for ever", "status calls hang")
+    return run_together({name: partial(run, name) for name in names})
+
+
+LATE = pytest.mark.parametrize(
+    ("name", "status"),
+    [("a snapshot takes for ever", "in_progress"), ("status calls hang", "pending")],
+)
+
+
+@pytest.mark.process
+@LATE
+def test_what_is_unfinished_at_the_deadline_is_reported_as_it_stands(
+    late: dict[str, Case], name: str, status: str
+) -> None:
+    row = late[name].row("late")
+
+    assert row["status"] == status
+    assert row["snapshot_id"]
+    assert "not finished within 3 s" in row["error"]
+
+
+@pytest.mark.process
+@LATE
+def test_what_was_finished_before_the_deadline_is_complete(
+    late: dict[str, Case], name: str, status: str
+) -> None:
+    assert late[name].row("fine")["status"] == "complete", status
+
+
+@pytest.mark.process
+@LATE
+def test_a_run_that_ends_at_its_deadline_ends_with_1(
+    late: dict[str, Case], name: str, status: str
+) -> None:
+    assert late[name].run.exit_status == 1, (status, late[name].run.log)
+
+
+@pytest.mark.process
+@LATE
+def test_a_timeout_of_three_seconds_is_three_seconds(
+    late: dict[str, Case], name: str, status: str
+) -> None:
+    waited = _logged(late[name].run, "The time is up") - _logged(late[name].run, "; 3 s left")
+
+    assert timedelta(seconds=2) <= waited < timedelta(seconds=15), (
+        status
+    )  # the log has no fractions
+
+
+@pytest.mark.process
+def test_status_calls_that_hang_do_not_keep_the_end_waiting(late: dict[str, Case]) -> None:
+    run = late["status calls hang"].run
+
+    after = _logged(run, "2 projects: ") - _logged(run, "The time is up")
+    assert after < timedelta(seconds=28)  # less than the half minute that one answer may take
+
+
+def _logged(run: GearRun, text: str) -> datetime:
+    """When the first line that holds the text was logged."""
+    return datetime.fromisoformat(run.lines(text)[0][:19])
+
+
+# ----------------------------------------------------------------- by a clock that passes at once
+
+
+def test_ten_minutes_are_waited_for_by_default(
+    simulated: SimulatedSite, run_here: RunHere, clock: FakeClock
+) -> None:
+    project = simulated.add_project()
+    simulated.outcome(project, "in_progress")
+
+    row = run_here()[project]
+
+    assert (row["status"], row["error"]) == ("in_progress", "not finished within 10 min 0 s")
+    assert TEN_MINUTES <= clock.seconds < TEN_MINUTES + LAST_LOOK
+
+
+def test_one_last_look_at_the_deadline_sees_what_has_just_finished(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    project = simulated.add_project()
+    deadline = START.timestamp() + TEN_MINUTES
+    simulated.fault(Fault("detail", end=deadline, action=refuse(503)))
+
+    row = run_here()[project]
+
+    assert (row["status"], row["error"]) == ("complete", "")
+
+
+def test_the_deadline_is_counted_from_when_the_last_snapshot_was_started(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    early, late = simulated.add_project(label="early"), simulated.add_project(label="late")
+    simulated.fault(Fault("create", late, 1, action=refuse(503, retry_after_seconds=40)))
+    # Early's snapshot is seen to be complete from a moment on that is past the deadline if that is
+    # counted from its own start, and well before it if counted from late's.
+    seen_from = START.timestamp() + TEN_MINUTES + 35.0
+    simulated.fault(Fault("detail", early, end=seen_from, action=refuse(503)))
+
+    rows = run_here()
+
+    assert {rows[early]["status"], rows[late]["status"]} == {"complete"}
+
+
+def test_a_snapshot_that_is_started_while_waiting_has_the_whole_time_too(
+    simulated: SimulatedSite, run_here: RunHere, clock: FakeClock
+) -> None:
+    project = simulated.add_project()
+    simulated.outcome(project, "failed", "in_progress")
+    failure_seen_from = START.timestamp() + TEN_MINUTES - 100.0
+    simulated.fault(Fault("detail", end=failure_seen_from, action=refuse(503)))
+
+    row = run_here(attempts=2)[project]
+
+    assert row["status"] == "in_progress"
+    assert simulated.creates(project) == 2
+    assert clock.seconds >= 2 * TEN_MINUTES - 100.0
+
+
+def test_the_last_look_starts_nothing(simulated: SimulatedSite, run_here: RunHere) -> None:
+    project = simulated.add_project()
+    simulated.outcome(project, "failed")
+    deadline = START.timestamp() + TEN_MINUTES
+    simulated.fault(Fault("detail", end=deadline, action=refuse(503)))
+
+    row = run_here(attempts=5)[project]
+
+    assert row["status"] == "failed"
+    assert simulated.creates(project) == 1
