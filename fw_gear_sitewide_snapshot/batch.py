@@ -65,5 +65,7 @@ class BatchReport:
         path = reporter.write(self._records.values(), self._folder)
         took = time.perf_counter() - began
         self.saving_seconds += took
-        self._due = self._clock.monotonic() + max(_SAVE_SECONDS, took / _SAVE_SHARE)
+        # The first one loads pandas: its time says nothing of the next one's.
+        rest = took / _SAVE_SHARE if self._due else 0.0
+        self._due = self._clock.monotonic() + max(_SAVE_SECONDS, rest)
         return path
