@@ -6,6 +6,7 @@ words hold no API key. Nothing is sent a second time here: whether and when to a
 """
 
 import logging
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
 
 _API_SUFFIX = "/api"
+_PATH_STEPS = frozenset({"", ".", ".."})
+"""Values that quoting leaves alone, and that the HTTP library would follow to another path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class SdkTransport:
     def __call__(self, question: Question) -> Answer:
         """See Transport."""
         log.debug("%s %s %s", question.method, question.path, dict(question.parameters))
+        if not _PATH_STEPS.isdisjoint(question.parameters.values()):
+            raise RefusedError(f"no such thing has an id: {sorted(question.parameters.values())}")
         try:
             data, _, headers = self._client.call_api(
                 question.path,
@@ -154,7 +159,9 @@ def _said(error: Exception) -> str:
 def http_date(header: str | None) -> datetime | None:
     """The time of a ``Date`` header in UTC; None where there is none, or it can't be read."""
     try:
-        return parsedate_to_datetime(header).astimezone(UTC) if header else None
+        date = parsedate_to_datetime(header) if header else None
+        # The zone -0000 says UTC, and is parsed to none.
+        return date and (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -162,6 +169,7 @@ def http_date(header: str | None) -> datetime | None:
 def _seconds(retry_after: str | None) -> float | None:
     """Retry-After in seconds; None for its other form, a date, which no known site sends."""
     try:
-        return max(0.0, float(retry_after)) if retry_after else None
+        seconds = float(retry_after or "nan")
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
