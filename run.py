@@ -5,9 +5,12 @@ import signal
 import sys
 import threading
 
-from flywheel_gear_toolkit import GearToolkitContext
-
-from fw_gear_sitewide_snapshot import __version__, joblog, main, parser
+from fw_gear_sitewide_snapshot import (
+    __version__,
+    joblog,
+    main,
+    parser,
+)  # before the toolkit: see there
 from fw_gear_sitewide_snapshot.clock import SystemClock
 from fw_gear_sitewide_snapshot.errors import (
     EXIT_COMPLETE,
@@ -20,6 +23,9 @@ from fw_gear_sitewide_snapshot.site import Site
 from fw_gear_sitewide_snapshot.transport import SdkTransport
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers
 
+# isort: split
+from flywheel_gear_toolkit import GearToolkitContext
+
 log = logging.getLogger("sitewide-snapshot")
 
 
@@ -27,10 +33,11 @@ def run(context: GearToolkitContext, stop: threading.Event) -> int:
     """Run the gear in its context; returns the exit status, having logged why."""
     try:
         context.init_logging(update_config=joblog.log_config(parser.api_key_text(context)))
+        log.info("sitewide-snapshot %s", __version__)
         api_key = parser.parse_api_key(context)
         config = parser.parse_config(context)
         transport = SdkTransport(api_key)
-        log.info("sitewide-snapshot %s on %s: %s", __version__, transport.url, config)
+        log.info("Site %s; %s", transport.url, config.described())
         clock = SystemClock(stop)
         summary = main.run(
             config,
@@ -45,9 +52,10 @@ def run(context: GearToolkitContext, stop: threading.Event) -> int:
     except TerminatedError:
         log.error("The job was told to end; run it again with the report to finish the batch")
         return EXIT_TERMINATED
-    if summary.is_complete or config.dry_run or not config.fail_on_incomplete:
+    if summary.is_complete or config.dry_run:
         return EXIT_COMPLETE
-    return EXIT_INCOMPLETE
+    log.warning('Not every snapshot is complete: run again with the report as "retry failed"')
+    return EXIT_INCOMPLETE if config.fail_on_incomplete else EXIT_COMPLETE
 
 
 if __name__ == "__main__":

@@ -63,8 +63,11 @@ class Traffic:
         self.in_flight -= 1
 
     def statistics(self) -> dict[str, object]:
-        """Sum up."""
+        """Sum up; times by the test's clock."""
+        details = Counter(int(entry.time) for entry in self.requests if entry.kind == "detail")
         return {
+            "first_request": self.requests[0].time if self.requests else None,
+            "most_status_calls_per_second": max(details.values(), default=0),
             "requests": len(self.requests),
             "by_kind": dict(self.by_kind),
             "by_status": {str(status): count for status, count in sorted(self.by_status.items())},

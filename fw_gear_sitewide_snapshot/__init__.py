@@ -1,3 +1,12 @@
-"""The Flywheel gear that starts a snapshot of every project a filter names, and reports on each."""
+"""The Flywheel gear that starts a snapshot of every project a filter names, and reports on each.
+
+Import this package before flywheel-sdk or the gear toolkit, which brings the SDK in.
+"""
+
+import os
 
 __version__ = "1.0.0"
+
+# flywheel-sdk reads this when it is first imported, and would otherwise send a GET up to eight
+# times, for up to two minutes, within one call. What is asked again is for the gear to say.
+os.environ["FLYWHEEL_SDK_TOTAL_RETRIES"] = "0"

@@ -32,12 +32,18 @@ class BatchReport:
         self._folder = folder
         self._clock = clock
         self._due = 0.0
-        self.saving_seconds = 0.0
+        self._saves = 0
+        self._saving_seconds = 0.0
 
     @property
     def records(self) -> list[SnapshotRecord]:
         """The batch in the report's order."""
         return sorted(self._records.values(), key=report_order)
+
+    @property
+    def effort(self) -> str:
+        """How often the report was written, and how long that took in all."""
+        return f"{self._saves} reports took {self._saving_seconds:.2f} s"
 
     @property
     def summary(self) -> Summary:
@@ -64,7 +70,8 @@ class BatchReport:
         began = time.perf_counter()
         path = reporter.write(self._records.values(), self._folder)
         took = time.perf_counter() - began
-        self.saving_seconds += took
+        self._saves += 1
+        self._saving_seconds += took
         # The first one loads pandas: its time says nothing of the next one's.
         rest = took / _SAVE_SHARE if self._due else 0.0
         self._due = self._clock.monotonic() + max(_SAVE_SECONDS, rest)

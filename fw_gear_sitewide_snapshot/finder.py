@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from .errors import NothingFoundError
 from .models import SnapshotRecord, SnapshotStatus, StartOrder, report_order
 from .site import Site
+from .wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +52,10 @@ def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> 
         SiteUnusableError: The site refuses the filter, or can't answer.
     """
     projects = {project.id: project for project in site.find_projects(project_filter)}
-    asked = "ALL (no filter sent)" if project_filter is None else repr(project_filter)
+    asked = "ALL" if project_filter is None else project_filter
     if not projects:
-        raise NothingFoundError(
-            f"project filter: no project that this user can see matches {asked}"
-        )
-    log.info(
-        "%d %s matched by the project filter %s", len(projects), _projects(len(projects)), asked
-    )
+        raise NothingFoundError(f"project filter: no project that you can see matches {asked}")
+    log.info("%s matched by the project filter %s", counted(len(projects), "project"), asked)
     now = site.now()
     records = tuple(
         SnapshotRecord(project, batch_label=batch_label).about_to_start(now)
@@ -91,15 +88,10 @@ def find_by_report(site: Site, rows: Iterable[SnapshotRecord], batch_label: str)
             orders.append(StartOrder(record, verify=True, made_since=record.timestamp))
     running = sum(record.is_running for record in records)
     log.info(
-        "%d %s in the report: %d complete, %d still running, %d to start",
-        len(records),
-        _projects(len(records)),
+        "%s in the report: %d complete, %d still running, %d to start",
+        counted(len(records), "project"),
         len(records) - running - len(orders),
         running,
         len(orders),
     )
     return Batch(tuple(records), tuple(orders))
-
-
-def _projects(count: int) -> str:
-    return "project" if count == 1 else "projects"

@@ -9,10 +9,11 @@ from .batch import BatchReport
 from .clock import Clock
 from .errors import OutputError, ReportLostError
 from .finder import Batch
-from .models import SnapshotRecord, StartOrder, Summary
+from .models import SnapshotRecord, SnapshotStatus, StartOrder, Summary
 from .parser import GearConfig
 from .poller import Poller
 from .site import Site
+from .wording import counted
 from .workers import Workers
 
 log = logging.getLogger(__name__)
@@ -58,9 +59,9 @@ def _find(config: GearConfig, site: Site) -> Batch:
     else:
         rows = reporter.read(config.retry_report)
         site.check()
-        log.info(
-            "Retrying the report %s: it wins over the project filter", config.retry_report.name
-        )
+        log.info("Retrying what the report %s names", config.retry_report.name)
+        if config.project_filter != "":
+            log.info("The report wins: the project filter is not used")
         batch = finder.find_by_report(site, rows, config.batch_label)
     return batch.planned() if config.dry_run else batch
 
@@ -121,14 +122,20 @@ def _finish(report: BatchReport) -> None:
                 record.status,
             )
         raise ReportLostError(f"{error}; what was started is in the lines above") from None
-    summary = report.summary
+    _log_summary(report.summary, path)
+    log.debug("%s", report.effort)
+
+
+def _log_summary(summary: Summary, path: Path) -> None:
+    """The log's last block: counts by status, and why each project is not complete."""
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
-    log.info("%d projects: %s; report: %s", summary.total, counts, path.name)
+    log.info("%s: %s; report: %s", counted(summary.total, "project"), counts, path.name)
     for record in summary.incomplete:
-        log.warning(
-            "%s (%s): %s: %s",
-            record.project.path,
-            record.project.id,
-            record.status,
-            record.error or "no reason is known",
-        )
+        if record.status != SnapshotStatus.PLANNED:
+            log.warning(
+                "%s (%s): %s: %s",
+                record.project.path,
+                record.project.id,
+                record.status,
+                record.error or "the run ended before it was known how this ends",
+            )

@@ -45,6 +45,21 @@ class GearConfig:
     download: bool = False
     debug: bool = False
 
+    def described(self) -> str:
+        """The options in the words and units of the config, for the log."""
+        options = {
+            f'input "{RETRY_INPUT}"': self.retry_report.name if self.retry_report else "none",
+            "project filter": "ALL" if self.project_filter is None else self.project_filter,
+            "snapshot batch name": self.batch_label,
+            "timeout minutes": f"{self.timeout_seconds / 60:g}",
+            "attempts per project": str(self.attempts),
+            "dry run": str(self.dry_run).lower(),
+            "fail on incomplete": str(self.fail_on_incomplete).lower(),
+            "download snapshots": str(self.download).lower(),
+            "debug": str(self.debug).lower(),
+        }
+        return "; ".join(f"{name}: {value or '(empty)'}" for name, value in options.items())
+
 
 def parse_config(context: GearToolkitContext) -> GearConfig:
     """Read and check the whole config.

@@ -18,6 +18,7 @@ from .clock import Clock
 from .errors import GoneError, SiteError
 from .models import Snapshot, SnapshotRecord, SnapshotStatus, one_line
 from .site import Site
+from .wording import counted, duration
 from .workers import Workers
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,9 @@ class Poller:
         site: The site that makes them.
         workers: How many are asked for at a time.
         clock: The time to wait by.
-        timeout_seconds: How long to wait, from now, or from when the last snapshot was restarted;
-            then every snapshot is looked at once more.
+        timeout_seconds: How long to wait, from now, or from when the last project had its first
+            snapshot of this run (a second attempt gets no more time); then every snapshot is looked
+            at once more.
     """
 
     def __init__(self, site: Site, workers: Workers, clock: Clock, timeout_seconds: float) -> None:
@@ -111,7 +113,7 @@ class Poller:
                 before = {record.project.id: record for record in failed}
                 for record in restart(failed):
                     self._replace(before[record.project.id], record)
-                    if record.is_running:  # the time is counted from the last start
+                    if record.is_running and record.started == 1:
                         self._deadline = self._clock.monotonic() + self._timeout_seconds
             left = self._deadline - self._clock.monotonic()
             if self._out and left > 0:
@@ -122,10 +124,11 @@ class Poller:
     def _last_look(self) -> Iterator[SnapshotRecord]:
         if not self._out:
             return
-        log.info("The time is up; looking once more at %d snapshots", len(self._out))
+        log.info("The time is up; looking once more at %s", counted(len(self._out), "snapshot"))
         yield from self._ask(list(self._out.values()), self._clock.monotonic() + _LAST_LOOK_SECONDS)
         for out in self._out.values():
-            reason = f"not finished within {duration(self._timeout_seconds)}"
+            waited = duration(self._timeout_seconds)
+            reason = f"not finished within {waited}: the site is still at it, a retry waits for it"
             reason += f" ({out.problem})" if out.problem else ""
             yield replace(out.record, error=one_line(reason))
 
@@ -194,14 +197,7 @@ class Poller:
         every = _LOG_CHANGES_SECONDS if changed else _LOG_AT_LEAST_SECONDS
         if now - self._logged < every and not (at_once and changed):
             return
-        left = duration(max(0.0, self._deadline - now))
-        log.info(
-            "%s; %s left", ", ".join(f"{n} {status}" for status, n in counts.most_common()), left
-        )
+        left = self._deadline - now
+        rest = f"; {duration(left)} left" if self._out and left > 0 else ""
+        log.info("%s%s", ", ".join(f"{n} {status}" for status, n in counts.most_common()), rest)
         self._logged, self._logged_counts = now, counts
-
-
-def duration(seconds: float) -> str:
-    """A length of time for people: ``9 min 40 s``, ``12 s``."""
-    whole = round(seconds)
-    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{seconds:.3g} s"

@@ -129,10 +129,10 @@ def _header(path: Path, line: int, cells: list[str]) -> list[str]:
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if not missing and not twice:
         return names
-    problem = f"no column {', '.join(missing)}" if missing else f"two columns {twice[0]}"
+    problem = f"no column {missing[0]}" if missing else f"two columns {twice[0]}"
     expected = ", ".join(NEEDED_COLUMNS)
     raise _wrong(path, line, f"{problem}; expected the columns of a {REPORT_NAME}: {expected}")
 
 
 def _wrong(path: Path, line: int, problem: str) -> ReportError:
-    return ReportError(f'retry failed: "{one_line(path.name)}", line {line}: {problem}')
+    return ReportError(f'input "retry failed": {one_line(path.name)}, line {line}: {problem}')

@@ -78,7 +78,7 @@ def _attempt(order: StartOrder, site: Site, clock: Clock, begun: float) -> Snaps
     record = order.record
     try:
         if order.verify:
-            _verify(site, record.project)
+            record = replace(record, project=_looked_up(site, record.project))
         snapshot = _made_before(order, site, clock, begun)
         if snapshot is not None:
             return record.at(snapshot)
@@ -94,11 +94,13 @@ def _attempt(order: StartOrder, site: Site, clock: Clock, begun: float) -> Snaps
         return record.failed(str(error), site.now())
 
 
-def _verify(site: Site, project: Project) -> None:
+def _looked_up(site: Site, project: Project) -> Project:
+    """The project, if it is there, with the names that a list made by hand may lack."""
     try:
-        site.project(project.id)
+        found = site.project(project.id)
     except GoneError as error:
         raise GoneError(f"there is no such project (any more): {error}", error.status) from None
+    return Project(project.id, project.label or found.label, project.group or found.group)
 
 
 def _made_before(order: StartOrder, site: Site, clock: Clock, begun: float) -> Snapshot | None:

@@ -1,0 +1,55 @@
+"""A plain client to compare with: creates, looks up and polls, one call at a time.
+
+What one would write first: start every snapshot, look each project up, then ask for every snapshot
+in turn, every ten seconds, until all are finished. Takes the API key and the report to write.
+"""
+
+import copy
+import csv
+import sys
+import time
+
+import flywheel
+
+ROUND_SECONDS = 10
+SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
+
+
+def main(api_key: str, report: str) -> None:
+    """Snapshot every project of the site, and report the last status of each."""
+    client = flywheel.Client(api_key)
+    configuration = copy.copy(client.api_client.configuration)
+    configuration.host = configuration.host.removesuffix("/api")
+    root = flywheel.api_client.ApiClient(configuration)
+
+    def call(method: str, path: str, **parameters: str) -> dict[str, str]:
+        answer: dict[str, str] = root.call_api(
+            path,
+            method,
+            path_params=parameters,
+            auth_settings=["ApiKey"],
+            response_type="object",
+            _return_http_data_only=True,
+        )
+        return answer
+
+    snapshots = {}
+    for project in client.projects.iter_find():
+        made = call("POST", SNAPSHOTS, project=project.id)
+        client.get_project(project.id)
+        snapshots[project.id] = (made["_id"], made["status"])
+    while any(status not in {"complete", "failed"} for _, status in snapshots.values()):
+        time.sleep(ROUND_SECONDS)
+        for project_id, (snapshot_id, status) in snapshots.items():
+            if status not in {"complete", "failed"}:
+                path = SNAPSHOTS + "/{snapshot}/detail"
+                detail = call("GET", path, project=project_id, snapshot=snapshot_id)
+                snapshots[project_id] = (snapshot_id, detail["status"])
+    with open(report, "w", newline="") as file:  # noqa: PTH123
+        rows = csv.writer(file)
+        rows.writerow(["project_id", "snapshot_id", "status"])
+        rows.writerows([project, *state] for project, state in snapshots.items())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
