@@ -45,7 +45,7 @@ def _config(name: str, value: object, *words: str) -> Case:
 
 
 def _report(content: bytes, *words: str) -> Case:
-    return Case(('retry failed: "report.csv"', *words), {}, report=content)
+    return Case(("retry failed", "report.csv", *words), {}, report=content)
 
 
 NOBODY_LISTENS = "a port that nobody listens on"
@@ -62,17 +62,17 @@ CASES = {
     "no filter": Case(('"project filter"', "ALL"), {}),
     "a blank filter": Case(('"project filter"', "ALL"), {"project filter": " \t\n"}),
     "a filter without an operator": Case(
-        ("'neuro'", "Invalid filter: 'neuro' has no operator"),
+        ("Invalid filter: 'neuro' has no operator",),
         {"project filter": "neuro"},
         asks=True,
     ),
     "a filter with a broken expression": Case(
-        ("'label=~('", "Invalid filter: '(' is no regular expression"),
+        ("label=~(", "Invalid filter: '(' is no regular expression"),
         {"project filter": "label=~("},
         asks=True,
     ),
     "a filter that matches nothing": Case(
-        ("no project", "'group=nobody'"), {"project filter": "group=nobody"}, asks=True
+        ("no project", "group=nobody"), {"project filter": "group=nobody"}, asks=True
     ),
     # The rest of the config
     "a filter that is a number": Case(

@@ -1,7 +1,7 @@
 """Run, report, retry: the real files of one run are the input of the next."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.process
 COLUMNS = "group_label,project_label,project_id,snapshot_id,timestamp,batch_label,status,error"
 
 
-# --------------------------------------------------------------------- a batch over several retries
+# ------------------------------------------------------ the makers of both stories, and their runs
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Story:
     fourth: Step
 
 
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+def _story(folder: Path) -> Story:
     """A batch that takes three runs to be complete, and a fourth that finds nothing to do."""
     site = SimulatedSite()
     names = ("complete", "failing", "refused", "unanswered")
@@ -51,7 +50,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     unanswered = site.fault(Fault("detail", projects["unanswered"], action=refuse(503)))
 
     with SimulatorServer(site) as server:
-        gear = gear_maker(tmp_path_factory.mktemp("story"), server)
+        gear = gear_maker(folder, server)
 
         def step(*, retry_failed: Path | None, **config: Any) -> Step:
             asked = len(site.requests)
@@ -75,6 +74,92 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         fourth = step(retry_failed=third.run.report)
         assert site.creates(other) == 0
         return Story(projects, first, second, third, fourth)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """One retry of a report that holds every kind of row, by a name for each."""
+
+    run: GearRun
+    site: SimulatedSite
+    projects: dict[str, str]
+    snapshots: dict[str, str]
+    """The snapshot that each project had before, or that somebody made of it."""
+
+    def row(self, name: str) -> dict[str, str]:
+        return self.run.row(self.projects[name])
+
+    def creates(self, name: str) -> int:
+        return self.site.creates(self.projects[name])
+
+
+def _retry(folder: Path) -> Retry:
+    """A retry of the report, which takes a while: some rows are only decided after seconds."""
+    site = SimulatedSite()
+    cut_off = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    soon_after = cut_off.timestamp() + 20.0
+    long_before = cut_off.timestamp() - 3600.0
+    # What the report says (status, with a snapshot id or not), and the snapshot that the site has.
+    cases: dict[str, tuple[str, bool, dict[str, Any] | None]] = {
+        "planned": ("planned", False, None),
+        "failed, never started": ("failed", False, None),
+        "failed snapshot": ("failed", True, {"status": "failed"}),
+        "failed, project gone": ("failed", True, None),
+        "running": ("in_progress", True, {"build_seconds": 3.0, "created": site.now()}),
+        "running, in fact complete": ("pending", True, {"status": "complete"}),
+        "running, in fact failed": ("in_progress", True, {"status": "failed"}),
+        "running, deleted": ("in_progress", True, None),
+        "unknown state": ("archiving", True, {"status": "complete"}),
+        "cut off, made since": ("pending", False, {"created": soon_after}),
+        "cut off, older one": ("pending", False, {"created": long_before}),
+        "cut off, none": ("in_progress", False, None),
+        "cut off, project gone": ("pending", False, None),
+    }
+    projects, snapshots, lines = {}, {}, [COLUMNS]
+    for number, (name, (status, known, made)) in enumerate(cases.items()):
+        projects[name] = project = site.add_project("neuro", f"Study {number:02d}")
+        snapshot = site.add_snapshot(project, **(made or {}))
+        snapshots[name] = snapshot
+        if made is None:
+            site.delete_snapshot(project, snapshot)
+        if "project gone" in name:
+            site.remove_project(project)
+        batch = "Spring" if number % 2 else ""
+        identifier = snapshot if known else ""
+        time = cut_off.isoformat()
+        lines.append(f"neuro,Study {number:02d},{project},{identifier},{time},{batch},{status},old")
+    report = folder / "snapshot_report.csv"
+    report.write_text("\n".join(lines) + "\n")
+    with SimulatorServer(site) as server:
+        run = gear_maker(folder, server)(**{"snapshot batch name": "Autumn"}).run(report)
+        return Retry(run, site, projects, snapshots)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story | Retry]:
+    """Both are mostly waiting: at the same time."""
+    stories: dict[str, Callable[[], Story | Retry]] = {
+        "story": partial(_story, tmp_path_factory.mktemp("story")),
+        "retry": partial(_retry, tmp_path_factory.mktemp("retry")),
+    }
+    return run_together(stories)
+
+
+@pytest.fixture(scope="module")
+def story(both: dict[str, Story | Retry]) -> Story:
+    found = both["story"]
+    assert isinstance(found, Story)
+    return found
+
+
+@pytest.fixture(scope="module")
+def retry(both: dict[str, Story | Retry]) -> Retry:
+    found = both["retry"]
+    assert isinstance(found, Retry)
+    return found
+
+
+# --------------------------------------------------------------------- a batch over several retries
 
 
 def _statuses(story: Story, step: Step) -> dict[str, str]:
@@ -140,7 +225,7 @@ def test_the_batch_keeps_the_name_that_the_report_gives_it(story: Story) -> None
 
 def test_the_report_wins_over_the_filter_and_the_log_says_so(story: Story) -> None:
     assert "projects" not in {asked.kind for asked in story.second.requests}
-    assert story.second.run.lines(" INFO ", "report", "wins over the project filter")
+    assert story.second.run.lines(" INFO ", "report", "wins", "project filter")
 
 
 def test_a_failed_row_is_looked_up_before_its_snapshot_is_started(story: Story) -> None:
@@ -157,66 +242,6 @@ def test_a_retry_of_a_complete_batch_has_nothing_to_do_and_ends_with_0(story: St
 
 
 # ---------------------------------------------------------------------- every row that there can be
-
-
-@dataclass(frozen=True)
-class Retry:
-    """One retry of a report that holds every kind of row, by a name for each."""
-
-    run: GearRun
-    site: SimulatedSite
-    projects: dict[str, str]
-    snapshots: dict[str, str]
-    """The snapshot that each project had before, or that somebody made of it."""
-
-    def row(self, name: str) -> dict[str, str]:
-        return self.run.row(self.projects[name])
-
-    def creates(self, name: str) -> int:
-        return self.site.creates(self.projects[name])
-
-
-@pytest.fixture(scope="module")
-def retry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Retry]:
-    site = SimulatedSite()
-    cut_off = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-    soon_after = cut_off.timestamp() + 20.0
-    long_before = cut_off.timestamp() - 3600.0
-    # What the report says (status, with a snapshot id or not), and the snapshot that the site has.
-    cases: dict[str, tuple[str, bool, dict[str, Any] | None]] = {
-        "planned": ("planned", False, None),
-        "failed, never started": ("failed", False, None),
-        "failed snapshot": ("failed", True, {"status": "failed"}),
-        "failed, project gone": ("failed", True, None),
-        "running": ("in_progress", True, {"build_seconds": 3.0, "created": site.now()}),
-        "running, in fact complete": ("pending", True, {"status": "complete"}),
-        "running, in fact failed": ("in_progress", True, {"status": "failed"}),
-        "running, deleted": ("in_progress", True, None),
-        "unknown state": ("archiving", True, {"status": "complete"}),
-        "cut off, made since": ("pending", False, {"created": soon_after}),
-        "cut off, older one": ("pending", False, {"created": long_before}),
-        "cut off, none": ("in_progress", False, None),
-        "cut off, project gone": ("pending", False, None),
-    }
-    projects, snapshots, lines = {}, {}, [COLUMNS]
-    for number, (name, (status, known, made)) in enumerate(cases.items()):
-        projects[name] = project = site.add_project("neuro", f"Study {number:02d}")
-        snapshot = site.add_snapshot(project, **(made or {}))
-        snapshots[name] = snapshot
-        if made is None:
-            site.delete_snapshot(project, snapshot)
-        if "project gone" in name:
-            site.remove_project(project)
-        batch = "Spring" if number % 2 else ""
-        identifier = snapshot if known else ""
-        time = cut_off.isoformat()
-        lines.append(f"neuro,Study {number:02d},{project},{identifier},{time},{batch},{status},old")
-    folder = tmp_path_factory.mktemp("retry")
-    report = folder / "snapshot_report.csv"
-    report.write_text("\n".join(lines) + "\n")
-    with SimulatorServer(site) as server:
-        run = gear_maker(folder, server)(**{"snapshot batch name": "Autumn"}).run(report)
-        yield Retry(run, site, projects, snapshots)
 
 
 @pytest.mark.parametrize(

@@ -172,8 +172,10 @@ def test_an_unknown_state_is_reported_as_it_is(ended: dict[str, Ended]) -> None:
 
 
 @pytest.mark.process
-def test_500_projects_are_started_many_at_a_time(served: SimulatorServer, gear: MakeGear) -> None:
-    projects = [served.site.add_project(label=f"Study {number}") for number in range(500)]
+def test_hundreds_of_projects_are_started_several_at_a_time(
+    served: SimulatorServer, gear: MakeGear
+) -> None:
+    projects = [served.site.add_project(label=f"Study {number}") for number in range(300)]
     served.site.behaviour.create_seconds = 0.1
 
     run = gear(**ALL).run()

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,13 @@ class GearRun:
     def lines(self, *parts: str) -> list[str]:
         """The log's lines that hold all of these texts."""
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
+
+    @property
+    def last_block(self) -> list[str]:
+        """The log's lines from the one that counts the batch by status, to the end."""
+        lines = self.log.splitlines()
+        counts = [n for n, line in enumerate(lines) if re.search(r" INFO +\d+ projects?: ", line)]
+        return lines[counts[-1] :] if counts else []
 
     @property
     def files(self) -> set[str]:
