@@ -3,7 +3,6 @@
 import logging
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from fw_gear_sitewide_snapshot import reporter
 from fw_gear_sitewide_snapshot.batch import BatchReport
 from fw_gear_sitewide_snapshot.errors import OutputError
-from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord, Summary
+from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from tests.support.time import FakeClock
 
 # A report is due after so long, or after a hundred times what writing the last one took.
@@ -130,7 +129,7 @@ def test_a_save_that_fails_in_between_stops_nothing_and_is_logged(
     clock.seconds += due_seconds(batch)
     shutil.rmtree(output)
     batch.update(record(0, "complete"))
-    assert batch.summary.counts == {"pending": 2, "complete": 1}
+    assert batch.records == [record(0, "complete"), record(1), record(2)]
     assert [entry.levelno for entry in caplog.records] == [logging.WARNING]
     assert "the report can't be written" in caplog.text
 
@@ -164,9 +163,3 @@ def test_records_are_in_the_reports_order(output: Path, clock: FakeClock) -> Non
     rows = [record(1, label="b"), record(2, label="a"), record(0, label="b")]
     batch = BatchReport(rows, output, clock)
     assert batch.records == [rows[1], rows[2], rows[0]]
-
-
-def test_the_summary_is_of_the_records_as_they_stand(batch: BatchReport) -> None:
-    done = replace(record(0), status="complete")
-    batch.update(done)
-    assert batch.summary == Summary.of([done, record(1), record(2)])

@@ -107,7 +107,7 @@ def refusal(tmp_path: Path, content: str | bytes) -> str:
 
 def of(line: int | str, problem: str) -> str:
     """The pattern of a refusal in one line that names this line of the file."""
-    return rf'retry failed: "edited\.csv", line {line}: [^\r\n]*{problem}[^\r\n]*'
+    return rf'input "retry failed": edited\.csv, line {line}: [^\r\n]*{problem}[^\r\n]*'
 
 
 # Written and read back
@@ -284,6 +284,9 @@ def reordered(text: str, order: Sequence[int]) -> str:
                      .replace("BATCH", "batch"), id="same row in another case"),
         pytest.param(lambda text: text.replace(",", ";"), id="semicolons"),
         pytest.param(lambda text: text.replace(",", "\t"), id="tabs"),
+        pytest.param(
+            lambda text: "\r\n" + text.replace(",", ";"), id="semicolons after a blank line"
+        ),
         pytest.param(lambda text: text.replace("Study", '"Study"'), id="quotes"),
         pytest.param(lambda text: text.replace("14:05", "14:05:00"), id="seconds"),
     ],
@@ -413,8 +416,8 @@ def test_a_row_of_too_many_cells_is_refused(tmp_path: Path) -> None:
         ({"project_id": ""}, "project_id", '"": expected .*24 hex digits'),
         ({"snapshot_id": "5.0E+23"}, "snapshot_id", "expected .*24 hex digits"),
         ({"snapshot_id": "../../../x"}, "snapshot_id", "expected .*24 hex digits"),
-        ({"snapshot_id": "", "status": "archived"}, "status", "expected one of planned, pending"),
-        ({"status": ""}, "status", "expected one of planned, pending"),
+        ({"snapshot_id": "", "status": "archived"}, "status", "expected failed or planned"),
+        ({"status": ""}, "status", "expected failed or planned"),
         ({"snapshot_id": "", "status": "complete"}, "snapshot_id", "complete .*needs"),
         (
             {"snapshot_id": "", "timestamp": "", "status": "pending"},
@@ -515,7 +518,7 @@ def test_a_damaged_report_is_read_or_refused_in_one_line(
         content = content[:start] + scrap + content[start + length :]
     try:
         reporter.read(saved(folder, content))
-        said = 'retry failed: "edited.csv", line 1: read'
+        said = 'input "retry failed": edited.csv, line 1: read'
     except ReportError as error:
         said = str(error)
     assert re.fullmatch(of(r"\d+", ""), said)

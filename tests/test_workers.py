@@ -270,14 +270,20 @@ def test_a_deadline_comes_before_the_two_seconds(
     assert time.monotonic() - began < LONG_SECONDS / 2
 
 
-def test_a_call_that_is_told_to_end_is_no_result(make: MakeWorkers, stop: threading.Event) -> None:
-    clock = SystemClock(stop)
+def test_a_call_that_is_told_to_end_takes_no_answer_from_the_others(
+    make: MakeWorkers, stop: threading.Event
+) -> None:
+    clock, told = SystemClock(stop), threading.Event()
 
     def call(item: int) -> int:
-        if item:
-            clock.sleep(LONG_SECONDS)
+        if item == 0:
+            try:
+                clock.sleep(LONG_SECONDS)
+            finally:
+                told.set()
         stop.set()
+        told.wait(LONG_SECONDS)
+        time.sleep(0.05)  # the other one has ended by then
         return item
 
-    arrived = before_the_end(make(2).each(call, range(2)))
-    assert arrived == [0]
+    assert before_the_end(make(2).each(call, range(2))) == [1]
