@@ -15,6 +15,7 @@ from tests.support.gear import GearRun, MakeGear, gear_maker, run_together
 pytestmark = pytest.mark.process
 
 ALL = {"project filter": "ALL"}
+OUTPUT_FILES = {"snapshot_report.csv", "snapshot_report.html", ".metadata.json"}
 CONTRACT_COLUMNS = [
     "group_label",
     "project_label",
@@ -208,8 +209,8 @@ def test_a_row_tells_the_snapshot_and_when_the_site_says_that_it_was_made(
         assert row["timestamp"] == made.strftime("%Y-%m-%dT%H:%M:%S+00:00")
 
 
-def test_nothing_but_the_report_and_the_debug_log_is_left_in_the_output(succeeded: Case) -> None:
-    assert succeeded.run.files == {"snapshot_report.csv", f"job-{'b' * 24}.log"}
+def test_with_debug_the_output_has_the_debug_log_too_and_nothing_else(succeeded: Case) -> None:
+    assert succeeded.run.files == {*OUTPUT_FILES, f"job-{'b' * 24}.log"}
 
 
 def test_the_log_has_a_line_at_info_for_every_project_attempted(succeeded: Case) -> None:
@@ -290,11 +291,11 @@ def test_a_refused_row_is_failed_without_a_snapshot_and_says_why_in_one_line(
     assert row["error"] == "the site says 403: No rights on it"
 
 
-def test_without_debug_the_report_is_all_that_is_left_in_the_output(
+def test_the_output_has_the_report_and_what_goes_with_it_and_nothing_else(
     undone: dict[str, Case],
 ) -> None:
     for case in undone.values():
-        assert case.run.files == {"snapshot_report.csv"}
+        assert case.run.files == OUTPUT_FILES
 
 
 def test_with_fail_on_incomplete_off_the_same_run_ends_with_0(undone: dict[str, Case]) -> None:
