@@ -7,13 +7,14 @@
 PYTHON ?= python3
 TESTS ?=
 LOCK_OPTIONS ?=
+CASES ?=
 
 BIN := .venv/bin
 MADE_FROM := .venv/made-from-requirements-dev.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check format demo bench lock clean
+.PHONY: help setup test check format demo soak bench lock clean
 
 help: ## list what make can do
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
@@ -56,8 +57,11 @@ format: setup ## put the code into its form, and mend what the linter can
 demo: setup ## a whole run of the gear against a simulated site
 	@$(BIN)/python demo.py
 
-bench: setup ## how long large batches take
-	@$(BIN)/python -m benchmarks
+soak: setup ## a hundred thousand random faults and kills (the tests have two thousand)
+	@SCHEDULES=100000 $(BIN)/python -m pytest tests/test_schedules.py -o faulthandler_timeout=0
+
+bench: setup ## how long large batches take; CASES="five five-hundred" for some of them
+	@$(BIN)/python -m benchmarks $(CASES)
 
 # The development lock first, the image's then from its pins: so the two can't disagree. Nothing of this
 # machine's configuration gets in: no private index, no folder of wheels.
