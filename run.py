@@ -5,12 +5,7 @@ import signal
 import sys
 import threading
 
-from fw_gear_sitewide_snapshot import (
-    __version__,
-    joblog,
-    main,
-    parser,
-)  # before the toolkit: see there
+from fw_gear_sitewide_snapshot import __version__, joblog, main, metadata, parser, reporter
 from fw_gear_sitewide_snapshot.clock import SystemClock
 from fw_gear_sitewide_snapshot.errors import (
     EXIT_COMPLETE,
@@ -23,6 +18,7 @@ from fw_gear_sitewide_snapshot.site import Site
 from fw_gear_sitewide_snapshot.transport import SdkTransport
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers
 
+# The package has come first: the toolkit brings flywheel-sdk in, which then reads its settings.
 # isort: split
 from flywheel_gear_toolkit import GearToolkitContext
 
@@ -45,6 +41,8 @@ def run(context: GearToolkitContext, stop: threading.Event) -> int:
             workers=ThreadWorkers(stop, clock),
             clock=clock,
             output=context.output_dir,
+            work=context.work_dir,
+            site_url=transport.url,
         )
     except GearError as error:
         log.error("%s", error)
@@ -52,6 +50,11 @@ def run(context: GearToolkitContext, stop: threading.Event) -> int:
     except TerminatedError:
         log.error("The job was told to end; run it again with the report to finish the batch")
         return EXIT_TERMINATED
+    context.metadata.update_file_metadata(
+        reporter.REPORT_NAME,
+        container_type=context.destination["type"],
+        **metadata.file_metadata(summary, config, parser.job_id(context)),
+    )
     if summary.is_complete or config.dry_run:
         return EXIT_COMPLETE
     log.warning('Not every snapshot is complete: run again with the report as "retry failed"')

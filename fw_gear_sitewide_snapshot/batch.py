@@ -8,13 +8,11 @@ from pathlib import Path
 from . import reporter
 from .clock import Clock
 from .errors import OutputError
-from .models import SnapshotRecord, Summary, report_order
+from .models import SnapshotRecord, report_order
 
 log = logging.getLogger(__name__)
 
-_SAVE_SECONDS = (
-    5.0  # a run that is killed can lose what it learned in these; a retry finds it again
-)
+_SAVE_SECONDS = 5.0  # what a killed run learned since its last report, a retry finds again
 _SAVE_SHARE = 0.01  # of the time, at the most, goes into writing reports
 
 
@@ -44,11 +42,6 @@ class BatchReport:
     def effort(self) -> str:
         """How often the report was written, and how long that took in all."""
         return f"{self._saves} reports took {self._saving_seconds:.2f} s"
-
-    @property
-    def summary(self) -> Summary:
-        """What the batch has come to so far."""
-        return Summary.of(self._records.values())
 
     def update(self, record: SnapshotRecord) -> None:
         """Replace a project's record; save the report where it is due."""

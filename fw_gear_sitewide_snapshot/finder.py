@@ -4,11 +4,18 @@ Decides for each what is to be done; does none of it.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from .errors import NothingFoundError
-from .models import SnapshotRecord, SnapshotStatus, StartOrder, report_order
+from .models import (
+    Project,
+    SnapshotRecord,
+    SnapshotStatus,
+    StartOrder,
+    one_line,
+    report_order,
+)
 from .site import Site
 from .wording import counted
 
@@ -22,10 +29,12 @@ class Batch:
     Attributes:
         records: Every project of the batch, each once.
         orders: Those for which a snapshot is to be started, or looked for first.
+        hidden: The site's projects that the user can't see; None where that is not known.
     """
 
     records: tuple[SnapshotRecord, ...]
     orders: tuple[StartOrder, ...]
+    hidden: tuple[Project, ...] | None = None
 
     def planned(self) -> "Batch":
         """The batch as a dry run reports it: what would be started is ``planned``."""
@@ -36,7 +45,7 @@ class Batch:
             else record
             for record in self.records
         )
-        return Batch(records, ())
+        return replace(self, records=records, orders=())
 
 
 def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> Batch:
@@ -62,7 +71,24 @@ def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> 
         for project in projects.values()
     )
     records = tuple(sorted(records, key=report_order))
-    return Batch(records, tuple(StartOrder(record) for record in records))
+    hidden = None if project_filter is not None else _hidden(site, projects)
+    return Batch(records, tuple(StartOrder(record) for record in records), hidden)
+
+
+def _hidden(site: Site, visible: Collection[str]) -> tuple[Project, ...] | None:
+    """What ``ALL`` leaves out, told to a site administrator; asking never fails the run."""
+    if len(visible) == 1:
+        log.info("ALL is one project: a job that a gear rule starts sees its own project only")
+    hidden = site.hidden_projects(visible)
+    if hidden:
+        groups = sorted({project.group for project in hidden})
+        log.warning(
+            "%s of the site not visible to you, and not in this batch; in %s: %s",
+            counted(len(hidden), "project"),
+            counted(len(groups), "group"),
+            one_line(", ".join(groups)),
+        )
+    return None if hidden is None else tuple(hidden)
 
 
 def find_by_report(site: Site, rows: Iterable[SnapshotRecord], batch_label: str) -> Batch:

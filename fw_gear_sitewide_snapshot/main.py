@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from . import finder, reporter, snapshot
+from . import downloader, finder, page, reporter, snapshot
 from .batch import BatchReport
 from .clock import Clock
 from .errors import OutputError, ReportLostError
@@ -19,7 +20,16 @@ from .workers import Workers
 log = logging.getLogger(__name__)
 
 
-def run(config: GearConfig, *, site: Site, workers: Workers, clock: Clock, output: Path) -> Summary:
+def run(
+    config: GearConfig,
+    *,
+    site: Site,
+    workers: Workers,
+    clock: Clock,
+    output: Path,
+    work: Path,
+    site_url: str = "",
+) -> Summary:
     """Snapshot every project that the config names, and report on each.
 
     Whatever happens once the projects are known, the report in ``output`` speaks of all of them.
@@ -29,7 +39,9 @@ def run(config: GearConfig, *, site: Site, workers: Workers, clock: Clock, outpu
         site: The site to do it on.
         workers: How many calls at a time.
         clock: The time to do it by.
-        output: The folder that the report goes into.
+        output: The folder that the report, the page and the archive go into.
+        work: A folder for what is in the making; nothing is left in it.
+        site_url: The site's root, for the page's links.
 
     Returns:
         What the batch has come to.
@@ -46,9 +58,19 @@ def run(config: GearConfig, *, site: Site, workers: Workers, clock: Clock, outpu
             log.info("A dry run: nothing is started")
         else:
             _snapshot(config, batch, report, site=site, workers=workers, clock=clock)
+        if config.download and not config.dry_run:
+            for record in downloader.fetch_all(
+                report.records, site=site, workers=workers, clock=clock, work=work, output=output
+            ):
+                report.update(record)
     finally:
-        _finish(report)
-    return report.summary
+        summary = Summary.of(report.records, to_fetch=config.download, hidden=batch.hidden)
+        _finish(report, summary)
+    try:
+        page.write(report.records, output, site_url=site_url, written_at=site.now())
+    except OutputError as error:  # the report is what counts, and is written
+        log.warning("%s", error)
+    return summary
 
 
 def _find(config: GearConfig, site: Site) -> Batch:
@@ -88,14 +110,23 @@ def _snapshot(
         """Start another snapshot for each project that has not had all its attempts."""
         orders = []
         for record in failed:
+            log.info("%s: snapshot %s failed", record.project.path, record.snapshot_id)
             if record.started < config.attempts:
-                log.info("%s: snapshot %s failed", record.project.path, record.snapshot_id)
                 again = record.about_to_start(site.now())
                 orders.append(StartOrder(again, verify=True, known_id=record.snapshot_id))
                 report.update(again)
+            elif record.started > 1:
+                error = f"{record.error}, like all {record.started} that this run has started"
+                report.update(replace(record, error=error))
         if not orders:
             return []
-        report.save()  # a run that is killed now tells the next one since when to look
+        try:
+            report.save()  # a run that is killed now tells the next one since when to look
+        except OutputError as error:
+            log.warning("%s; so nothing is started again", error)
+            for record in failed:
+                report.update(record)
+            return []
         return start(orders)
 
     start(batch.orders)
@@ -104,7 +135,7 @@ def _snapshot(
         report.update(record)
 
 
-def _finish(report: BatchReport) -> None:
+def _finish(report: BatchReport, summary: Summary) -> None:
     """Write the last report and say in the log what the batch has come to.
 
     Raises:
@@ -122,7 +153,7 @@ def _finish(report: BatchReport) -> None:
                 record.status,
             )
         raise ReportLostError(f"{error}; what was started is in the lines above") from None
-    _log_summary(report.summary, path)
+    _log_summary(summary, path)
     log.debug("%s", report.effort)
 
 

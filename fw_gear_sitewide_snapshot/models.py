@@ -165,20 +165,46 @@ class Summary:
 
     Attributes:
         counts: Rows by status, most frequent first.
-        incomplete: The rows that are not complete, in the report's order.
+        batch_labels: The names of the batch, sorted; without the empty one.
+        incomplete: The rows that are not complete, or not fetched where that was asked for; in the
+            report's order.
+        fetched: What was found in the snapshots that were fetched and checked.
+        hidden: The site's projects that the user can't see; None where that is not known.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
+    batch_labels: tuple[str, ...] = ()
     incomplete: tuple[SnapshotRecord, ...] = ()
+    fetched: tuple[SnapshotContent, ...] = ()
+    hidden: tuple[Project, ...] | None = None
 
     @classmethod
-    def of(cls, records: Iterable[SnapshotRecord]) -> "Summary":
-        """Count the batch."""
+    def of(
+        cls,
+        records: Iterable[SnapshotRecord],
+        *,
+        to_fetch: bool = False,
+        hidden: tuple[Project, ...] | None = None,
+    ) -> "Summary":
+        """Sum the batch up.
+
+        Args:
+            records: Every project of the batch, in any order.
+            to_fetch: Whether a row also lacks something while its snapshot was not fetched.
+            hidden: What the batch leaves out, where that is known.
+        """
         records = sorted(records, key=report_order)
         counts = Counter(str(record.status) for record in records)
         return cls(
             counts=dict(counts.most_common()),
-            incomplete=tuple(record for record in records if not record.is_complete),
+            batch_labels=tuple(sorted({r.batch_label for r in records} - {""})),
+            incomplete=tuple(
+                record
+                for record in records
+                if not record.is_complete or (to_fetch and record.content is None)
+            ),
+            fetched=tuple(record.content for record in records if record.content is not None),
+            hidden=hidden,
         )
 
     @property
@@ -188,7 +214,7 @@ class Summary:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every project of the batch has a complete snapshot."""
+        """Whether every project of the batch has what was asked for."""
         return not self.incomplete
 
 

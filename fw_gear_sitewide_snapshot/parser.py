@@ -112,6 +112,13 @@ def parse_api_key(context: GearToolkitContext) -> str:
     return key
 
 
+def job_id(context: GearToolkitContext) -> str:
+    """The job's id; empty where the platform doesn't tell it."""
+    job = context.config_json.get("job")
+    found = job.get("id") if isinstance(job, dict) else None
+    return found if isinstance(found, str) else ""
+
+
 def _input_path(context: GearToolkitContext) -> Path | None:
     found = (context.config_json.get("inputs") or {}).get(RETRY_INPUT)
     if not found:

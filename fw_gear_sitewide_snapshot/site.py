@@ -7,7 +7,7 @@ root of the site, takes no body, and lists snapshots by project only.
 
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from .clock import Clock
 from .errors import BusyError, RefusedError, SiteError, SiteUnusableError, UnclearError
 from .models import Project, Snapshot
 from .throttle import Throttle
-from .transport import Question, Transport
+from .transport import Question, Stream, Transport, stream_in
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ _HELLO_CONNECT_SECONDS = 6.0
 _HELLO_READ_SECONDS = 10.0
 
 _TOO_MANY_REQUESTS = 429
+_SITE_ADMIN = "site_admin"
 _SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
 
 
@@ -98,20 +99,34 @@ class Site:
         query = {"limit": str(_PAGE)}
         if project_filter is not None:
             query["filter"] = project_filter
-        last = ""
         try:
-            while projects := self._read(
-                Question("GET", "/api/projects", query=query), projects_in
-            ):
-                yield from projects
-                if projects[-1].id == last:  # the SDK's finder would ask for this page for ever
-                    raise UnclearError("the answer makes no sense: it repeats a page of projects")
-                last = query["after_id"] = projects[-1].id
+            yield from self._pages(query)
         except RefusedError as error:
-            what = "to list projects" if project_filter is None else f"filter {project_filter!r}"
-            raise SiteUnusableError(f"the site refuses the {what}: {error}") from None
+            what = "to list projects" if project_filter is None else f"the filter {project_filter}"
+            raise SiteUnusableError(f"the site refuses {what}: {error}") from None
         except SiteError as error:
             raise SiteUnusableError(f"the projects can't be listed: {error}") from None
+
+    def hidden_projects(self, visible: Collection[str]) -> list[Project] | None:
+        """The site's projects that the caller is no member of, as far as the site tells.
+
+        Args:
+            visible: The ids of the projects that the caller can see.
+
+        Returns:
+            Those that are not among them; None where the caller is no site administrator, or the
+            site doesn't say.
+        """
+        try:
+            me = self._ask(Question("GET", "/api/users/self"), document_in)
+            roles = me.get("roles")
+            if not isinstance(roles, list) or _SITE_ADMIN not in roles:
+                return None
+            everything = self._pages({"limit": str(_PAGE), "exhaustive": "true"})
+            return [project for project in everything if project.id not in visible]
+        except SiteError as error:
+            log.debug("it is not known which projects are not visible: %s", error)
+            return None
 
     def project(self, project_id: str) -> Project:
         """Look one project up.
@@ -145,6 +160,17 @@ class Site:
         if snapshot.id != snapshot_id:
             raise UnclearError("the answer makes no sense: it speaks of another snapshot")
         return snapshot
+
+    def download(self, project_id: str, snapshot_id: str) -> Stream:
+        """Ask once for a snapshot's file, a gzip-compressed SQLite database; the caller closes it.
+
+        Raises:
+            GoneError: There is no such snapshot, or no longer.
+            SiteError: The site refuses, or can't answer. The stream's chunks can raise it too.
+        """
+        parameters = {"project": project_id, "snapshot": snapshot_id}
+        question = Question("GET", _SNAPSHOTS + "/{snapshot}", parameters, streamed=True)
+        return self._ask(question, stream_in)
 
     def snapshots_since(self, project_id: str, since: datetime) -> list[Snapshot]:
         """Ask once for the project's snapshots made at or after a moment, oldest first.
@@ -187,6 +213,16 @@ class Site:
             reraise=True,
         )
         return again(ask)
+
+    def _pages(self, query: dict[str, str]) -> Iterator[Project]:
+        last = ""
+        question = Question("GET", "/api/projects", query=query)
+        while projects := self._read(question, projects_in):
+            yield from projects
+            if projects[-1].id == last:  # the SDK's finder would ask for this page for ever
+                raise UnclearError("the answer makes no sense: it repeats a page of projects")
+            last = projects[-1].id
+            question = Question("GET", "/api/projects", query={**query, "after_id": last})
 
     def _read(
         self,

@@ -5,19 +5,14 @@ words hold no API key. Nothing is sent a second time here: whether and when to a
 ``site`` and ``snapshot`` to know.
 """
 
+import contextlib
 import logging
 import math
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Protocol
-
-# flywheel-sdk reads this when it is first imported, and would otherwise send a GET up to eight
-# times, for up to two minutes, within one call. The package's other modules import this one before
-# anything else imports the SDK; the manifest's environment says it once more.
-os.environ["FLYWHEEL_SDK_TOTAL_RETRIES"] = "0"
+from typing import Any, Protocol
 
 import flywheel.rest
 import httpx2  # what flywheel-sdk 23 speaks HTTP with, and lets the errors of out
@@ -37,11 +32,15 @@ READ_SECONDS = 30.0
 _API_SUFFIX = "/api"
 _PATH_STEPS = frozenset({"", ".", ".."})
 """Values that quoting leaves alone, and that the HTTP library would follow to another path."""
+_CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the site answered: decoded JSON (or text, where it was none) and its ``Date``."""
+    """What the site answered: decoded JSON (or text, where it was none) and its ``Date``.
+
+    The data of a question that is ``streamed`` is a Stream.
+    """
 
     data: object
     date: datetime | None = None
@@ -56,7 +55,9 @@ class Question:
         path: From the site's root, with ``{names}`` for the parameters.
         parameters: Path parameters; quoted on the way, so no value can change the path.
         query: Query parameters.
-        read_seconds: How long to wait for the answer.
+        read_seconds: How long to wait for the answer, and for each further piece of it.
+        streamed: Whether the answer is to come in pieces, and never whole into memory. It may
+            then come from another address, to which the site redirects.
     """
 
     method: str
@@ -65,6 +66,31 @@ class Question:
     query: Mapping[str, str] = field(default_factory=dict)
     read_seconds: float = READ_SECONDS
     connect_seconds: float = CONNECT_SECONDS
+    streamed: bool = False
+
+
+class Stream:
+    """An answer's body that comes in pieces. Whoever has it closes it, whatever happens.
+
+    Attributes:
+        chunks: The pieces, in order; once. Where the site packs them for the way, they come
+            unpacked. A stream that breaks off raises UnclearError.
+        size: How many bytes the site says that it sends; None where it doesn't say.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], size: int | None = None) -> None:
+        self.chunks = chunks
+        self.size = size
+
+    def close(self) -> None:
+        """Let go of the connection."""
+
+
+def stream_in(data: object) -> Stream:
+    """The data of an answer to a question that was ``streamed``."""
+    if isinstance(data, Stream):
+        return data
+    raise UnclearError("the answer makes no sense: no stream")
 
 
 class Transport(Protocol):
@@ -100,17 +126,44 @@ class SdkTransport:
         log.debug("%s %s %s", question.method, question.path, dict(question.parameters))
         if not _PATH_STEPS.isdisjoint(question.parameters.values()):
             raise RefusedError(f"no such thing has an id: {sorted(question.parameters.values())}")
-        try:
-            data, _, headers = self._client.call_api(
-                question.path,
-                question.method,
-                path_params=dict(question.parameters),
-                query_params=list(question.query.items()),
-                header_params={"Accept": "application/json"},
-                auth_settings=["ApiKey"],
-                response_type="object",
-                _request_timeout=(question.connect_seconds, question.read_seconds),
+        with self._explained(question):
+            if question.streamed:
+                response = self._call(
+                    question,
+                    {"Accept": "*/*", "Accept-Encoding": "identity"},
+                    _preload_content=False,
+                    _return_http_data_only=True,
+                )
+                return self._streamed(response, question)
+            data, _, headers = self._call(
+                question, {"Accept": "application/json"}, response_type="object"
             )
+            return Answer(data, http_date(headers.get("Date")))
+
+    def _call(self, question: Question, headers: dict[str, str], **how: object) -> Any:
+        return self._client.call_api(
+            question.path,
+            question.method,
+            path_params=dict(question.parameters),
+            query_params=list(question.query.items()),
+            header_params=headers,
+            auth_settings=["ApiKey"],
+            _request_timeout=(question.connect_seconds, question.read_seconds),
+            **how,
+        )
+
+    def _streamed(self, response: Any, question: Question) -> Answer:
+        """The answer whose body is still to come. Its Date may be another address's: left out."""
+        if response.status_code != 200:
+            response.close()
+            raise UnclearError(f"the answer makes no sense: status {response.status_code}")
+        return Answer(_SdkStream(response, self._explained(question)))
+
+    @contextlib.contextmanager
+    def _explained(self, question: Question) -> Iterator[None]:
+        """Make one of our errors of whatever goes wrong on the way."""
+        try:
+            yield
         except flywheel.rest.ApiException as error:
             raise self._error(error) from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
@@ -124,7 +177,6 @@ class SdkTransport:
             # RuntimeError, ValueError: how the SDK says that it can't read an answer.
             words = f"the connection broke, or the answer makes no sense: {_said(error)}"
             raise UnclearError(self._words(words)) from None
-        return Answer(data, http_date(headers.get("Date")))
 
     def _error(self, error: flywheel.rest.ApiException) -> SiteError:
         headers = error.headers or {}
@@ -135,6 +187,23 @@ class SdkTransport:
         for secret in self._secrets:
             words = words.replace(secret, "[API key]")
         return one_line(words)
+
+
+class _SdkStream(Stream):
+    """What the SDK streams."""
+
+    def __init__(self, response: Any, explained: contextlib.AbstractContextManager[None]) -> None:
+        size = response.headers.get("Content-Length", "")
+        super().__init__(self._chunks(explained), int(size) if size.isdecimal() else None)
+        self._response = response
+
+    def _chunks(self, explained: contextlib.AbstractContextManager[None]) -> Iterator[bytes]:
+        with explained:
+            yield from self._response.iter_content(_CHUNK_BYTES)
+
+    def close(self) -> None:
+        """See Stream."""
+        self._response.close()
 
 
 def error_for(status: int, words: str, retry_after: str | None) -> SiteError:

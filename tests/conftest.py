@@ -56,7 +56,14 @@ def run_here(site: Site, workers: InTurn, clock: FakeClock, tmp_path: Path) -> R
 
     def run(**options: Any) -> Reported:
         config = GearConfig(**options)
-        main.run(config, site=site, workers=workers, clock=clock, output=tmp_path)
+        main.run(
+            config,
+            site=site,
+            workers=workers,
+            clock=clock,
+            output=tmp_path,
+            work=tmp_path,
+        )
         return {row["project_id"]: row for row in rows_of(tmp_path / REPORT)}
 
     return run

@@ -34,6 +34,7 @@ class Gear:
             workers=InTurn(self.clock),
             clock=self.clock,
             output=self.output,
+            work=self.output,
         )
 
     @property

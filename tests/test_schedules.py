@@ -204,6 +204,7 @@ class Life:
                 workers=InTurn(self.clock),
                 clock=self.clock,
                 output=self.report.parent,
+                work=self.report.parent,
             )
         except Killed:
             self.report.unlink(missing_ok=True)

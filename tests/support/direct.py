@@ -4,20 +4,23 @@ For tests in which time is injected or thousands of runs are needed. What HTTP a
 tested with the real ones, in test_transport.py and in the tests of the whole gear.
 """
 
+import gzip
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from flywheel_site_simulator import DEFAULT_KEY, Request, Response, SimulatedSite
 from fw_gear_sitewide_snapshot.errors import UnclearError
-from fw_gear_sitewide_snapshot.transport import Answer, Question, error_for, http_date
+from fw_gear_sitewide_snapshot.transport import Answer, Question, Stream, error_for, http_date
 
 from .time import FakeClock
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+CHUNK_BYTES = 1 << 12
 
 
 class DirectTransport:
@@ -39,9 +42,34 @@ class DirectTransport:
         if late or response.broken == "hang":
             self._clock.seconds += 0.0 if late else question.read_seconds
             raise UnclearError("the site did not answer")
+        if question.streamed and response.status == 307:
+            response = self._follow(response.headers["Location"])
+        if response.broken and not (question.streamed and response.broken == "truncated"):
+            raise UnclearError("the connection broke")
+        return _streamed(response) if question.streamed else _answer(response)
+
+    def _follow(self, location: str) -> Response:
+        url = urlsplit(location)
+        return self._site.handle_storage(Request("GET", url.path, dict(parse_qsl(url.query))))
+
+
+def _streamed(response: Response) -> Answer:
+    """The answer in pieces, unpacked on the way if that is what the header says."""
+    if response.status != 200:
+        return _answer(response)
+    body = response.content
+    size = len(body)
+    if response.headers.get("Content-Encoding") == "gzip":
+        body = gzip.decompress(body)
+
+    def chunks() -> Iterator[bytes]:
+        until = len(body) // 2 if response.broken else len(body)
+        for start in range(0, until, CHUNK_BYTES):
+            yield body[start : min(start + CHUNK_BYTES, until)]
         if response.broken:
             raise UnclearError("the connection broke")
-        return _answer(response)
+
+    return Answer(Stream(chunks(), size))
 
 
 def _answer(response: Response) -> Answer:

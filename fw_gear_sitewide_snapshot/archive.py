@@ -1,0 +1,205 @@
+"""``snapshots.zip``: made in the work folder, and moved into the output folder when it is whole.
+
+Each snapshot is in it as it came (``group/project label/snapshot id.db.gz``), beside the report and
+``SHA256SUMS``, which ``sha256sum -c`` takes once the archive is unpacked. Knows no site.
+"""
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import re
+import threading
+import unicodedata
+import zipfile
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from . import reporter
+from .clock import Clock
+from .models import SnapshotRecord, report_order
+from .room import FreeBytes, Room
+
+ARCHIVE_NAME = "snapshots.zip"
+SUMS_NAME = "SHA256SUMS"
+
+_CHUNK_BYTES = 1 << 20
+_LONGEST_NAME_BYTES = 180  # of a folder's: with a project's id behind it, below the usual 255
+_OLDEST = datetime(1980, 1, 1, tzinfo=UTC)  # that a zip can tell
+_LATEST = datetime(2107, 12, 31, tzinfo=UTC)
+_UNSAFE = re.compile(r'[/\\:*?"<>|\u2028\u2029\u202a-\u202e\u2066-\u2069]')
+_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])", re.IGNORECASE)
+
+
+def names_for(records: Iterable[SnapshotRecord]) -> dict[str, str]:
+    """Name each record's file in the archive, by project id.
+
+    Safe to unpack anywhere: no way out of the folder, nothing that Windows can't write. No two
+    names are one, also where upper and lower case are not told apart; projects whose folders would
+    be one have their ids behind the label, save the first.
+    """
+    taken = {_folded(SUMS_NAME), _folded(reporter.REPORT_NAME)}
+    names = {}
+    for record in sorted(records, key=report_order):
+        group = safe_name(record.project.group)
+        if _folded(group) in taken:  # a file of ours at the top
+            group = f"{group}_"
+        folder = f"{group}/{safe_name(record.project.label)}"
+        while _folded(folder) in taken:
+            folder = f"{folder} {record.project.id}"
+        taken.add(_folded(folder))
+        names[record.project.id] = f"{folder}/{safe_name(record.snapshot_id)}.db.gz"
+    return names
+
+
+def safe_name(text: str) -> str:
+    """Text as the name of one file or folder, kept as far as every system can write it."""
+    name = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    name = _UNSAFE.sub("_", "".join("_" if unicodedata.category(c) == "Cc" else c for c in name))
+    name = name.encode()[:_LONGEST_NAME_BYTES].decode("utf-8", "ignore")
+    name = unicodedata.normalize("NFC", name.strip().rstrip(". "))
+    if not name or _RESERVED.fullmatch(name.split(".")[0].rstrip()):
+        name = f"_{name}"
+    return name
+
+
+def _folded(path: str) -> str:
+    """One and the same for names that some file system takes for one."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
+
+
+class Archive:
+    """An archive in the making; only one that was placed is left behind.
+
+    Args:
+        path: Where to make it, in the work folder; it is removed with that.
+        clock: Tells when the run is to end.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._file = _WholeWrites(path, "w+")
+        self._zip = zipfile.ZipFile(self._file, "w")
+        self._sums: dict[str, str] = {}
+
+    def add(self, source: Path, name: str, sha256: str, when: datetime | None = None) -> None:
+        """Take a file in, and remove it. What can't be taken in leaves the archive as it was.
+
+        Args:
+            source: The file.
+            name: Its name in the archive.
+            sha256: Its checksum.
+            when: When what is in it was made.
+
+        Raises:
+            OSError: The disk is full, or can't be read or written.
+            TerminatedError: The run is to end; the archive is of no use any more.
+        """
+        with self._lock:
+            before = self._zip.start_dir
+            try:
+                self._copy_in(source, _entry(name, source.stat().st_size, when))
+            except OSError:
+                self._take_back(name, before)
+                raise
+            self._sums[name] = sha256
+        source.unlink()
+
+    def finish(self, records: Sequence[SnapshotRecord]) -> int:
+        """Put the report and the checksums in; returns the archive's size.
+
+        Raises:
+            OSError: The disk is full, or can't be written.
+            OutputError: Likewise.
+        """
+        report = reporter.write(records, self._path.parent)
+        now = self._clock.now()
+        self.add(report, report.name, hashlib.sha256(report.read_bytes()).hexdigest(), now)
+        lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(self._sums.items()))
+        with self._lock:
+            self._zip.writestr(_entry(SUMS_NAME, 0, now), lines)
+            self._zip.close()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        return self._path.stat().st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the file, finished or not."""
+        self._zip.fp = None  # else it would be finished, when nobody wants it any more
+        self._file.close()
+
+    def place(self, folder: Path, free: FreeBytes) -> Path:
+        """Move the finished archive into a folder in one step; returns where it is.
+
+        Raises:
+            NoRoomError: The folder is on a disk that is too small.
+            OSError: It can't be written to.
+            TerminatedError: The run is to end; nothing is in the folder.
+        """
+        target = folder / ARCHIVE_NAME
+        try:
+            self._path.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            with Room(folder, self._clock, free).claim() as claim:
+                claim.need(self._path.stat().st_size, "for the archive in the output folder")
+                self._copy_to(target)
+        return target
+
+    def _copy_to(self, target: Path) -> None:
+        """Copy it to another file system, where nobody sees it before it is whole."""
+        part = target.with_name(f".{target.name}.part")
+        try:
+            with self._path.open("rb") as source, part.open("wb") as file:
+                self._copy(source, file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def _copy_in(self, source: Path, entry: zipfile.ZipInfo) -> None:
+        with source.open("rb") as file, self._zip.open(entry, "w") as target:
+            self._copy(file, target)
+
+    def _copy(self, source: Any, target: Any) -> None:
+        while chunk := source.read(_CHUNK_BYTES):
+            self._clock.sleep(0.0)
+            target.write(chunk)
+
+    def _take_back(self, name: str, before: int) -> None:
+        """Forget the last entry, of which only a part could be written."""
+        entry = self._zip.NameToInfo.pop(name, None)
+        if entry is not None:
+            self._zip.filelist.remove(entry)
+        self._zip.start_dir = before
+        self._file.truncate(before)
+
+
+class _WholeWrites(io.FileIO):
+    """A file that writes all or raises, at once: ZipFile doesn't look, and a buffer would wait."""
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        while written < len(view):
+            written += super().write(view[written:]) or 0
+        return written
+
+
+def _entry(name: str, size: int, when: datetime | None) -> zipfile.ZipInfo:
+    moment = min(max((when or _OLDEST).astimezone(UTC), _OLDEST), _LATEST)
+    entry = zipfile.ZipInfo(name, moment.timetuple()[:6])
+    entry.file_size = size  # decides whether it has to be ZIP64
+    entry.external_attr = 0o644 << 16
+    return entry

@@ -1,0 +1,181 @@
+"""What an administrator expects around the job: options, metadata, page, coverage."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, refuse
+
+from .support.gear import REPORT, GearFolder, GearRun, MakeGear, RunHere
+
+COMPLETE, INCOMPLETE = "snapshots-complete", "snapshots-incomplete"
+
+
+def file_metadata(run: GearRun) -> dict[str, Any]:
+    document = json.loads((run.folder / "output" / ".metadata.json").read_text())
+    [file] = document["project"]["files"]
+    assert file["name"] == REPORT
+    found: dict[str, Any] = file
+    return found
+
+
+def qc(run: GearRun) -> dict[str, Any]:
+    found: dict[str, Any] = file_metadata(run)["info"]["qc"]["sitewide-snapshot"]["snapshots"]
+    return found
+
+
+@pytest.mark.process
+def test_a_dry_run_starts_nothing_and_its_report_cut_down_by_hand_is_a_list_of_what_to_do(
+    served: SimulatorServer, gear: MakeGear, tmp_path: Path
+) -> None:
+    projects = [served.site.add_project(label=f"Study {n}") for n in range(4)]
+
+    dry = gear(**{"project filter": "ALL", "dry run": True}).run()
+
+    assert dry.exit_status == 0, dry.log
+    assert dry.statuses == dict.fromkeys(projects, "planned")
+    assert served.site.creates() == 0
+    assert " WARNING " not in dry.log
+
+    edited = tmp_path / "edited.csv"
+    with edited.open("w", newline="") as file:
+        rows = csv.DictWriter(file, dry.rows[0])
+        rows.writeheader()
+        rows.writerows(dry.rows[1:3])
+    run = gear().run(retry_failed=edited)
+
+    assert run.exit_status == 0, run.log
+    assert [served.site.creates(project) for project in projects] == [0, 1, 1, 0]
+    assert run.statuses == {row["project_id"]: "complete" for row in dry.rows[1:3]}
+
+
+def test_a_snapshot_that_fails_is_started_again_as_often_as_asked(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    project = simulated.add_project()
+    simulated.outcome(project, "failed", "failed", "complete")
+
+    rows = run_here(attempts=3)
+
+    assert simulated.creates(project) == 3
+    assert rows[project]["status"] == "complete"
+    assert rows[project]["snapshot_id"] == simulated.snapshots(project)[-1].id
+
+
+def test_after_the_last_attempt_the_row_tells_how_many_there_were_and_the_log_their_ids(
+    simulated: SimulatedSite, run_here: RunHere, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    project = simulated.add_project()
+    simulated.outcome(project, *["failed"] * 5)
+
+    rows = run_here(attempts=3)
+
+    assert simulated.creates(project) == 3
+    assert rows[project]["status"] == "failed"
+    assert "all 3 that this run has started" in rows[project]["error"]
+    for snapshot in simulated.snapshots(project):
+        assert f"snapshot {snapshot.id} failed" in caplog.text
+
+
+def test_one_attempt_is_the_default(simulated: SimulatedSite, run_here: RunHere) -> None:
+    project = simulated.add_project()
+    simulated.outcome(project, "failed", "complete")
+
+    run_here()
+
+    assert simulated.creates(project) == 1
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    run: GearRun
+    retry: GearRun
+    site: SimulatedSite
+
+
+@pytest.fixture
+def incomplete(served: SimulatorServer, gear: MakeGear) -> Incomplete:
+    """A run with one failed project that is not to fail the job, and its retry."""
+    project = served.site.add_project(label="Good")
+    served.site.add_project(label="Bad")
+    served.site.outcome(project, "failed", "complete")
+    run = gear(**{"project filter": "ALL", "fail on incomplete": False}).run()
+    asked = len(served.site.requests)
+    retry = gear().run(retry_failed=run.report)
+    kinds = [request.kind for request in served.site.requests[asked:]]
+    assert set(kinds) == {"auth", "project", "create", "detail"}  # none for the metadata
+    return Incomplete(run, retry, served.site)
+
+
+@pytest.mark.process
+def test_failed_rows_don_t_fail_the_job_where_that_is_asked_for_and_the_metadata_tells(
+    incomplete: Incomplete,
+) -> None:
+    assert incomplete.run.exit_status == 0, incomplete.run.log
+    assert file_metadata(incomplete.run)["tags"] == [INCOMPLETE]
+    assert qc(incomplete.run)["counts"] == {"failed": 1, "complete": 1}
+    # In a retry it is about the output, not about the input of the same name.
+    assert file_metadata(incomplete.retry)["tags"] == [COMPLETE]
+    assert qc(incomplete.retry)["state"] == "PASS"
+
+
+@pytest.mark.process
+def test_the_metadata_is_written_for_a_failed_job_too(
+    served: SimulatorServer, gear: MakeGear
+) -> None:
+    project = served.site.add_project()
+    served.site.fault(Fault("create", project, action=refuse(403, "no")))
+
+    run = gear(**{"project filter": "ALL"}).run()
+
+    assert run.exit_status == 1
+    assert qc(run)["state"] == "FAIL"
+    assert (run.folder / "output" / "snapshot_report.html").exists()
+    assert "run again with the report" in run.log
+
+
+@pytest.mark.process
+def test_an_administrator_is_told_what_all_leaves_out(tmp_path: Path) -> None:
+    site = SimulatedSite()
+    admin = site.add_user(roles=("user", "site_admin"))
+    other = site.add_user("other", email="other@example.org")
+    site.add_project(label="Seen", members=[admin])
+    for group in ("zoo", "archive", "zoo"):
+        site.add_project(group=group, members=[other])
+    with SimulatorServer(site) as server:
+        run = GearFolder(tmp_path, server.api_key(), {"project filter": "ALL"}).run()
+
+    assert run.exit_status == 0, run.log
+    assert "3 projects of the site not visible to you" in run.log
+    assert "in 2 groups: archive, zoo" in run.log
+    assert qc(run)["projects not visible"] == 3
+    assert qc(run)["groups not visible"] == ["archive", "zoo"]
+    assert site.creates() == 1
+
+
+@pytest.mark.parametrize("kind", ["users/self", "projects"])
+def test_a_site_that_refuses_the_question_of_coverage_fails_nothing(
+    simulated: SimulatedSite, run_here: RunHere, kind: str
+) -> None:
+    simulated.add_user(roles=("user", "site_admin"))
+    project = simulated.add_project()
+    pages = 2 if kind == "projects" else 0
+    simulated.fault(Fault(kind, after=pages, action=refuse(403, "no")))
+
+    assert run_here()[project]["status"] == "complete"
+
+
+def test_all_that_is_one_project_brings_the_hint_on_gear_rules(
+    simulated: SimulatedSite, run_here: RunHere, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    simulated.add_project()
+
+    run_here()
+
+    assert "a job that a gear rule starts sees its own project only" in caplog.text
