@@ -148,7 +148,7 @@ def _look_into(path: Path, project_id: str) -> dict[str, int]:
                 table: int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our own names
                 for table in TABLES
             }
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # names in the schema needn't be UTF-8
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         raise SnapshotFileError(f"the SQLite database can't be read ({name})") from None
 

@@ -1,0 +1,234 @@
+"""The archive: names that are safe everywhere, checksums that can be checked, nothing half."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import unicodedata
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fw_gear_sitewide_snapshot import reporter
+from fw_gear_sitewide_snapshot.archive import (
+    ARCHIVE_NAME,
+    SUMS_NAME,
+    Archive,
+    names_for,
+    safe_name,
+)
+from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
+from fw_gear_sitewide_snapshot.room import free_bytes
+
+from .support.time import FakeClock
+
+MADE = datetime(2026, 1, 31, 12, 0, 2, tzinfo=UTC)
+WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{d}{n}" for d in ("COM", "LPT") for n in "123")}
+
+HOSTILE = [
+    "", ".", "..", "../..", "/etc/passwd", "C:\\Windows", "C:", "\\\\server\\share", "a/../../b",
+    "NUL", "nul.txt", "con ", "COM1", "com¹.log", "aux.tar.gz", "trailing.", "trailing ", " ",
+    "tab\there", "line\nbreak", "bell\a", "null\0", "\x7f", "\x85", "rtl\u202egnp.exe", "…",
+    "x" * 500, "ü" * 300, "👩‍🔬" * 60, "e\u0301", "é", "É", "ﬁ", "fi", "Straße", "STRASSE",
+    "SHA256SUMS", "sha256sums", "snapshot_report.csv", "-rf", "~", "*?<>|\":", "a\u2028b",
+    "=1+1", "NA", "#", "Study", "study", "Study 000000000000000000000001",
+]  # fmt: skip
+
+LABELS = st.one_of(
+    st.sampled_from(HOSTILE),
+    st.text(max_size=30),
+    st.text(st.sampled_from("aAbB./\\ \t:é\u0301"), max_size=6),
+)
+
+
+def records_of(labels: list[tuple[str, str]]) -> list[SnapshotRecord]:
+    return [
+        SnapshotRecord(Project(f"{number:024x}", label, group), "a" * 24, status="complete")
+        for number, (group, label) in enumerate(labels)
+    ]
+
+
+@given(st.lists(st.tuples(LABELS, LABELS), max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_names_are_safe_everywhere_and_never_one(labels: list[tuple[str, str]]) -> None:
+    names = list(names_for(records_of(labels)).values())
+
+    assert len({name.casefold() for name in names}) == len(labels)
+    for name in names:
+        assert unicodedata.is_normalized("NFC", name)
+        group, label, file = name.split("/")
+        assert file == f"{'a' * 24}.db.gz"
+        assert group.casefold() not in {"sha256sums", "snapshot_report.csv"}
+        assert not PureWindowsPath(name).is_absolute()
+        assert not PureWindowsPath(name).drive
+        for part in (group, label):
+            assert part not in {"", ".", ".."}
+            assert len(part.encode()) <= 255
+            assert not set(part) & set('/\\:*?"<>|')
+            assert not any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} for c in part)
+            assert part[-1] not in ". "
+            assert part.split(".")[0].rstrip().upper() not in WINDOWS_DEVICES
+
+
+@given(st.lists(st.tuples(LABELS, LABELS), max_size=8))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_what_is_unpacked_stays_inside_and_is_all_there(labels: list[tuple[str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        inside = folder / "inside"
+        inside.mkdir()
+        path = archive_of(folder, records_of(labels))
+
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(inside)
+
+        found = [file for file in inside.rglob("*") if file.is_file()]
+        assert len(found) == len(labels) + 2
+        assert sorted(path.name for path in folder.iterdir()) == ["inside", "out", "work"]
+
+
+def archive_of(folder: Path, records: list[SnapshotRecord]) -> Path:
+    """An archive with a file for each record."""
+    work, output = folder / "work", folder / "out"
+    work.mkdir()
+    output.mkdir()
+    clock = FakeClock()
+    with Archive(work / ARCHIVE_NAME, clock) as archive:
+        names = names_for(records)
+        for record in records:
+            source = work / record.project.id
+            source.write_text(f"the snapshot of {record.project.id}")
+            sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+            archive.add(source, names[record.project.id], sha256, MADE)
+            assert not source.exists()
+        archive.finish(records)
+        placed = archive.place(output, free_bytes)
+    assert list(work.iterdir()) == []
+    return placed
+
+
+@pytest.mark.parametrize("tool", ["zipfile", "unzip"])
+def test_the_checksums_are_those_that_sha256sum_checks(tmp_path: Path, tool: str) -> None:
+    if not (shutil.which("sha256sum") and (tool == "zipfile" or shutil.which("unzip"))):
+        pytest.skip("the tools are not here")
+    path = archive_of(tmp_path, records_of([(label, label) for label in HOSTILE]))
+    inside = tmp_path / "inside"
+    if tool == "unzip":
+        command = ["unzip", "-q", str(path), "-d", str(inside)]
+        environment = os.environ | {"LC_ALL": "C.UTF-8"}
+        subprocess.run(command, check=True, env=environment)
+    else:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(inside)
+
+    command = ["sha256sum", "--check", "--strict", SUMS_NAME]
+    result = subprocess.run(command, check=False, cwd=inside, capture_output=True, text=True)
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(": OK\n") == len(HOSTILE) + 1
+
+    (inside / reporter.REPORT_NAME).write_text("changed")
+    assert subprocess.run(command, check=False, cwd=inside, capture_output=True).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Tumour atlas (2024), v1.0", "Tumour atlas (2024), v1.0"),
+        ("Zürich–Καρδιά–心臓 👩‍🔬", "Zürich–Καρδιά–心臓 👩‍🔬"),
+        ("e\u0301", "é"),
+        ("a/b\\c:d", "a_b_c_d"),
+        ("..", "_"),
+        ("../up", ".._up"),
+        ("NUL", "_NUL"),
+        ("nul.txt", "_nul.txt"),
+        ("nullable", "nullable"),
+        (" v1. ", "v1"),
+        ("", "_"),
+        ("half a \ud800", "half a _"),
+    ],
+)
+def test_a_label_is_kept_as_far_as_it_can_be(text: str, name: str) -> None:
+    assert safe_name(text) == name
+
+
+def test_projects_of_one_name_keep_folders_of_their_own() -> None:
+    names = names_for(records_of([("g", "Study"), ("g", "study"), ("g", "Study"), ("h", "Study")]))
+
+    assert sorted(str(PurePosixPath(name).parent) for name in names.values()) == [
+        "g/Study",
+        "g/Study 000000000000000000000002",
+        "g/study 000000000000000000000001",
+        "h/Study",
+    ]
+
+
+def test_an_archive_s_entries_are_stored_dated_and_readable(tmp_path: Path) -> None:
+    path = archive_of(tmp_path, records_of([("g", "a"), ("g", "b")]))
+
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    assert [entry.filename for entry in entries][2:] == [reporter.REPORT_NAME, SUMS_NAME]
+    assert {entry.compress_type for entry in entries} == {zipfile.ZIP_STORED}
+    assert {entry.date_time for entry in entries[:2]} == {(2026, 1, 31, 12, 0, 2)}
+    assert {entry.external_attr >> 16 for entry in entries} == {0o644}
+
+
+@pytest.mark.parametrize("year", [1, 1979, 2108, 9999])
+def test_a_time_that_no_zip_can_tell_is_none_to_stumble_over(tmp_path: Path, year: int) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"data")
+
+    with Archive(tmp_path / ARCHIVE_NAME, FakeClock()) as archive:
+        archive.add(source, "name", "0" * 64, datetime(year, 6, 1, tzinfo=UTC))
+        archive.finish([])
+
+    with zipfile.ZipFile(tmp_path / ARCHIVE_NAME) as made:
+        assert made.namelist() == ["name", reporter.REPORT_NAME, SUMS_NAME]
+
+
+class FullDisk(Archive):
+    """An archive on a disk that is full after so many bytes."""
+
+    def _copy(self, source: Any, target: Any) -> None:
+        target.write(source.read(100))
+        raise OSError(28, "No space left on device")
+
+
+def test_an_entry_that_breaks_off_leaves_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / ARCHIVE_NAME
+    sources = [tmp_path / name for name in ("one", "two", "three")]
+    for source in sources:
+        source.write_bytes(source.name.encode() * 100)
+    with Archive(path, FakeClock()) as archive:
+        archive.add(sources[0], "one", "1" * 64)
+        before = path.stat().st_size
+        archive.__class__ = FullDisk
+        with pytest.raises(OSError, match="No space"):
+            archive.add(sources[1], "two", "2" * 64)
+        assert path.stat().st_size == before
+        archive.__class__ = Archive
+        archive.add(sources[2], "three", "3" * 64)
+        archive.finish([])
+
+    with zipfile.ZipFile(path) as made:
+        assert made.testzip() is None
+        assert made.namelist() == ["one", "three", reporter.REPORT_NAME, SUMS_NAME]
+        assert made.read("three") == b"three" * 100
+        assert b"two" not in made.read(SUMS_NAME)
+    assert sources[1].exists()
+
+
+def test_an_archive_that_nobody_finishes_says_nothing_when_it_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Archive(tmp_path / ARCHIVE_NAME, FakeClock()):
+        pass
+
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,796 @@
+"""Fetching snapshots: checked, archived, each by itself; within the room there is; stopped at once.
+
+Most of it without sockets and in injected time. What HTTP adds (streams that break, redirects, the
+key that must not travel on) is tested with the real SDK, and memory with a process.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flywheel_site_simulator import (
+    BREAKAGES,
+    Breakage,
+    Fault,
+    SimulatedSite,
+    SimulatorServer,
+    answer_with,
+    break_off,
+    refuse,
+    slow_down,
+)
+from flywheel_site_simulator.faults import Action
+from fw_gear_sitewide_snapshot import downloader, reporter
+from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME, SUMS_NAME
+from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
+from fw_gear_sitewide_snapshot.errors import TerminatedError
+from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
+from fw_gear_sitewide_snapshot.room import FreeBytes, free_bytes, size_text
+from fw_gear_sitewide_snapshot.site import Site
+from fw_gear_sitewide_snapshot.transport import Answer, Question, SdkTransport, Transport
+from fw_gear_sitewide_snapshot.workers import ThreadWorkers, Workers
+
+from .support.direct import DirectTransport, InTurn
+from .support.time import FakeClock
+
+MEBIBYTE = 1 << 20
+ROOT = Path(__file__).resolve().parents[1]
+CONTENT = SnapshotContent(1, "a" * 64, 2, 3, 4, 5)
+
+# What the row says of each way in which the simulator breaks a download.
+SAID: dict[Breakage, str] = {
+    "truncated": "the connection broke",
+    "short gzip": "the gzip file is cut off before its end",
+    "bad crc": "the gzip file is damaged",
+    "not sqlite": "the gzip file holds no SQLite database",
+    "corrupt sqlite": "the SQLite database is damaged",
+    "missing table": "the snapshot has no table session",
+    "other project": "the snapshot is of another project",
+    "trailing garbage": "the gzip file has something after its end",
+    "no project row": "the snapshot has no project row",
+    "500": "the site says 500: The snapshot could not be read",
+    "hang": "the site did not answer",
+}
+
+
+class Fetching:
+    """A batch of complete snapshots on a simulated site, and folders to fetch them into."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        self.clock: Clock = clock
+        self.passed = clock
+        self.simulated = SimulatedSite(clock.unix)
+        self.transport: Transport = DirectTransport(self.simulated, clock)
+        self.workers: Workers = InTurn(clock)
+        self.work = folder / "work"
+        self.output = folder / "output"
+        self.work.mkdir()
+        self.output.mkdir()
+        self.records: list[SnapshotRecord] = []
+        self.free: FreeBytes = free_bytes
+
+    def add(self, label: str = "", size: int = 0, *, compressed: bool = False) -> str:
+        """A project with a complete snapshot, which may be made large."""
+        name = label or f"Study {len(self.records)}"
+        project = self.simulated.add_project(label=name, subjects=3, sessions_per_subject=2)
+        if size:
+            self.simulated.download_size(project, size, compressed=compressed)
+        snapshot = self.simulated.add_snapshot(project)
+        self.records.append(
+            SnapshotRecord(Project(project, name, "neuro"), snapshot, status="complete")
+        )
+        return project
+
+    def run(self) -> dict[str, SnapshotRecord]:
+        """The batch afterwards, by project."""
+        after = downloader.fetch_all(
+            self.records,
+            site=Site(self.transport, self.clock),
+            workers=self.workers,
+            clock=self.clock,
+            work=self.work,
+            output=self.output,
+            free=self.free,
+        )
+        assert list(self.work.iterdir()) == []
+        assert [record.project.id for record in after] == [r.project.id for r in self.records]
+        assert {record.status for record in after} <= {record.status for record in self.records}
+        return {record.project.id: record for record in after}
+
+    def fault(self, action: Action, project: str | None = None, times: int | None = None) -> None:
+        self.simulated.fault(Fault("download", project, times, action=action))
+
+    def asked(self, project: str) -> int:
+        """How often the project's snapshot was asked for."""
+        asked = [r for r in self.simulated.requests if r.kind == "download"]
+        return sum(request.project_id == project for request in asked)
+
+    @property
+    def archive(self) -> Path:
+        return self.output / ARCHIVE_NAME
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """What is in the archive, by name."""
+        with zipfile.ZipFile(self.archive) as archive:
+            assert archive.testzip() is None
+            return {name: archive.read(name) for name in archive.namelist()}
+
+    def archived(self, project: str) -> bytes:
+        """The project's file in the archive."""
+        (record,) = [record for record in self.records if record.project.id == project]
+        return self.files[f"neuro/{record.project.label}/{record.snapshot_id}.db.gz"]
+
+
+@pytest.fixture
+def fetching(tmp_path: Path, clock: FakeClock) -> Fetching:
+    return Fetching(tmp_path, clock)
+
+
+@pytest.fixture(params=["", "storage", "unpacked"])
+def over_http(
+    tmp_path: Path, clock: FakeClock, request: pytest.FixtureRequest
+) -> Iterator[Fetching]:
+    """A site over HTTP; its downloads come from itself, from a storage, or unpacked on the way."""
+    fetching = Fetching(tmp_path, clock)
+    fetching.simulated.behaviour.content_encoding = request.param == "unpacked"
+    with served(fetching, storage=request.param == "storage"):
+        fetching.transport = Impatient(fetching.transport)
+        yield fetching
+
+
+@contextmanager
+def in_threads(fetching: Fetching, clock: Clock, stop: threading.Event) -> Iterator[None]:
+    """Fetch in parallel, over HTTP, by a clock that may be the machine's."""
+    workers = ThreadWorkers(stop, clock)
+    fetching.clock, fetching.workers = clock, workers
+    try:
+        with served(fetching):
+            yield
+    finally:
+        workers._pool.terminate()
+        workers._pool.join()
+
+
+@contextmanager
+def served(fetching: Fetching, *, storage: bool = False) -> Iterator[None]:
+    """Serve the site over HTTP, to the SDK."""
+    with SimulatorServer(fetching.simulated, storage=storage) as server:
+        transport = fetching.transport = SdkTransport(server.api_key())
+        try:
+            yield
+        finally:
+            transport._client.rest_client.client.close()
+
+
+class Impatient:
+    """A transport that waits for an answer as long as a test can."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+
+    def __call__(self, question: Question) -> Answer:
+        return self._inner(replace(question, read_seconds=0.5))
+
+
+# What is fetched
+
+
+def test_every_complete_snapshot_is_fetched_checked_and_archived(fetching: Fetching) -> None:
+    projects = [fetching.add() for _ in range(3)]
+
+    after = fetching.run()
+
+    for project in projects:
+        data, content = fetching.archived(project), after[project].content
+        sha256 = hashlib.sha256(data).hexdigest()
+        assert content == SnapshotContent(len(data), sha256, 3, 6, 6, 6)
+        assert gzip.decompress(data).startswith(b"SQLite format 3\0")
+
+
+def test_the_archive_s_report_tells_of_the_whole_batch_and_of_what_was_found(
+    fetching: Fetching, tmp_path: Path
+) -> None:
+    good, bad = fetching.add(), fetching.add()
+    fetching.simulated.break_download(bad, "bad crc")
+
+    after = fetching.run()
+
+    report = tmp_path / "report.csv"
+    report.write_bytes(fetching.files[reporter.REPORT_NAME])
+    assert {row.project.id: row for row in reporter.read(report)} == after
+    assert after[good].content is not None
+    assert after[bad].error.startswith("download failed: ")
+
+
+def test_only_what_is_complete_and_was_never_fetched_is_asked_for(fetching: Fetching) -> None:
+    fetched, running, failed, new = (fetching.add() for _ in range(4))
+    changes: list[dict[str, object]] = [
+        {"content": CONTENT},
+        {"status": "in_progress", "error": "not finished within 10 min 0 s"},
+        {"status": "failed"},
+        {},
+    ]
+    fetching.records = [
+        replace(record, **change)  # type: ignore[arg-type]
+        for record, change in zip(fetching.records, changes, strict=True)
+    ]
+
+    after = fetching.run()
+
+    assert [fetching.asked(project) for project in (fetched, running, failed, new)] == [0, 0, 0, 1]
+    assert [after[r.project.id] for r in fetching.records[:3]] == fetching.records[:3]
+
+
+def test_with_nothing_to_fetch_nothing_is_asked_or_written(fetching: Fetching) -> None:
+    fetching.add()
+    fetching.records = [replace(record, content=CONTENT) for record in fetching.records]
+
+    assert list(fetching.run().values()) == fetching.records
+    assert fetching.simulated.requests == []
+    assert list(fetching.output.iterdir()) == []
+
+
+def test_an_earlier_run_s_failure_is_forgotten_once_it_is_fetched(fetching: Fetching) -> None:
+    project = fetching.add()
+    fetching.records = [replace(fetching.records[0], error="download failed: the disk is full")]
+
+    assert fetching.run()[project].error == ""
+
+
+# What goes wrong with one
+
+
+@pytest.mark.parametrize("how", BREAKAGES)
+def test_a_broken_download_is_fetched_three_times_then_it_is_its_row_s_error(
+    fetching: Fetching, how: Breakage
+) -> None:
+    good, bad = fetching.add(), fetching.add()
+    fetching.simulated.break_download(bad, how)
+
+    after = fetching.run()
+
+    assert after[bad].error.startswith(f"download failed: {SAID[how]}")
+    assert after[bad].content is None
+    assert fetching.asked(bad) == 3
+    assert after[good].content is not None
+    assert {name.split("/")[0] for name in fetching.files} == {
+        "neuro",
+        SUMS_NAME,
+        "snapshot_report.csv",
+    }
+    assert sum(name.endswith(".gz") for name in fetching.files) == 1
+
+
+@pytest.mark.parametrize("how", BREAKAGES)
+def test_a_download_that_breaks_twice_is_fetched_after_pauses(
+    fetching: Fetching, how: Breakage
+) -> None:
+    project = fetching.add()
+    fetching.simulated.break_download(project, how, times=2)
+
+    after = fetching.run()
+
+    assert after[project].content is not None
+    assert after[project].error == ""
+    pauses = [seconds for seconds in fetching.passed.slept if seconds]
+    assert len(pauses) == 2
+    assert 5 < pauses[0] < pauses[1] < 20
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 422])
+def test_a_refusal_is_not_asked_for_again(fetching: Fetching, status: int) -> None:
+    project, other = fetching.add(), fetching.add()
+    fetching.fault(refuse(status, "Not for you"), project)
+
+    after = fetching.run()
+
+    assert after[project].error == f"download failed: the site says {status}: Not for you"
+    assert fetching.asked(project) == 1
+    assert after[other].content is not None
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_that_the_site_asks_for_is_kept(fetching: Fetching, status: int) -> None:
+    project = fetching.add()
+    fetching.fault(refuse(status, retry_after_seconds=40), times=4)
+
+    assert fetching.run()[project].content is not None
+    assert fetching.passed.seconds >= 160
+
+
+def test_a_site_that_asks_for_an_hour_is_left_to_another_run(fetching: Fetching) -> None:
+    project = fetching.add()
+    fetching.fault(refuse(503, "Maintenance", retry_after_seconds=3600))
+
+    assert "503: Maintenance" in fetching.run()[project].error
+    assert fetching.passed.seconds < 60
+
+
+def test_an_outage_of_half_a_minute_is_survived(fetching: Fetching) -> None:
+    projects = [fetching.add() for _ in range(4)]
+    now = fetching.simulated.now()
+    fetching.simulated.fault(Fault("download", begin=now, end=now + 30, action=refuse(503)))
+
+    after = fetching.run()
+
+    assert all(after[project].content for project in projects)
+
+
+@pytest.mark.parametrize(
+    "action", [answer_with(b"<html>It works!</html>"), answer_with({}), answer_with(b"\x1f\x8b")]
+)
+def test_an_answer_that_is_no_snapshot_at_all_is_told(fetching: Fetching, action: Action) -> None:
+    project = fetching.add()
+    fetching.fault(action)
+
+    after = fetching.run()
+
+    assert re.match(r"download failed: .*gzip", after[project].error)
+    assert list(fetching.output.iterdir()) == []
+
+
+# Over HTTP
+
+
+@pytest.mark.parametrize("how", BREAKAGES)
+def test_every_breakage_is_noticed_over_http(over_http: Fetching, how: Breakage) -> None:
+    bad, flaky, good = (over_http.add() for _ in range(3))
+    over_http.simulated.break_download(bad, how)
+    over_http.simulated.break_download(flaky, how, times=1)
+
+    after = over_http.run()
+
+    if how == "trailing garbage" and over_http.simulated.behaviour.content_encoding:
+        assert after[bad].content is not None  # it is gone with the packing: what came is whole
+    else:
+        assert after[bad].error.startswith("download failed: ")
+    assert after[flaky].content is not None
+    assert after[good].content is not None
+
+
+def test_a_snapshot_is_the_same_whichever_way_it_comes(over_http: Fetching) -> None:
+    small, large = over_http.add(), over_http.add(size=3 * MEBIBYTE, compressed=True)
+
+    after = over_http.run()
+
+    expected = {small: (3, 6), large: (3, 6 + 3)}
+    for project, (subjects, files) in expected.items():
+        data, content = over_http.archived(project), after[project].content
+        assert content is not None
+        assert (content.subjects, content.files) == (subjects, files)
+        assert content.sha256 == hashlib.sha256(data).hexdigest()
+        assert gzip.decompress(data).startswith(b"SQLite format 3\0")
+
+
+def test_the_api_key_is_never_sent_on_to_the_storage(fetching: Fetching) -> None:
+    projects = [fetching.add() for _ in range(3)]
+    fetching.simulated.behaviour.signed_urls_once = True
+    fetching.simulated.break_download(projects[0], "truncated", times=1)
+
+    with served(fetching, storage=True):
+        after = fetching.run()
+
+    assert all(after[project].content for project in projects)
+    assert len(fetching.simulated.storage_requests) == 4
+    assert not any(request.authorization for request in fetching.simulated.storage_requests)
+
+
+def test_a_signed_url_that_the_storage_refuses_is_no_repetition(fetching: Fetching) -> None:
+    project = fetching.add()
+    fetching.simulated.behaviour.signed_url_seconds = -1.0
+
+    with served(fetching, storage=True):
+        after = fetching.run()
+
+    assert "403: The signed URL has expired" in after[project].error
+    assert "signature=" not in after[project].error
+    assert len(fetching.simulated.storage_requests) == 1
+
+
+@pytest.mark.parametrize("action", [break_off("reset"), refuse(502), answer_with(b"", 204)])
+def test_what_is_no_answer_over_http_is_asked_for_again(fetching: Fetching, action: Action) -> None:
+    project = fetching.add()
+    fetching.fault(action, times=2)
+
+    with served(fetching):
+        after = fetching.run()
+
+    assert after[project].content is not None
+
+
+def test_four_are_fetched_at_a_time(fetching: Fetching) -> None:
+    for _ in range(12):
+        fetching.add()
+    fetching.fault(slow_down(0.2))
+
+    with in_threads(fetching, fetching.clock, threading.Event()):
+        after = fetching.run()
+
+    assert all(record.content for record in after.values())
+    assert fetching.simulated.most_in_flight == downloader.AT_A_TIME
+
+
+# Room
+
+
+class SmallDisk:
+    """A disk of a size: what is in a folder takes from it."""
+
+    def __init__(self, size: int, *folders: Path) -> None:
+        self.size = size
+        self.folders = folders
+        self.least = size
+
+    def __call__(self, _: Path) -> int:
+        free = self.size - sum(self._used(folder) for folder in self.folders)
+        self.least = min(self.least, free)
+        return free
+
+    def _used(self, folder: Path) -> int:
+        used = 0
+        for directory, _, names in os.walk(folder):
+            for name in names:
+                try:
+                    used += (Path(directory) / name).stat().st_size
+                except FileNotFoundError:  # a worker has just removed it
+                    continue
+        return used
+
+
+def test_what_has_no_room_says_how_much_is_missing_and_the_others_are_archived(
+    fetching: Fetching,
+) -> None:
+    large, small = fetching.add(size=64 * MEBIBYTE), fetching.add()
+    disk = fetching.free = SmallDisk(80 * MEBIBYTE, fetching.work)
+
+    after = fetching.run()
+
+    missing = re.fullmatch(
+        r"download failed: no room for it: ([\d.]+) MiB more would have to be free",
+        after[large].error,
+    )
+    assert missing
+    assert 60 < float(missing[1]) < 70  # 128 MiB and what stays free, of 80
+    assert fetching.asked(large) == 1
+    assert after[small].content is not None
+    assert disk.least > 60 * MEBIBYTE
+
+
+def test_what_unpacks_to_more_than_there_is_room_for_is_not_unpacked(fetching: Fetching) -> None:
+    bomb, small = fetching.add(size=64 * MEBIBYTE, compressed=True), fetching.add()
+    disk = fetching.free = SmallDisk(48 * MEBIBYTE, fetching.work)
+
+    after = fetching.run()
+
+    assert re.search(r"no room to unpack it: 3\d\.\d MiB more", after[bomb].error)
+    assert after[small].content is not None
+    assert disk.least > 16 * MEBIBYTE
+
+
+def test_room_is_needed_once_however_many_are_fetched(fetching: Fetching) -> None:
+    """The archive grows by what is fetched, but beside it there is only one at a time."""
+    size, count = 8 * MEBIBYTE, 6
+    projects = [fetching.add(size=size) for _ in range(count)]
+    disk = fetching.free = SmallDisk((count + 2) * size + 20 * MEBIBYTE, fetching.work)
+
+    after = fetching.run()
+
+    assert all(after[project].content for project in projects)
+    assert disk.least > 16 * MEBIBYTE
+
+
+def test_several_that_have_room_only_one_by_one_wait_for_one_another(fetching: Fetching) -> None:
+    size = 8 * MEBIBYTE
+    projects = [fetching.add(size=size) for _ in range(4)]
+    fetching.free = SmallDisk(6 * size + 18 * MEBIBYTE, fetching.work)
+
+    stop = threading.Event()
+    with in_threads(fetching, SystemClock(stop), stop):
+        after = fetching.run()
+
+    assert [after[project].error for project in projects] == [""] * 4
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """Let the disk refuse what is written beyond a size, as a full one does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_all_of_a_sudden_is_the_row_s_error(fetching: Fetching) -> None:
+    large, small = fetching.add(size=4 * MEBIBYTE), fetching.add()
+
+    with no_file_larger_than(2 * MEBIBYTE):
+        after = fetching.run()
+
+    assert after[large].error == "download failed: the disk is full"
+    assert after[small].content is not None
+
+
+def test_what_the_archive_has_no_room_for_is_left_out_whole(fetching: Fetching) -> None:
+    projects = [fetching.add(size=MEBIBYTE) for _ in range(5)]
+    small = fetching.add()
+
+    with no_file_larger_than(4 * MEBIBYTE):
+        after = fetching.run()
+
+    assert [bool(after[project].content) for project in projects] == [True] * 3 + [False] * 2
+    assert {after[project].error for project in projects[3:]} == {
+        "download failed: the disk is full"
+    }
+    assert after[small].content is not None
+    assert sum(name.endswith(".gz") for name in fetching.files) == 4
+
+
+def test_an_archive_that_can_t_be_placed_is_the_error_of_all_that_is_in_it(
+    fetching: Fetching,
+) -> None:
+    projects = [fetching.add() for _ in range(2)]
+    fetching.archive.mkdir()
+
+    after = fetching.run()
+
+    for project in projects:
+        assert after[project].content is None
+        assert re.match("download failed: the archive can't be written", after[project].error)
+    assert [path.name for path in fetching.output.iterdir()] == [ARCHIVE_NAME]
+
+
+def test_a_work_folder_that_is_gone_is_told(fetching: Fetching) -> None:
+    project = fetching.add()
+    missing = fetching.work / "missing"
+
+    (after,) = downloader.fetch_all(
+        fetching.records,
+        site=Site(fetching.transport, fetching.clock),
+        workers=fetching.workers,
+        clock=fetching.clock,
+        work=missing,
+        output=fetching.output,
+    )
+
+    assert "No such file or directory" in after.error
+    assert fetching.asked(project) == 0
+
+
+# The end
+
+
+class EndingClock(FakeClock):
+    """A clock that ends the run at some sleep."""
+
+    def __init__(self, sleeps: int) -> None:
+        super().__init__()
+        self._left = sleeps
+
+    def sleep(self, seconds: float) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TerminatedError
+        super().sleep(seconds)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_run_that_is_ended_at_any_moment_leaves_nothing_half(
+    tmp_path: Path, elsewhere: bool, other_disk: Path
+) -> None:
+    sleeps = 0
+    while True:
+        folder = tmp_path / str(sleeps)
+        folder.mkdir()
+        fetching = Fetching(folder, EndingClock(sleeps))
+        if elsewhere:
+            fetching.output = other_disk
+        for _ in range(2):
+            fetching.add()
+        try:
+            fetching.run()
+        except TerminatedError:
+            assert list(fetching.work.iterdir()) == []
+            assert list(fetching.output.iterdir()) == []
+            sleeps += 1
+        else:
+            break
+
+    assert sleeps > 5
+    assert len(fetching.files) == 4
+
+
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    """A folder on another file system than the tests' own."""
+    path = Path("/dev/shm")
+    if not path.is_dir():
+        pytest.skip("there is no second file system")
+    folder = path / f"sitewide-snapshot-test-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+
+
+def test_an_output_folder_on_another_disk_gets_the_archive_whole(
+    fetching: Fetching, other_disk: Path
+) -> None:
+    fetching.add()
+    fetching.output = other_disk
+
+    fetching.run()
+
+    assert [path.name for path in other_disk.iterdir()] == [ARCHIVE_NAME]
+    assert len(fetching.files) == 3
+
+
+def test_an_output_folder_on_another_disk_that_is_too_small_is_told(
+    fetching: Fetching, other_disk: Path
+) -> None:
+    project = fetching.add()
+    fetching.output = other_disk
+    small, large = 1000, 1 << 40
+    fetching.free = lambda folder: small if folder == other_disk else large
+
+    after = fetching.run()
+
+    assert "no room for the archive in the output folder: 16.0 MiB more" in after[project].error
+    assert after[project].content is None
+    assert list(other_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["at once", "hang", "streaming"])
+def test_a_stop_is_noticed_within_seconds_and_nothing_stays(fetching: Fetching, how: str) -> None:
+    stop = threading.Event()
+    for _ in range(6):
+        project = fetching.add(size=64 * MEBIBYTE if how == "streaming" else 0)
+        if how == "hang":
+            fetching.simulated.break_download(project, "hang")
+    with in_threads(fetching, SystemClock(stop), stop):
+        told: list[float] = []
+
+        def end() -> None:
+            told.append(time.monotonic())
+            stop.set()
+
+        threading.Timer(0.0 if how == "at once" else 0.5, end).start()
+        with pytest.raises(TerminatedError):
+            fetching.run()
+        took = time.monotonic() - told[0]
+
+    assert took < 3
+    assert list(fetching.work.iterdir()) == []
+    assert list(fetching.output.iterdir()) == []
+
+
+# The log
+
+
+def test_the_log_has_a_line_for_each_and_nothing_of_what_is_in_a_snapshot(
+    fetching: Fetching, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    good, flaky, bad = fetching.add("Good"), fetching.add("Flaky"), fetching.add("Bad")
+    fetching.simulated.break_download(flaky, "bad crc", times=1)
+    fetching.simulated.break_download(bad, "other project")
+
+    after = fetching.run()
+
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    content = after[good].content
+    assert content is not None
+    snapshot = after[good].snapshot_id
+    expected = (
+        f"neuro/Good ({good}): snapshot {snapshot}: fetched, {size_text(content.size_bytes)}: "
+        "3 subjects, 6 sessions, 6 acquisitions, 6 files"
+    )
+    assert ("INFO", expected) in lines
+    repeats = [line for level, line in lines if level == "WARNING" and "again in" in line]
+    assert [line.split(" ")[0] for line in repeats] == ["neuro/Flaky", "neuro/Bad", "neuro/Bad"]
+    assert re.fullmatch(
+        r"Fetched 2 snapshots \([\d.]+ KiB\) into snapshots.zip \([\d.]+ KiB\); "
+        "1 could not be fetched",
+        lines[-1][1],
+    )
+    text = "\n".join(line for _, line in lines)
+    assert not re.search("sub-001|image-01|Somebody else's|secret-key", text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (MEBIBYTE - 1, "1.0 MiB"),
+        (5 << 30, "5.0 GiB"),
+        (5000 << 40, "5000.0 TiB"),
+    ],
+)
+def test_sizes_are_told_for_people(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+# Memory
+
+MEASURE = """
+import json, sys, threading
+from pathlib import Path
+from fw_gear_sitewide_snapshot import downloader, reporter
+from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
+from fw_gear_sitewide_snapshot.site import Site
+from fw_gear_sitewide_snapshot.transport import SdkTransport
+from fw_gear_sitewide_snapshot.workers import ThreadWorkers
+
+key, report, work, output = sys.argv[1:]
+stop = threading.Event()
+clock = SystemClock(stop)
+after = downloader.fetch_all(
+    reporter.read(Path(report)),
+    site=Site(SdkTransport(key), clock),
+    workers=ThreadWorkers(stop, clock),
+    clock=clock,
+    work=Path(work),
+    output=Path(output),
+)
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(json.dumps({"peak": int(status["VmHWM"].split()[0]) * 1024, "error": after[0].error}))
+"""
+
+
+def peak_memory(fetching: Fetching, folder: Path) -> int:
+    """The most memory, in bytes, that a process has had which fetched the batch."""
+    folder.mkdir()
+    (folder / "work").mkdir()
+    report = reporter.write(fetching.records, folder)
+    with SimulatorServer(fetching.simulated) as server:
+        process = subprocess.run(
+            [sys.executable, "-c", MEASURE, server.api_key(), report, folder / "work", folder],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    measured = json.loads(process.stdout)
+    assert measured["error"] == ""
+    assert (folder / ARCHIVE_NAME).is_file()
+    return int(measured["peak"])
+
+
+@pytest.mark.parametrize("unpacked_on_the_way", [False, True])
+def test_a_large_snapshot_costs_no_more_memory_than_a_small_one(
+    tmp_path: Path, unpacked_on_the_way: bool
+) -> None:
+    """200 MiB: as many on the way, unpacked for it; or squeezed, and packed again as they come."""
+    if not Path("/proc/self/status").is_file():
+        pytest.skip("there is no /proc to tell a process's peak")
+    peaks = []
+    for size in (0, 200 * MEBIBYTE):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        fetching = Fetching(folder, FakeClock())
+        fetching.simulated.behaviour.content_encoding = unpacked_on_the_way
+        fetching.add(size=size, compressed=unpacked_on_the_way)
+        peaks.append(peak_memory(fetching, folder / "measured"))
+
+    small, large = peaks
+    assert large - small < 100 * MEBIBYTE
