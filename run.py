@@ -1,9 +1,10 @@
-"""The gear's entry point: opens the context and the log, wires the parts, exits."""
+"""The gear's entry point: reads the job, sets the log up, wires the parts, exits."""
 
 import logging
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from fw_gear_sitewide_snapshot import __version__, joblog, main, metadata, parser, reporter
 from fw_gear_sitewide_snapshot.clock import SystemClock
@@ -12,26 +13,26 @@ from fw_gear_sitewide_snapshot.errors import (
     EXIT_INCOMPLETE,
     EXIT_TERMINATED,
     GearError,
+    OutputError,
     TerminatedError,
 )
+from fw_gear_sitewide_snapshot.models import Summary
 from fw_gear_sitewide_snapshot.site import Site
 from fw_gear_sitewide_snapshot.transport import SdkTransport
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers
 
-# The package has come first: the toolkit brings flywheel-sdk in, which then reads its settings.
-# isort: split
-from flywheel_gear_toolkit import GearToolkitContext
-
 log = logging.getLogger("sitewide-snapshot")
 
 
-def run(context: GearToolkitContext, stop: threading.Event) -> int:
-    """Run the gear in its context; returns the exit status, having logged why."""
+def run(folder: Path, stop: threading.Event) -> int:
+    """Run the gear in its folder; returns the exit status, having logged why."""
+    joblog.set_up("", debug=False)
     try:
-        context.init_logging(update_config=joblog.log_config(parser.api_key_text(context)))
+        job = parser.read_job(folder)
+        joblog.set_up(parser.api_key_text(job), debug=parser.is_debug(job))
         log.info("sitewide-snapshot %s", __version__)
-        api_key = parser.parse_api_key(context)
-        config = parser.parse_config(context)
+        api_key = parser.parse_api_key(job)
+        config = parser.parse_config(job)
         transport = SdkTransport(api_key)
         log.info("Site %s; %s", transport.url, config.described())
         clock = SystemClock(stop)
@@ -40,8 +41,8 @@ def run(context: GearToolkitContext, stop: threading.Event) -> int:
             site=Site(transport, clock),
             workers=ThreadWorkers(stop, clock),
             clock=clock,
-            output=context.output_dir,
-            work=context.work_dir,
+            output=made(folder / "output"),
+            work=made(folder / "work"),
             site_url=transport.url,
         )
     except GearError as error:
@@ -50,20 +51,48 @@ def run(context: GearToolkitContext, stop: threading.Event) -> int:
     except TerminatedError:
         log.error("The job was told to end; run it again with the report to finish the batch")
         return EXIT_TERMINATED
-    context.metadata.update_file_metadata(
-        reporter.REPORT_NAME,
-        container_type=context.destination["type"],
-        **metadata.file_metadata(summary, config, parser.job_id(context)),
-    )
+    write_metadata(folder, job, config, summary)
     if summary.is_complete or config.dry_run:
         return EXIT_COMPLETE
     log.warning('Not every snapshot is complete: run again with the report as "retry failed"')
     return EXIT_INCOMPLETE if config.fail_on_incomplete else EXIT_COMPLETE
 
 
+def made(folder: Path) -> Path:
+    """The folder, made where the platform has not.
+
+    Raises:
+        OutputError: It can't be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the folder can't be made: {error.strerror}") from None
+    return folder
+
+
+def write_metadata(
+    folder: Path, job: parser.JobConfig, config: parser.GearConfig, summary: Summary
+) -> None:
+    """Write ``.metadata.json`` with the gear toolkit; where it goes wrong, the log says so."""
+    from flywheel_gear_toolkit import GearToolkitContext  # noqa: PLC0415  see parser
+
+    container_type = parser.destination_type(job)
+    if not container_type:
+        log.warning("config.json names no destination: no metadata is written")
+        return
+    values = metadata.file_metadata(summary, config, parser.job_id(job))
+    # The toolkit writes on leaving the block; and it writes what is not valid, rather than exit.
+    try:
+        with GearToolkitContext(folder, log_metadata=False, fail_on_validation=False) as context:
+            context.metadata.update_file_metadata(
+                reporter.REPORT_NAME, container_type=container_type, **values
+            )
+    except OSError as error:
+        log.warning("The metadata can't be written: %s", error.strerror)
+
+
 if __name__ == "__main__":
     terminated = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: terminated.set())
-    with GearToolkitContext(log_metadata=False) as gear_context:
-        exit_status = run(gear_context, terminated)
-    sys.exit(exit_status)
+    sys.exit(run(Path.cwd(), terminated))

@@ -1,1 +1,1 @@
-"""How long large batches take: the gear as a process against the simulated site, and what it asks."""
+"""How long large batches take: the gear as a process against the simulated site."""

@@ -1,7 +1,7 @@
 """``python -m benchmarks [CASE ...]``: run the cases and print a table; nothing is asserted.
 
-Everything runs on this machine: the simulated site in a process of its own, the gear in another. The
-machine is part of each figure, so compare within one run.
+Everything runs on this machine: the simulated site in a process of its own, the gear in another.
+The machine is part of each figure, so compare within one run.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .cases import CASES, Case
-from .measure import Measured, measure_gear, measure_sequential
+from .measure import Measured, measure_gear, measure_sequential, measure_start_up
 
 SLOWEST_FOR_SEQUENTIAL = 500  # projects: more, and one call at a time takes a quarter of an hour
 STARTS = 9
@@ -60,8 +60,8 @@ def show(who: str, case: Case, measured: Measured) -> None:
     total = sum(measured.calls.values()) / case.projects
     print(
         f"  {who:18}  {measured.complete}/{case.projects} complete, exit {measured.exit_status}\n"
-        f"    wall {measured.wall_seconds:.1f} s; the site's own time {measured.site_seconds:.1f} s, "
-        f"the limit {limit:.1f} s; wall / limit {measured.wall_seconds / limit:.2f}\n"
+        f"    wall {measured.wall_seconds:.1f} s; "
+        f"the site's own time {measured.site_seconds:.1f} s, the limit {limit:.1f} s; wall / limit {measured.wall_seconds / limit:.2f}\n"
         f"    {total:.2f} calls a project ({calls}); {measured.most_in_flight} in flight at most; "
         f"{measured.most_calls_per_second} calls in the busiest second of the wait\n"
         f"    peak memory {measured.peak_mib:.0f} MiB; cpu {measured.cpu_seconds:.1f} s"
@@ -72,8 +72,6 @@ def show(who: str, case: Case, measured: Measured) -> None:
 
 def start_up(folder: Path) -> None:
     """Compare the time until the gear's first request with that of importing the SDK, in turn."""
-    from .measure import measure_start_up  # noqa: PLC0415
-
     gear, sdk = [], []
     for number in range(STARTS):
         gear.append(measure_start_up(folder / f"start{number}"))

@@ -48,7 +48,8 @@ def measure_sequential(case: Case, folder: Path) -> Measured:
     """Run the sequential client on a new site."""
     with _site(case, folder) as key:
         (folder / "output").mkdir()
-        command = [sys.executable, "-m", "benchmarks.sequential", key, str(folder / "output" / REPORT)]
+        report = folder / "output" / REPORT
+        command = [sys.executable, "-m", "benchmarks.sequential", key, str(report)]
         return _measure(command, folder, key)
 
 
@@ -137,5 +138,5 @@ def _prepare(folder: Path, key: str, case: Case) -> None:
 def _statistics(key: str) -> dict[str, float | dict[str, int]]:
     host, port, *_ = key.split(":")
     url = f"http://{host}:{port}/simulator/statistics"
-    with urllib.request.urlopen(url) as answer:  # noqa: S310  loopback only
+    with urllib.request.urlopen(url) as answer:
         return json.load(answer)

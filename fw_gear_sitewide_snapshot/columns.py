@@ -98,7 +98,8 @@ def _status(cell: str, snapshot_id: str, timestamp: datetime | None) -> str:
     known = word.lower() in set(SnapshotStatus)
     if not word or not (known or snapshot_id):
         expected = f"expected {SnapshotStatus.FAILED} or {SnapshotStatus.PLANNED}"
-        raise CellError("status", cell, f"in a row without a snapshot id, {expected}")
+        lacking = "" if snapshot_id else "in a row without a snapshot id, "
+        raise CellError("status", cell, lacking + expected)
     status = word.lower() if known else word  # a word of the site's own stays as it is
     if status == SnapshotStatus.COMPLETE and not snapshot_id:
         raise CellError("snapshot_id", "", "a complete row needs its snapshot id")

@@ -5,9 +5,11 @@ and the site may echo the API key.
 """
 
 import logging
+import sys
 import time
 from typing import Any, ClassVar
 
+_TIME = "%Y-%m-%d %H:%M:%S"
 _HTTP_LOGGERS = ("httpx2", "httpcore2")  # at DEBUG they log a dozen lines for each request
 
 
@@ -39,22 +41,19 @@ def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def log_config(api_key: str) -> dict[str, Any]:
-    """The changes to the gear toolkit's log configuration, for ``init_logging``.
+def set_up(api_key: str, *, debug: bool) -> None:
+    """Let every message of the process go to stdout, in one order, as one line each.
 
     Args:
         api_key: ``host[:port]:key``, or empty: blanked out whole, and its key alone.
+        debug: Whether messages at DEBUG are logged too.
     """
     secrets = {api_key, api_key.rsplit(":", 1)[-1]} - {""}
     JobLogFormatter.secrets = tuple(sorted(secrets, key=len, reverse=True))
-    return {
-        "formatters": {
-            "gear": {
-                "class": f"{__name__}.{JobLogFormatter.__name__}",
-                "format": "{asctime} {levelname:7} {message}",
-                "datefmt": "%Y-%m-%d %H:%M:%S",
-                "style": "{",
-            }
-        },
-        "loggers": {name: {"level": "WARNING"} for name in _HTTP_LOGGERS},
-    }
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JobLogFormatter("{asctime} {levelname:7} {message}", _TIME, style="{"))
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True
+    )
+    for name in _HTTP_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)

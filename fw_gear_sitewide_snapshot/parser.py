@@ -1,14 +1,20 @@
-"""Turns the gear's context into a GearConfig: the only place where a config can be wrong."""
+"""Turns the job's ``config.json`` into a GearConfig: the only place where a config can be wrong.
 
+It reads the file itself, by the gear specification: the gear toolkit's context brings in half a
+second of imports, and nothing of it is needed before the report is written.
+"""
+
+import json
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flywheel_gear_toolkit import GearToolkitContext
-
 from .errors import ConfigError
+
+JobConfig = dict[str, Any]
+"""The content of ``config.json``: ``config``, ``inputs``, ``destination``, ``job``."""
 
 RETRY_INPUT = "retry failed"
 KEY_INPUT = "api-key"
@@ -61,14 +67,36 @@ class GearConfig:
         return "; ".join(f"{name}: {value or '(empty)'}" for name, value in options.items())
 
 
-def parse_config(context: GearToolkitContext) -> GearConfig:
+def read_job(folder: Path) -> JobConfig:
+    """Read what the platform tells the job.
+
+    Args:
+        folder: The gear's folder, with ``config.json`` in it.
+
+    Raises:
+        ConfigError: There is no such file, or it holds something else.
+    """
+    path = folder / "config.json"
+    try:
+        job = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    parts = ("config", "inputs")
+    if not isinstance(job, dict) or not all(isinstance(job.get(p) or {}, dict) for p in parts):
+        raise ConfigError(f'{path}: expected an object with "config" and "inputs"')
+    return job
+
+
+def parse_config(job: JobConfig) -> GearConfig:
     """Read and check the whole config.
 
     Raises:
         ConfigError: An option can't be used; names it, its value and what was expected.
     """
-    options = context.config_json.get("config") or {}
-    retry_report = _input_path(context)
+    options = job.get("config") or {}
+    retry_report = _input_path(job)
     project_filter = _string(options, "project filter").strip()
     if not project_filter and retry_report is None:
         raise ConfigError(
@@ -88,20 +116,20 @@ def parse_config(context: GearToolkitContext) -> GearConfig:
     )
 
 
-def api_key_text(context: GearToolkitContext) -> str:
+def api_key_text(job: JobConfig) -> str:
     """What the job has for an API key, unchecked, for the log to blank out; empty for none."""
-    found = (context.config_json.get("inputs") or {}).get(KEY_INPUT)
+    found = (job.get("inputs") or {}).get(KEY_INPUT)
     key = found.get("key") if isinstance(found, dict) else None
     return key if isinstance(key, str) else ""
 
 
-def parse_api_key(context: GearToolkitContext) -> str:
+def parse_api_key(job: JobConfig) -> str:
     """The API key that the site gave the job, in the form ``host[:port]:key``.
 
     Raises:
         ConfigError: There is none, or it has another form. The text doesn't show it.
     """
-    key = api_key_text(context)
+    key = api_key_text(job)
     if not key:
         raise ConfigError(f'input "{KEY_INPUT}": the job has no API key')
     host, *rest = key.split(":")
@@ -112,15 +140,29 @@ def parse_api_key(context: GearToolkitContext) -> str:
     return key
 
 
-def job_id(context: GearToolkitContext) -> str:
+def is_debug(job: JobConfig) -> bool:
+    """Whether debug messages are wanted, as far as the unchecked config says."""
+    return (job.get("config") or {}).get("debug") is True
+
+
+def job_id(job: JobConfig) -> str:
     """The job's id; empty where the platform doesn't tell it."""
-    job = context.config_json.get("job")
-    found = job.get("id") if isinstance(job, dict) else None
+    return _text_in(job, "job", "id")
+
+
+def destination_type(job: JobConfig) -> str:
+    """The type of the container that the outputs go to; empty where it is not told."""
+    return _text_in(job, "destination", "type")
+
+
+def _text_in(job: JobConfig, name: str, key: str) -> str:
+    part = job.get(name)
+    found = part.get(key) if isinstance(part, dict) else None
     return found if isinstance(found, str) else ""
 
 
-def _input_path(context: GearToolkitContext) -> Path | None:
-    found = (context.config_json.get("inputs") or {}).get(RETRY_INPUT)
+def _input_path(job: JobConfig) -> Path | None:
+    found = (job.get("inputs") or {}).get(RETRY_INPUT)
     if not found:
         return None
     location = found.get("location") if isinstance(found, dict) else None

@@ -29,7 +29,7 @@ _READ_ATTEMPTS = 6  # with the pauses below: about a minute, an outage of half a
 _READ_PATIENCE_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 20.0
-_HELLO_PATIENCE_SECONDS = 12.0  # a person waits for the first answer: half a minute in all
+_HELLO_PATIENCE_SECONDS = 18.0  # a person waits for the first answer: half a minute in all
 _HELLO_CONNECT_SECONDS = 6.0
 _HELLO_READ_SECONDS = 10.0
 
@@ -196,7 +196,7 @@ class Site:
 
         Args:
             ask: Asks once.
-            patience_seconds: What fails after so long is not asked again.
+            patience_seconds: No attempt is begun after so long.
 
         Raises:
             SiteError: What the last attempt raised; at once where the site refuses.
@@ -205,7 +205,8 @@ class Site:
         again = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((BusyError, UnclearError)),
             stop=lambda state: (
-                state.attempt_number >= _READ_ATTEMPTS or self._clock.monotonic() >= give_up
+                state.attempt_number >= _READ_ATTEMPTS
+                or self._clock.monotonic() + state.upcoming_sleep > give_up
             ),
             wait=lambda state: pause_seconds(state.attempt_number, _raised(state)),
             sleep=self._clock.sleep,

@@ -15,7 +15,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import flywheel.rest
-import httpx2  # what flywheel-sdk 23 speaks HTTP with, and lets the errors of out
 from flywheel.api_client import ApiClient
 from flywheel.flywheel import SDK_VERSION, config_from_api_key
 
@@ -23,6 +22,8 @@ from . import __version__
 from .errors import BusyError, GoneError, RefusedError, SiteError, SiteUnusableError, UnclearError
 from .models import one_line
 from .workers import IN_FLIGHT
+
+httpx2 = flywheel.rest.httpx2  # the library whose errors the SDK lets out
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,9 @@ class SdkTransport:
 
     def __call__(self, question: Question) -> Answer:
         """See Transport."""
-        log.debug("%s %s %s", question.method, question.path, dict(question.parameters))
+        log.debug(
+            "%s %s %s", question.method, question.path, {**question.parameters, **question.query}
+        )
         if not _PATH_STEPS.isdisjoint(question.parameters.values()):
             raise RefusedError(f"no such thing has an id: {sorted(question.parameters.values())}")
         with self._explained(question):

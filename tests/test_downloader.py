@@ -41,7 +41,7 @@ from fw_gear_sitewide_snapshot.errors import TerminatedError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
 from fw_gear_sitewide_snapshot.room import FreeBytes, free_bytes, size_text
 from fw_gear_sitewide_snapshot.site import Site
-from fw_gear_sitewide_snapshot.transport import Answer, Question, SdkTransport, Transport
+from fw_gear_sitewide_snapshot.transport import Answer, Question, SdkTransport, Stream, Transport
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers, Workers
 
 from .support.direct import DirectTransport, InTurn
@@ -504,6 +504,38 @@ def test_several_that_have_room_only_one_by_one_wait_for_one_another(fetching: F
         after = fetching.run()
 
     assert [after[project].error for project in projects] == [""] * 4
+
+
+class Silent:
+    """A transport over which the site doesn't say how much it sends."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+
+    def __call__(self, question: Question) -> Answer:
+        answer = self._inner(question)
+        if isinstance(answer.data, Stream):
+            answer.data.size = None
+        return answer
+
+
+def test_several_that_would_fill_the_disk_together_give_way_to_one_another(
+    fetching: Fetching, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody knew how large they are; each has room by itself."""
+    caplog.set_level("INFO")
+    size = 24 * MEBIBYTE
+    projects = [fetching.add(size=size) for _ in range(4)]
+    disk = fetching.free = SmallDisk(5 * size + 40 * MEBIBYTE, fetching.work)
+
+    stop = threading.Event()
+    with in_threads(fetching, SystemClock(stop), stop):
+        fetching.transport = Silent(fetching.transport)
+        after = fetching.run()
+
+    assert [after[project].error for project in projects] == [""] * 4
+    assert "waiting for the others" in caplog.text
+    assert disk.least > 8 * MEBIBYTE
 
 
 @contextmanager

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flywheel_gear_toolkit import GearToolkitContext
 
 from fw_gear_sitewide_snapshot.errors import ConfigError
-from fw_gear_sitewide_snapshot.parser import GearConfig, parse_api_key, parse_config
+from fw_gear_sitewide_snapshot.parser import (
+    GearConfig,
+    JobConfig,
+    destination_type,
+    is_debug,
+    job_id,
+    parse_api_key,
+    parse_config,
+    read_job,
+)
 
 KEY = "site.example.org:djEtsecretsecretsecret"
 
@@ -22,35 +30,32 @@ class Job:
 
     path: Path
 
-    def context(
-        self, config: object = None, inputs: object = None, **options: object
-    ) -> GearToolkitContext:
-        """The toolkit's context, from a config.json with a filter and an API key by default."""
+    def read(self, config: object = None, inputs: object = None, **options: object) -> JobConfig:
+        """The job, from a config.json with a filter and an API key by default."""
         document: dict[str, Any] = {
             "config": {"project filter": "ALL", **options} if config is None else config,
             "inputs": {"api-key": {"base": "api-key", "key": KEY}} if inputs is None else inputs,
             "destination": {"type": "project", "id": "a" * 24},
         }
         (self.path / "config.json").write_text(json.dumps(document))
-        (self.path / "manifest.json").write_text("{}")
-        return GearToolkitContext(gear_path=self.path, log_metadata=False)
+        return read_job(self.path)
 
     def parse(self, **options: object) -> GearConfig:
-        return parse_config(self.context(**options))
+        return parse_config(self.read(**options))
 
     def problem(self, **options: object) -> str:
         with pytest.raises(ConfigError) as raised:
             self.parse(**options)
         return str(raised.value)
 
-    def with_report(self, report: object, **options: object) -> GearToolkitContext:
-        """A context whose retry input is as given."""
+    def with_report(self, report: object, **options: object) -> JobConfig:
+        """A job whose retry input is as given."""
         inputs = {"api-key": {"base": "api-key", "key": KEY}, "retry failed": report}
-        return self.context(config=options, inputs=inputs)
+        return self.read(config=options, inputs=inputs)
 
     def key_problem(self, key: object) -> str:
         with pytest.raises(ConfigError) as raised:
-            parse_api_key(self.context(inputs={"api-key": {"base": "api-key", "key": key}}))
+            parse_api_key(self.read(inputs={"api-key": {"base": "api-key", "key": key}}))
         return str(raised.value)
 
 
@@ -184,7 +189,7 @@ def test_a_blank_filter_without_a_report_never_means_all(job: Job, blank: str | 
 
 def test_a_config_that_is_missing_is_a_filter_that_is_missing(job: Job) -> None:
     with pytest.raises(ConfigError, match='"project filter" is empty'):
-        parse_config(job.context(config={}))
+        parse_config(job.read(config={}))
 
 
 # The earlier report
@@ -235,14 +240,14 @@ def test_a_retry_input_without_its_file_is_told_in_one_line(job: Job, found: obj
     ],
 )
 def test_a_key_is_taken_in_each_of_its_forms(job: Job, key: str) -> None:
-    context = job.context(inputs={"api-key": {"base": "api-key", "key": key}})
+    context = job.read(inputs={"api-key": {"base": "api-key", "key": key}})
     assert parse_api_key(context) == key
 
 
 @pytest.mark.parametrize("inputs", [{}, {"api-key": None}, {"api-key": {}}, {"api-key": KEY}])
 def test_a_job_without_a_key_is_told_so(job: Job, inputs: object) -> None:
     with pytest.raises(ConfigError) as raised:
-        parse_api_key(job.context(inputs=inputs))
+        parse_api_key(job.read(inputs=inputs))
     assert str(raised.value) == 'input "api-key": the job has no API key'
 
 
@@ -281,3 +286,54 @@ def test_the_key_is_in_no_config(job: Job, report: Path) -> None:
     context = job.with_report({"location": {"path": str(report)}}, **{"project filter": "a=b"})
     assert parse_api_key(context) == KEY
     assert "secret" not in repr(parse_config(context))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{", "is not JSON"),
+        ("[]", 'expected an object with "config" and "inputs"'),
+        ('{"config": 7}', 'expected an object with "config" and "inputs"'),
+        ('{"inputs": "x"}', 'expected an object with "config" and "inputs"'),
+    ],
+)
+def test_a_config_json_that_is_none_is_said_to_be_so(
+    tmp_path: Path, content: str, problem: str
+) -> None:
+    (tmp_path / "config.json").write_text(content)
+
+    with pytest.raises(ConfigError, match=problem):
+        read_job(tmp_path)
+
+
+def test_a_missing_config_json_is_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config\.json can't be read"):
+        read_job(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ({"destination": {"type": "project"}}, "project"),
+        ({"destination": {}}, ""),
+        ({"destination": "x"}, ""),
+        ({}, ""),
+    ],
+)
+def test_where_the_outputs_go_is_read_where_it_is_told(document: JobConfig, kind: str) -> None:
+    assert destination_type(document) == kind
+
+
+@pytest.mark.parametrize(
+    ("document", "found"), [({"job": {"id": "j"}}, "j"), ({"job": None}, ""), ({}, "")]
+)
+def test_the_job_s_id_is_read_where_it_is_told(document: JobConfig, found: str) -> None:
+    assert job_id(document) == found
+
+
+@pytest.mark.parametrize(
+    ("document", "debug"),
+    [({"config": {"debug": True}}, True), ({"config": {"debug": "yes"}}, False), ({}, False)],
+)
+def test_debug_is_known_before_the_config_is_checked(document: JobConfig, debug: bool) -> None:
+    assert is_debug(document) is debug

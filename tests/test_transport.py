@@ -1,6 +1,9 @@
 """The real SDK over HTTP: every way in which a request can end, and what it becomes."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -38,6 +41,7 @@ from fw_gear_sitewide_snapshot.transport import (
     http_date,
 )
 from fw_gear_sitewide_snapshot.workers import IN_FLIGHT
+from tests.support.gear import ROOT
 
 SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
 PROJECT = "5e0000000000000000000012"
@@ -509,3 +513,14 @@ def test_a_date_is_read_alike_in_every_zone_of_this_machine(
 def test_a_date_that_cannot_be_read_is_none(header: str | None) -> None:
     date = http_date(header)
     assert date is None or date.tzinfo is UTC
+
+
+def test_the_sdk_s_own_repeating_is_off_whatever_the_environment() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FLYWHEEL")}
+    say = "import run, flywheel.rest; print(flywheel.rest.TOTAL_RETRIES)"
+
+    said = subprocess.run(
+        [sys.executable, "-c", say], cwd=ROOT, env=environment, capture_output=True, check=True
+    )
+
+    assert said.stdout.split() == [b"0"]
