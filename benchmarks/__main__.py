@@ -61,7 +61,8 @@ def show(who: str, case: Case, measured: Measured) -> None:
     print(
         f"  {who:18}  {measured.complete}/{case.projects} complete, exit {measured.exit_status}\n"
         f"    wall {measured.wall_seconds:.1f} s; "
-        f"the site's own time {measured.site_seconds:.1f} s, the limit {limit:.1f} s; wall / limit {measured.wall_seconds / limit:.2f}\n"
+        f"the site's own time {measured.site_seconds:.1f} s, "
+        f"the limit {limit:.1f} s; wall / limit {measured.wall_seconds / limit:.2f}\n"
         f"    {total:.2f} calls a project ({calls}); {measured.most_in_flight} in flight at most; "
         f"{measured.most_calls_per_second} calls in the busiest second of the wait\n"
         f"    peak memory {measured.peak_mib:.0f} MiB; cpu {measured.cpu_seconds:.1f} s"
