@@ -519,14 +519,10 @@ class Silent:
         return answer
 
 
-def test_several_that_would_fill_the_disk_together_give_way_to_one_another(
-    fetching: Fetching, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nobody knew how large they are; each has room by itself."""
-    caplog.set_level("INFO")
+def test_without_a_word_of_their_size_several_don_t_fill_the_disk(fetching: Fetching) -> None:
     size = 24 * MEBIBYTE
     projects = [fetching.add(size=size) for _ in range(4)]
-    disk = fetching.free = SmallDisk(5 * size + 40 * MEBIBYTE, fetching.work)
+    disk = fetching.free = SmallDisk(5 * size + 24 * MEBIBYTE, fetching.work)
 
     stop = threading.Event()
     with in_threads(fetching, SystemClock(stop), stop):
@@ -534,8 +530,30 @@ def test_several_that_would_fill_the_disk_together_give_way_to_one_another(
         after = fetching.run()
 
     assert [after[project].error for project in projects] == [""] * 4
-    assert "waiting for the others" in caplog.text
     assert disk.least > 8 * MEBIBYTE
+
+
+def test_one_that_never_fits_takes_no_room_from_another_for_good(
+    fetching: Fetching, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    huge = fetching.add(size=256 * MEBIBYTE, compressed=True)
+    late = fetching.add(size=4 * MEBIBYTE)
+    fetching.fault(slow_down(0.7), late)
+
+    def free(_: Path) -> int:
+        return (20 if list(fetching.work.rglob(f"{huge}*")) else 100) * MEBIBYTE
+
+    fetching.free = free
+    stop = threading.Event()
+    with in_threads(fetching, SystemClock(stop), stop):
+        after = fetching.run()
+
+    assert "no room to unpack it" in after[huge].error
+    assert fetching.asked(huge) == 1
+    assert after[late].content is not None
+    assert "waiting for the others" in caplog.text
+    assert fetching.asked(late) == 2
 
 
 @contextmanager
