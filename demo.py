@@ -80,7 +80,8 @@ def run_gear(folder: Path, api_key: str, config: Row, retry_failed: Path | None 
     with child([str(TOP / "run.py")], cwd=folder, env=environment, **streams) as gear:
         for line in gear.stdout or ():
             say(f"  | {line.rstrip()}")
-    say(f"exit status: {gear.returncode}")
+    outputs = sorted(path.name for path in (folder / "output").iterdir())
+    say(f"exit status: {gear.returncode}", f"outputs: {', '.join(outputs)}")
     return int(gear.returncode)
 
 
