@@ -19,6 +19,11 @@ from .workers import Workers
 
 log = logging.getLogger(__name__)
 
+_UNKNOWN = {
+    False: "the run ended before it was known how this ends",
+    True: "the run ended before it was fetched",
+}
+
 
 def run(
     config: GearConfig,
@@ -168,5 +173,5 @@ def _log_summary(summary: Summary, path: Path) -> None:
                 record.project.path,
                 record.project.id,
                 record.status,
-                record.error or "the run ended before it was known how this ends",
+                record.error or _UNKNOWN[record.is_complete],
             )

@@ -1,16 +1,16 @@
 """Waits for snapshots to finish: within a deadline, at a pace, by an injected clock.
 
-The pace. Every snapshot that is out is asked for in turn, the one that was asked longest ago first,
-each at most once a second. Up to 50 calls a second are spent on being prompt: with 50 snapshots out
-each is asked every second (it costs the site nothing), with 500 every ten. Where that would make it
-more than 25 s, up to 200 calls a second are spent, which is what a site takes from a few dozen
-people browsing; with more than 5,000 out the turn takes longer instead. A snapshot that is younger
-than half of what the quickest one has taken is not asked at all.
+The pace. Every snapshot that is out is asked for in turn, the one that was asked longest ago
+first, each at most once a second. 50 calls a second are spent however few are out: with up to 50
+out each is asked every second, which costs the site nothing. With more, a turn takes five seconds,
+so that quick builds are seen quickly; that takes more calls the more are out, but never more than
+250 in any second, a few dozen people's browsing: with 5,000 out a turn takes 20 s. A snapshot that
+is younger than half of what the quickest one has taken is not asked at all.
 """
 
 import logging
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -23,10 +23,10 @@ from .workers import Workers
 
 log = logging.getLogger(__name__)
 
-PROMPT_CALLS_PER_SECOND = 50
-MOST_CALLS_PER_SECOND = 200
+FEWEST_CALLS_PER_SECOND = 50
+MOST_CALLS_PER_SECOND = 250
 _SHORTEST_TURN_SECONDS = 1.0
-_LONGEST_PROMPT_TURN_SECONDS = 25.0
+_TURN_SECONDS = 5.0
 _PULSE_SECONDS = 0.25  # calls are sent in small batches: this often
 _LAST_LOOK_SECONDS = 15.0  # at the deadline, however many are out and however slow the site is
 _GONE_AFTER = 5  # answers "404" in a row, each a turn apart: a balancer may give one or two
@@ -57,8 +57,8 @@ class _Look:
 
 def turn_seconds(out: int) -> float:
     """How long it takes until each of so many snapshots has been asked for once."""
-    prompt = max(_SHORTEST_TURN_SECONDS, out / PROMPT_CALLS_PER_SECOND)
-    return max(min(prompt, _LONGEST_PROMPT_TURN_SECONDS), out / MOST_CALLS_PER_SECOND)
+    calls = min(max(out / _TURN_SECONDS, FEWEST_CALLS_PER_SECOND), MOST_CALLS_PER_SECOND)
+    return max(_SHORTEST_TURN_SECONDS, out / calls)
 
 
 class Poller:
@@ -84,6 +84,7 @@ class Poller:
         self._counts: Counter[str] = Counter()
         self._logged_counts: Counter[str] = Counter()
         self._logged = -math.inf
+        self._pulses: deque[tuple[float, int]] = deque()  # when, and how many calls, lately
 
     def wait(self, records: Iterable[SnapshotRecord], restart: Restart) -> Iterator[SnapshotRecord]:
         """Wait until every snapshot is finished, or the deadline has come.
@@ -103,6 +104,7 @@ class Poller:
         for record in records:
             self._replace(None, record)
         while self._out and self._clock.monotonic() < self._deadline:
+            next_pulse = self._clock.monotonic() + _PULSE_SECONDS
             self._log_progress()
             failed = []
             for record in self._ask(self._due(), self._deadline):
@@ -115,9 +117,9 @@ class Poller:
                     self._replace(before[record.project.id], record)
                     if record.is_running and record.started == 1:
                         self._deadline = self._clock.monotonic() + self._timeout_seconds
-            left = self._deadline - self._clock.monotonic()
-            if self._out and left > 0:
-                self._clock.sleep(min(_PULSE_SECONDS, left))
+            if self._out:
+                rest = min(next_pulse, self._deadline) - self._clock.monotonic()
+                self._clock.sleep(max(0.0, rest))
         yield from self._last_look()
         self._log_progress(at_once=True)
 
@@ -133,17 +135,24 @@ class Poller:
             yield replace(out.record, error=one_line(reason))
 
     def _due(self) -> list[_Out]:
-        """The snapshots to ask for now."""
+        """The snapshots to ask for now: what the pace has for one pulse."""
         now = self._clock.monotonic()
         turn = turn_seconds(len(self._out))
-        most = math.ceil(len(self._out) / turn * _PULSE_SECONDS)
+        most = min(math.ceil(len(self._out) / turn * _PULSE_SECONDS), self._calls_left(now))
         due: list[_Out] = []
         for out in self._out.values():
             if out.asked + turn > now or len(due) == most:
                 break
             if now - out.since >= self._quickest / 2:
                 due.append(out)
+        self._pulses.append((now, len(due)))
         return due
+
+    def _calls_left(self, now: float) -> int:
+        """How many calls the last second has left of what any second may have."""
+        while self._pulses and self._pulses[0][0] <= now - 1.0:
+            self._pulses.popleft()
+        return MOST_CALLS_PER_SECOND - sum(calls for _, calls in self._pulses)
 
     def _ask(self, outs: list[_Out], until: float) -> Iterator[SnapshotRecord]:
         """Ask for each snapshot once; yield the records that this changes."""
