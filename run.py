@@ -54,7 +54,7 @@ def run(folder: Path, stop: threading.Event) -> int:
     write_metadata(folder, job, config, summary)
     if summary.is_complete or config.dry_run:
         return EXIT_COMPLETE
-    log.warning('Not every snapshot is complete: run again with the report as "retry failed"')
+    log.warning('The batch is not complete: run again with the report as input "retry failed"')
     return EXIT_INCOMPLETE if config.fail_on_incomplete else EXIT_COMPLETE
 
 

@@ -1,6 +1,7 @@
 """The story of a run: find, start, wait, report."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +70,8 @@ def run(
             ):
                 report.update(record)
     finally:
-        summary = Summary.of(report.records, to_fetch=config.download, hidden=batch.hidden)
+        to_fetch = config.download and not config.dry_run
+        summary = Summary.of(report.records, to_fetch=to_fetch, hidden=batch.hidden)
         _finish(report, summary)
     try:
         page.write(report.records, output, site_url=site_url, written_at=site.now())
@@ -104,14 +106,14 @@ def _snapshot(
 ) -> None:
     """Start what is to be started, then wait for it; the report follows each step."""
 
-    def start(orders: Sequence[StartOrder]) -> list[SnapshotRecord]:
+    def start(orders: Sequence[StartOrder], until: float = math.inf) -> list[SnapshotRecord]:
         started = []
-        for record in snapshot.start(orders, site=site, workers=workers, clock=clock):
+        for record in snapshot.start(orders, site=site, workers=workers, clock=clock, until=until):
             report.update(record)
             started.append(record)
         return started
 
-    def restart(failed: list[SnapshotRecord]) -> list[SnapshotRecord]:
+    def restart(failed: list[SnapshotRecord], until: float) -> list[SnapshotRecord]:
         """Start another snapshot for each project that has not had all its attempts."""
         orders = []
         for record in failed:
@@ -132,7 +134,7 @@ def _snapshot(
             for record in failed:
                 report.update(record)
             return []
-        return start(orders)
+        return start(orders, until)
 
     start(batch.orders)
     poller = Poller(site, workers, clock, config.timeout_seconds)

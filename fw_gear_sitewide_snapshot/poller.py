@@ -33,7 +33,7 @@ _GONE_AFTER = 5  # answers "404" in a row, each a turn apart: a balancer may giv
 _LOG_CHANGES_SECONDS = 5.0
 _LOG_AT_LEAST_SECONDS = 60.0
 
-Restart = Callable[[list[SnapshotRecord]], list[SnapshotRecord]]
+Restart = Callable[[list[SnapshotRecord], float], list[SnapshotRecord]]
 
 
 @dataclass(slots=True)
@@ -91,8 +91,9 @@ class Poller:
 
         Args:
             records: The batch; what has no running snapshot is only counted.
-            restart: Given records whose snapshots have just failed, starts new ones for those that
-                are to have another, and returns the records of these.
+            restart: Given records whose snapshots have just failed, and the monotonic time of the
+                deadline, starts new ones for those that are to have another, and returns the
+                records of these.
 
         Yields:
             The replaced record each time that the site says something new of a snapshot; at the
@@ -113,7 +114,7 @@ class Poller:
                     failed.append(record)
             if failed:
                 before = {record.project.id: record for record in failed}
-                for record in restart(failed):
+                for record in restart(failed, self._deadline):
                     self._replace(before[record.project.id], record)
                     if record.is_running and record.started == 1:
                         self._deadline = self._clock.monotonic() + self._timeout_seconds

@@ -7,6 +7,7 @@ project's snapshots shows, for some seconds, that there is none.
 
 import itertools
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -42,6 +43,7 @@ def start(
     site: Site,
     workers: Workers,
     clock: Clock,
+    until: float = math.inf,
 ) -> Iterator[SnapshotRecord]:
     """Start a snapshot for each order, in parallel.
 
@@ -50,9 +52,10 @@ def start(
         site: The site that makes them.
         workers: How many at a time.
         clock: The time that pauses are measured by.
+        until: Monotonic time after which no order is begun and no answer waited for.
 
     Yields:
-        The replaced record of every order, as the answers come: running (or already final) with
+        The replaced record of each order, as the answers come: running (or already final) with
         its snapshot's id; ``failed`` with the reason; or, where the site could not be asked
         whether it has started one, as it was, with the reason.
 
@@ -64,7 +67,7 @@ def start(
     def attempt(order: StartOrder) -> SnapshotRecord:
         return _attempt(order, site, clock, begun)
 
-    for number, record in enumerate(workers.each(attempt, orders), start=1):
+    for number, record in enumerate(workers.each(attempt, orders, until=until), start=1):
         where = f"[{number}/{len(orders)}] {record.project.path} ({record.project.id})"
         if record.snapshot_id:
             log.info("%s: snapshot %s is %s", where, record.snapshot_id, record.status)

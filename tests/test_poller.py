@@ -41,7 +41,8 @@ class Wait:
         poller = Poller(self.site, workers, self.clock, self.timeout_seconds)
         return {record.project.id: record for record in poller.wait(self.records, self.restart)}
 
-    def restart(self, failed: Sequence[SnapshotRecord]) -> list[SnapshotRecord]:
+    def restart(self, failed: Sequence[SnapshotRecord], until: float) -> list[SnapshotRecord]:
+        assert until > self.clock.seconds
         self.restarted += failed
         return []
 
@@ -183,7 +184,8 @@ def test_one_that_is_started_again_is_waited_for(wait: Wait) -> None:
     record = wait.add("failed", seconds=2)
     again = wait.simulated.add_snapshot(record.project.id, build_seconds=30.0)
 
-    def restart(failed: Sequence[SnapshotRecord]) -> list[SnapshotRecord]:
+    def restart(failed: Sequence[SnapshotRecord], until: float) -> list[SnapshotRecord]:
+        assert until == 600.0
         return [SnapshotRecord(failed[0].project, again)]
 
     poller = Poller(wait.site, InTurn(wait.clock), wait.clock, 600.0)

@@ -286,3 +286,21 @@ def test_at_twenty_requests_a_second_everything_is_started_without_hammering(
     refused = sum(request.status == 429 for request in simulated.requests)
     assert refused <= 20
     assert clock.seconds < 30
+
+
+def test_after_the_given_time_no_order_is_begun(starter: Starter) -> None:
+    others = [starter.simulated.add_project() for _ in range(20)]
+    starter.simulated.behaviour.create_seconds = 1.0
+    orders = [StartOrder(SnapshotRecord(Project(other, "x", "g"))) for other in others]
+
+    records = list(
+        snapshot.start(
+            orders,
+            site=starter.site,
+            workers=InTurn(starter.clock),
+            clock=starter.clock,
+            until=5.0,
+        )
+    )
+
+    assert len(records) == starter.simulated.creates() == 5
