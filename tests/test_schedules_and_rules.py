@@ -1,0 +1,373 @@
+"""What the FAQ says of schedules, gear rules and jobs that are started again.
+
+``examples/nightly.py`` runs as it stands, with the real SDK, against a face of the Core API that
+takes jobs: each job is a run of the whole gear against the simulated site.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flywheel_site_simulator import SimulatedSite, SimulatorServer
+
+from .support.gear import REPORT, ROOT, GearFolder, GearRun, MakeGear, RunHere, run_together
+
+NIGHTLY = ROOT / "examples" / "nightly.py"
+COMPLETE, INCOMPLETE = "snapshots-complete", "snapshots-incomplete"
+GEAR_ID, PROJECT_ID, FILE_ID = "9" * 24, "a" * 24, "7" * 24
+ALL = {"project filter": "ALL"}
+
+
+def told(run: GearRun) -> dict[str, Any]:
+    """What a run tells the platform of its report; nothing where it tells nothing."""
+    path = run.folder / "output" / ".metadata.json"
+    if not path.exists():
+        return {}
+    [file] = json.loads(path.read_text())["project"]["files"]
+    return dict(file)
+
+
+# ----------------------------------------------------------------------- a platform that takes jobs
+
+
+@dataclass
+class JobFolder(GearFolder):
+    """A job's folder that has the job's own id in it."""
+
+    job_id: str = ""
+
+    def prepare(self, retry_failed: Path | None = None) -> None:
+        super().prepare(retry_failed)
+        path = self.path / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "job": {"id": self.job_id}}))
+
+
+@dataclass
+class Platform:
+    """A project that reports are kept in, and the jobs that were started there."""
+
+    folder: Path
+    api_key: str
+    keeps_metadata: bool = True
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[str, GearRun] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    report: Path | None = None
+    tags: list[str] = field(default_factory=list)
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def answer(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        match method, path.partition("?")[0].split("/")[2:]:
+            case "GET", ["auth", "status"]:
+                return {"origin": {"type": "user", "id": "cron@example.org"}}
+            case "POST", ["lookup"] if body["path"] == ["gears", "sitewide-snapshot"]:
+                manifest = json.loads((ROOT / "manifest.json").read_text())
+                return {"_id": GEAR_ID, "container_type": "gear", "gear": manifest}
+            case "POST", ["lookup"] if body["path"] == ["admin", "Snapshots"]:
+                return self.project()
+            case "GET", ["projects", project_id] if project_id == PROJECT_ID:
+                return self.project()
+            case "POST", ["jobs", "add"]:
+                return {"_id": self.add_job(body)}
+            case "GET", ["jobs", job_id]:
+                return {"_id": job_id, "gear_id": GEAR_ID, "state": self.state(job_id)}
+        return None
+
+    def project(self) -> dict[str, Any]:
+        report = {"name": REPORT, "file_id": FILE_ID, "tags": self.tags, "info": self.info}
+        return {
+            "_id": PROJECT_ID,
+            "container_type": "project",
+            "label": "Snapshots",
+            "group": "admin",
+            "files": [report] if self.report else [],
+        }
+
+    def add_job(self, body: dict[str, Any]) -> str:
+        """Run the gear, and keep its outputs as the platform does."""
+        self.asked.append(body)
+        job_id = f"{len(self.asked):024x}"
+        given = body["inputs"].get("retry failed")
+        if given is not None:
+            assert given == {"type": "project", "id": PROJECT_ID, "name": REPORT}
+        job = JobFolder(self.folder / job_id, self.api_key, body["config"], job_id)
+        run = job.run(self.report if given else None)
+        if run.exit_status == 0:
+            self.report = run.report
+            if self.keeps_metadata:
+                self.tags, self.info = told(run)["tags"], told(run)["info"]
+        self.runs[job_id] = run
+        return job_id
+
+    def state(self, job_id: str) -> str:
+        """Running when it is first looked at, so that the script has to look again."""
+        if job_id not in self.seen:
+            self.seen.add(job_id)
+            return "running"
+        return "failed" if self.runs[job_id].exit_status else "complete"
+
+
+def face_of(platform: Platform) -> type[BaseHTTPRequestHandler]:
+    class Face(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            document = platform.answer(self.command, self.path, json.loads(sent or b"{}"))
+            body = json.dumps(document or {"message": "no such call", "status_code": 404}).encode()
+            self.send_response(200 if document else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing among the tests' output."""
+
+    return Face
+
+
+@pytest.fixture
+def platform(tmp_path: Path, served: SimulatorServer) -> Platform:
+    return Platform(tmp_path / "jobs", served.api_key())
+
+
+@pytest.fixture
+def cron(platform: Platform, tmp_path: Path) -> Iterator[list[str]]:
+    """The script's API key; the script itself is a copy that doesn't wait for half a minute."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), face_of(platform)) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        script = NIGHTLY.read_text()
+        assert script.count("LOOK_SECONDS = 30") == 1
+        copy = tmp_path / "nightly.py"
+        copy.write_text(script.replace("LOOK_SECONDS = 30", "LOOK_SECONDS = 0.1"))
+        yield [f"127.0.0.1:{server.server_port}:__force_insecure:cron", str(copy)]
+        server.shutdown()
+        thread.join()
+
+
+def nightly(cron: list[str]) -> subprocess.CompletedProcess[str]:
+    key, script = cron
+    return subprocess.run(
+        [sys.executable, script, "admin/Snapshots"],
+        env={"FW_API_KEY": key, "FLYWHEEL_SDK_TOTAL_RETRIES": "0", "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.process
+def test_the_nightly_script_retries_what_failed_until_the_batch_is_complete(
+    served: SimulatorServer, platform: Platform, cron: list[str]
+) -> None:
+    projects = [served.site.add_project(label=f"Study {n}") for n in range(3)]
+    served.site.outcome(projects[1], "failed", "complete")
+
+    script = nightly(cron)
+
+    assert (script.returncode, script.stdout) == (0, "")
+    first, second = platform.asked
+    assert first["gear_id"] == second["gear_id"] == GEAR_ID
+    assert first["destination"] == {"type": "project", "id": PROJECT_ID}
+    assert first["config"]["project filter"] == "ALL"
+    assert first["config"]["fail on incomplete"] is False
+    assert (first["inputs"], list(second["inputs"])) == ({}, ["retry failed"])
+    assert [served.site.creates(project) for project in projects] == [1, 2, 1]
+    assert [told(run)["tags"] for run in platform.runs.values()] == [[INCOMPLETE], [COMPLETE]]
+
+
+@pytest.mark.process
+def test_a_project_that_always_fails_ends_the_nightly_script_but_would_not_end_a_rule(
+    served: SimulatorServer, platform: Platform, cron: list[str]
+) -> None:
+    """Each run's report is incomplete again: nothing that the gear writes counts the runs."""
+    project = served.site.add_project()
+    served.site.outcome(project, *["failed"] * 9)
+
+    script = nightly(cron)
+
+    assert script.returncode == 1
+    assert "not complete after 3 runs: see snapshot_report.csv in admin/Snapshots" in script.stdout
+    assert served.site.creates(project) == 3
+    assert [told(run)["tags"] for run in platform.runs.values()] == [[INCOMPLETE]] * 3
+
+
+@pytest.mark.process
+def test_a_job_that_could_not_begin_ends_the_nightly_script_at_once(
+    platform: Platform, cron: list[str]
+) -> None:
+    script = nightly(cron)  # there is no project
+
+    assert script.returncode == 1
+    assert "is failed, and there is no report of it" in script.stdout
+    assert len(platform.asked) == 1
+
+
+@pytest.mark.process
+def test_the_nightly_script_takes_no_other_job_s_report_for_its_own(
+    served: SimulatorServer, platform: Platform, cron: list[str]
+) -> None:
+    served.site.add_project()
+    platform.keeps_metadata = False
+    platform.info = {"qc": {"sitewide-snapshot": {"job_info": {"job_id": "f" * 24}}}}
+
+    script = nightly(cron)
+
+    assert script.returncode == 1
+    assert "there is no report of it" in script.stdout
+    assert "Traceback" not in script.stdout
+    assert len(platform.asked) == 1
+
+
+def test_the_nightly_script_is_short_enough_to_read() -> None:
+    code = NIGHTLY.read_text().split('"""')[2]
+
+    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+
+
+# ------------------------------------------------------------------------- what a rule can go by
+
+
+@pytest.mark.process
+def test_a_rule_can_go_by_the_report_s_tag_and_a_job_that_did_not_begin_has_none(
+    served: SimulatorServer, gear: MakeGear
+) -> None:
+    good, bad = (served.site.add_project(label=label) for label in ("Good", "Bad"))
+    served.site.outcome(bad, *["failed"] * 9)
+    of_good, of_both, of_none = ({"project filter": f} for f in ("label=Good", "ALL", "label=X"))
+
+    runs = run_together(
+        {
+            "complete": gear(**of_good).run,
+            "incomplete": gear(**of_both, **{"fail on incomplete": False}).run,
+            "dry": gear(**of_both, **{"dry run": True}).run,
+            "not begun": gear(**of_none).run,
+        }
+    )
+
+    said = {
+        name: (run.exit_status, told(run).get("tags"), state(run)) for name, run in runs.items()
+    }
+    assert said == {
+        "complete": (0, [COMPLETE], "PASS"),
+        "incomplete": (0, [INCOMPLETE], "FAIL"),
+        "dry": (0, [], "NA"),
+        "not begun": (2, None, None),
+    }
+    assert runs["not begun"].files == set()
+    assert good in runs["complete"].statuses
+
+
+def state(run: GearRun) -> str | None:
+    info = told(run).get("info")
+    return info["qc"]["sitewide-snapshot"]["snapshots"]["state"] if info else None
+
+
+# --------------------------------------------------------------------- what a rule's job can see
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """A site in which a rule's user is a member of one project only."""
+
+    server: SimulatorServer
+    own: str
+    other: str
+    key: str
+
+
+@pytest.fixture
+def ruled() -> Iterator[Ruled]:
+    site = SimulatedSite(build_seconds=(0.1, 0.3))
+    everyone = site.add_user()
+    rule = site.add_user("rule-key", email="rule@example.org")
+    own = site.add_project(label="Own", members=[everyone, rule])
+    other = site.add_project(label="Other", members=[everyone])
+    with SimulatorServer(site) as server:
+        yield Ruled(server, own, other, server.api_key("rule-key"))
+
+
+@pytest.mark.process
+def test_for_a_rule_s_job_all_is_one_project_and_the_log_says_so(
+    ruled: Ruled, tmp_path: Path
+) -> None:
+    run = GearFolder(tmp_path, ruled.key, dict(ALL)).run()
+
+    assert run.exit_status == 0, run.log
+    assert run.statuses == {ruled.own: "complete"}
+    assert run.lines("ALL is one project: a job that a gear rule starts sees its own project only")
+
+
+@pytest.mark.process
+def test_a_rule_s_job_can_t_finish_a_batch_of_other_projects(ruled: Ruled, tmp_path: Path) -> None:
+    """So a rule that retries such a report would start one job after the other, in vain."""
+    for project in (ruled.own, ruled.other):
+        ruled.server.site.outcome(project, "failed", "complete")
+    first = GearFolder(tmp_path / "first", ruled.server.api_key(), dict(ALL)).run()
+    assert set(first.statuses.values()) == {"failed"}, first.log
+
+    config = {"fail on incomplete": False}
+    retry = GearFolder(tmp_path / "retry", ruled.key, config).run(first.report)
+
+    assert retry.exit_status == 0, retry.log
+    assert retry.statuses == {ruled.own: "complete", ruled.other: "failed"}
+    assert "not authorized" in retry.row(ruled.other)["error"]
+    assert ruled.server.site.creates(ruled.other) == 1
+    assert told(retry)["tags"] == [INCOMPLETE]
+
+
+# ------------------------------------------------------------ a job that the platform starts again
+
+
+def test_a_job_with_a_filter_that_is_started_again_snapshots_everything_again(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    projects = [simulated.add_project(label=f"Study {n}") for n in range(3)]
+
+    run_here()
+    run_here()
+
+    assert [simulated.creates(project) for project in projects] == [2, 2, 2]
+
+
+def test_a_retry_that_is_started_again_snapshots_what_its_input_says_has_failed(
+    simulated: SimulatedSite, run_here: RunHere, tmp_path: Path
+) -> None:
+    good, bad = (simulated.add_project(label=label) for label in ("Good", "Bad"))
+    simulated.outcome(bad, "failed", "complete", "complete")
+    run_here()
+    given = (tmp_path / REPORT).rename(tmp_path / "given.csv")
+
+    for _ in range(2):
+        rows = run_here(retry_report=given)
+        assert {row["status"] for row in rows.values()} == {"complete"}
+
+    assert [simulated.creates(project) for project in (good, bad)] == [1, 3]
+
+
+@pytest.mark.process
+def test_with_fail_on_incomplete_off_a_site_that_retries_failed_jobs_has_none_to_retry(
+    served: SimulatorServer, gear: MakeGear
+) -> None:
+    served.site.outcome(served.site.add_project(), "failed")
+
+    run = gear(**ALL, **{"fail on incomplete": False}).run()
+
+    assert run.exit_status == 0
+    assert set(run.statuses.values()) == {"failed"}
+    assert run.lines(" WARNING ", "run again with the report")
