@@ -181,14 +181,15 @@ async def _stream(response: Response, incoming: web.BaseRequest) -> web.StreamRe
     outgoing = web.StreamResponse(status=response.status, headers=dict(response.headers))
     outgoing.content_length = size
     truncated = response.broken == "truncated"
-    await outgoing.prepare(incoming)
-    async with contextlib.aclosing(_chunks(body, size // 2 if truncated else size)) as chunks:
-        async for chunk in chunks:
-            await outgoing.write(chunk)
-    if truncated:
-        _abort(incoming, reset=False)
-    else:
-        await outgoing.write_eof()
+    with contextlib.suppress(ConnectionError):  # the client has left: nobody wants the rest
+        await outgoing.prepare(incoming)
+        async with contextlib.aclosing(_chunks(body, size // 2 if truncated else size)) as chunks:
+            async for chunk in chunks:
+                await outgoing.write(chunk)
+        if truncated:
+            _abort(incoming, reset=False)
+        else:
+            await outgoing.write_eof()
     return outgoing
 
 

@@ -166,6 +166,24 @@ def test_a_download_arrives_whole_or_cut(server: SimulatorServer, large: bool) -
         ask(server, path)
 
 
+def test_a_client_that_leaves_a_download_is_no_error(
+    server: SimulatorServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    project = server.site.add_project()
+    snapshot = server.site.add_snapshot(project)
+    server.site.download_size(project, 16 << 20)
+    for _ in range(5):
+        with closing(connect(server)) as connection:
+            path = f"/snapshot/projects/{project}/snapshots/{snapshot}"
+            connection.request("GET", path, headers=KEY)
+            with closing(connection.getresponse()) as response:
+                assert response.read(1000)
+        while server.site.traffic.in_flight > 0:
+            time.sleep(0.001)
+    assert [line for line in caplog.records if line.levelname == "ERROR"] == []
+
+
 def test_the_storage_is_a_second_address_that_wants_no_key() -> None:
     site = SimulatedSite()
     project = site.add_project()
