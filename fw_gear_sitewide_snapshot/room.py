@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .clock import Clock
+from .wording import size_text
 
 _SPARE_BYTES = 1 << 24  # stays free for the report and the log, whatever comes
 _STEP_BYTES = 1 << 24  # what is written beyond a claim is claimed in steps of this
@@ -124,15 +125,3 @@ class Claim:
     def release(self) -> None:
         """Give back what is left."""
         self.left = 0
-
-
-def size_text(size: int) -> str:
-    """A number of bytes for people: ``5.0 GiB``, ``12 bytes``."""
-    if size < 1024:
-        return f"{size} bytes"
-    scaled, unit = float(size), ""
-    for unit in ("KiB", "MiB", "GiB", "TiB"):  # noqa: B007  the last one is used
-        scaled /= 1024
-        if scaled < 1023.95:
-            break
-    return f"{scaled:.1f} {unit}"

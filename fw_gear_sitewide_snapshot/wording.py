@@ -1,9 +1,21 @@
-"""Words for people: numbers with their nouns, lengths of time."""
+"""Words for people: numbers with their nouns, sizes, lengths of time."""
 
 
 def counted(count: int, noun: str) -> str:
-    """A number and its noun: ``1 project``, ``312 projects``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """A number and its noun: ``1 project``, ``5,000 projects``."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def size_text(size_bytes: int) -> str:
+    """A size: ``12 bytes``, ``5.0 GiB``; above 999 in the next larger unit."""
+    if size_bytes < 1000:
+        return counted(size_bytes, "byte")
+    size, unit = float(size_bytes), ""
+    for unit in ("KiB", "MiB", "GiB", "TiB"):  # noqa: B007  the last one is used
+        size /= 1024
+        if size < 999.95:
+            break
+    return f"{size:,.1f} {unit}"
 
 
 def duration(seconds: float) -> str:

@@ -34,14 +34,15 @@ from flywheel_site_simulator import (
     slow_down,
 )
 from flywheel_site_simulator.faults import Action
-from fw_gear_sitewide_snapshot import downloader, reporter
+from fw_gear_sitewide_snapshot import downloader, fetch, reporter
 from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME, SUMS_NAME
 from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
 from fw_gear_sitewide_snapshot.errors import TerminatedError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
-from fw_gear_sitewide_snapshot.room import FreeBytes, free_bytes, size_text
+from fw_gear_sitewide_snapshot.room import FreeBytes, free_bytes
 from fw_gear_sitewide_snapshot.site import Site
 from fw_gear_sitewide_snapshot.transport import Answer, Question, SdkTransport, Stream, Transport
+from fw_gear_sitewide_snapshot.wording import size_text
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers, Workers
 
 from .support.direct import DirectTransport, InTurn
@@ -422,7 +423,7 @@ def test_four_are_fetched_at_a_time(fetching: Fetching) -> None:
         after = fetching.run()
 
     assert all(record.content for record in after.values())
-    assert fetching.simulated.most_in_flight == downloader.AT_A_TIME
+    assert fetching.simulated.most_in_flight == fetch.AT_A_TIME
 
 
 # Room
@@ -764,20 +765,17 @@ def test_the_log_has_a_line_for_each_and_nothing_of_what_is_in_a_snapshot(
     assert not re.search("sub-001|image-01|Somebody else's|secret-key", text)
 
 
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (1023, "1023 bytes"),
-        (1024, "1.0 KiB"),
-        (1536, "1.5 KiB"),
-        (MEBIBYTE - 1, "1.0 MiB"),
-        (5 << 30, "5.0 GiB"),
-        (5000 << 40, "5000.0 TiB"),
-    ],
-)
-def test_sizes_are_told_for_people(size: int, text: str) -> None:
-    assert size_text(size) == text
+def test_one_snapshot_of_one_project_is_told_in_the_singular(
+    fetching: Fetching, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    fetching.add()
+
+    fetching.run()
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "Fetching 1 snapshot of a batch of 1 project"
+    assert lines[-1].startswith("Fetched 1 snapshot (")
 
 
 # Memory
