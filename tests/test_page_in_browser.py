@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, 
 
 from fw_gear_sitewide_snapshot import page as pages
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
+from fw_gear_sitewide_snapshot.wording import size_text
 from tests.test_page import HOSTILE, NOW, SITE, batch, record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -143,7 +144,7 @@ def test_numbers_sort_as_numbers_with_blanks_last(show: Callable[..., Page]) -> 
         for in_order in (sizes, sizes[::-1]):
             head(shown, title).click()
             found = cells(shown, 6)
-            assert found[: len(sizes)] == [pages._size(size) for size in in_order]
+            assert found[: len(sizes)] == [size_text(size) for size in in_order]
             assert set(found[len(sizes) :]) == {""}
 
 

@@ -1,0 +1,215 @@
+"""What the page says of a batch: its verdict, its groups, what needs a look.
+
+Values only, and words as they are to be read. The table of all projects is in ``page_table.py``;
+how anything looks is the templates' part.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .models import SnapshotRecord, SnapshotStatus, is_id, one_line
+from .wording import counted
+
+MOST_REASONS = 200
+"""How many the page shows; the table of all projects has the rest."""
+
+_RUNNING = "running"
+_KIND_ORDER = ("complete", "failed", _RUNNING, "planned")
+_LEAST_SHARE = 2.0  # percent of a bar: a single failure among a thousand has to be seen
+_MOST_NAMES = 100  # for one reason; the table has them all
+_MOST_BATCHES = 3  # in the title
+_KINDS: dict[str, str] = {
+    SnapshotStatus.COMPLETE: "complete",
+    SnapshotStatus.FAILED: "failed",
+    SnapshotStatus.PLANNED: "planned",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A project as the page names it; without a ``link`` it can't be gone to."""
+
+    group: str
+    label: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why some projects need a look: the same words once, then whom they are about."""
+
+    kind: str
+    status: str
+    text: str
+    count: int
+    projects: tuple[Named, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How far a group is: its projects by kind, and each kind's part of its bar in percent."""
+
+    name: str
+    counts: dict[str, int]
+    bar: tuple[tuple[str, float, float], ...]
+
+
+def verdict(records: Sequence[SnapshotRecord]) -> str:
+    """What the batch has come to, in one sentence."""
+    total = len(records)
+    projects = counted(total, "project")
+    counts = Counter(map(kind_of, records))
+    missing = total - counts["complete"]
+    if not total:
+        return "There are no projects in this batch."
+    if planned := counts["planned"]:  # nothing but a dry run leaves a row like that
+        many = projects if planned == total else f"{planned:,} of {projects}"
+        return f"Dry run: {many} would be snapshotted; nothing was started."
+    if not missing:
+        return (
+            "The project has a complete snapshot."
+            if total == 1
+            else f"All {projects} have a complete snapshot."
+        )
+    yet = " yet" if missing == counts[_RUNNING] else ""
+    if missing == total:
+        return (
+            f"The project has no complete snapshot{yet}."
+            if total == 1
+            else f"None of the {projects} has a complete snapshot{yet}."
+        )
+    verb = "has" if missing == 1 else "have"
+    return f"{missing:,} of {projects} {verb} no complete snapshot{yet}."
+
+
+def tone(records: Iterable[SnapshotRecord]) -> str:
+    """The kind that the verdict is shown in: the worst one, or the plan."""
+    found = set(map(kind_of, records))
+    return next(
+        (kind for kind in ("planned", "failed", _RUNNING, "complete") if kind in found), "planned"
+    )
+
+
+def batch_names(records: Iterable[SnapshotRecord]) -> str:
+    """The batch's name; a retry's rows may have several, of which the first few are told."""
+    names = list(dict.fromkeys(shown(r.batch_label, 100) for r in records if r.batch_label))
+    more = len(names) - _MOST_BATCHES
+    return ", ".join(names[:_MOST_BATCHES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def kinds(records: Iterable[SnapshotRecord]) -> list[str]:
+    """The kinds that there are, in the order of the bars."""
+    found = set(map(kind_of, records))
+    return [kind for kind in _KIND_ORDER if kind in found]
+
+
+def statuses(records: Sequence[SnapshotRecord]) -> list[tuple[str, str, int]]:
+    """Each status with its kind and how many rows have it, in the order of the bars."""
+    counts = Counter((kind_of(record), shown_status(record)) for record in records)
+    order = {kind: place for place, kind in enumerate(_KIND_ORDER)}
+    return [
+        (kind, status, counts[kind, status])
+        for kind, status in sorted(counts, key=lambda found: (order[found[0]], found[1]))
+    ]
+
+
+def groups(records: Sequence[SnapshotRecord]) -> list[Group]:
+    """The groups by name, those with a project that failed or is unfinished first."""
+    counts: dict[str, Counter[str]] = {}
+    for record in records:
+        counts.setdefault(record.project.group, Counter())[kind_of(record)] += 1
+
+    def is_calm(found: Counter[str]) -> bool:
+        return not found["failed"] and not found[_RUNNING]
+
+    ordered = sorted(counts, key=lambda name: (is_calm(counts[name]), name))
+    return [Group(shown_name(name), counts[name], _bar(counts[name])) for name in ordered]
+
+
+def _bar(counts: Counter[str]) -> tuple[tuple[str, float, float], ...]:
+    widths = {
+        kind: max(_LEAST_SHARE, 100 * counts[kind] / counts.total())
+        for kind in _KIND_ORDER
+        if counts[kind]
+    }
+    scale = 100 / sum(widths.values())
+    bar, start = [], 0.0
+    for kind, width in widths.items():
+        bar.append((kind, round(start, 2), round(width * scale, 2)))
+        start += width * scale
+    return tuple(bar)
+
+
+def reasons(records: Iterable[SnapshotRecord], site_url: str) -> list[Reason]:
+    """What needs a look, by reason: failures first, then what concerns the most projects.
+
+    A complete snapshot that something is to be said about is among them; a plan is not.
+    """
+    found: dict[tuple[str, str, str], list[SnapshotRecord]] = {}
+    for record in records:
+        if text := _reason(record):
+            found.setdefault((kind_of(record), shown_status(record), text), []).append(record)
+    order = {"failed": 0, _RUNNING: 1}
+    return [
+        Reason(
+            kind,
+            status,
+            text,
+            len(found[kind, status, text]),
+            tuple(named(record, site_url) for record in found[kind, status, text][:_MOST_NAMES]),
+        )
+        for kind, status, text in sorted(
+            found, key=lambda key: (order.get(key[0], 2), -len(found[key]), key)
+        )
+    ]
+
+
+def _reason(record: SnapshotRecord) -> str:
+    if record.error:
+        return shown(record.error)
+    match kind_of(record):
+        case "failed":
+            return "No reason is known"
+        case "running" if record.snapshot_id:
+            return "Not finished when this page was written"
+        case "running":
+            return "No snapshot was known when this page was written"
+        case _:
+            return ""
+
+
+def named(record: SnapshotRecord, site_url: str) -> Named:
+    """A record's project, linked on the site if that has an address."""
+    # The web interface's address of a project, as its users' bookmarks have it. Not verified on a
+    # real site: should it change, the site shows its own start page.
+    link = ""
+    if site_url.startswith(("https://", "http://")) and is_id(record.project.id):
+        link = f"{site_url.rstrip('/')}/#/projects/{record.project.id}/information"
+    return Named(shown_name(record.project.group), shown_name(record.project.label), link)
+
+
+def kind_of(record: SnapshotRecord) -> str:
+    """What a status is shown as: one that is none of ours, or that nobody knows, is running."""
+    return _KINDS.get(record.status, _RUNNING)
+
+
+def shown_status(record: SnapshotRecord) -> str:
+    """The site's word, without its underscores."""
+    return shown(record.status).replace("_", " ")
+
+
+def shown(text: str, limit: int = 300) -> str:
+    """Text from anybody as what can be looked at: one line, nothing invisible, not endless."""
+    return one_line(text, limit)
+
+
+def shown_name(text: str) -> str:
+    """A label or a group's id, never blank."""
+    return shown(text, 120) or "(none)"
+
+
+def shown_time(when: datetime | None) -> str:
+    """A time in UTC, to the second; none: blank."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if when else ""

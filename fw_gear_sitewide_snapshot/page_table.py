@@ -1,0 +1,109 @@
+"""The page's table of all projects: its columns, its rows, its totals. Values only."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .models import SnapshotContent, SnapshotRecord
+from .page_content import Named, kind_of, named, shown, shown_name, shown_status, shown_time
+from .wording import size_text
+
+
+class Cell(NamedTuple):
+    """What a table's cell shows; ``key`` is what it is sorted by where that is another value."""
+
+    text: str
+    key: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        name: Its width's name in the style.
+        title: Its heading.
+        cell: What it shows of a record.
+        number: Writes a number of this column; None: it has none.
+    """
+
+    name: str
+    title: str
+    cell: Callable[[SnapshotRecord], Cell]
+    number: Callable[[int], str] | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its cells are numbers."""
+        return self.number is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A project in the table."""
+
+    project: Named
+    kind: str
+    cells: tuple[Cell, ...]
+
+
+def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
+    """The table's columns: those of which no row has anything to say are left out."""
+    found = [
+        Column("group", "Group", lambda record: Cell(shown_name(record.project.group))),
+        Column("label", "Project", lambda record: Cell(shown_name(record.project.label))),
+        Column("status", "Status", lambda record: Cell(shown_status(record))),
+        Column("snapshot", "Snapshot id", lambda record: Cell(shown(record.snapshot_id))),
+        Column("time", "Time (UTC)", lambda record: Cell(shown_time(record.timestamp))),
+    ]
+    if len({record.batch_label for record in records}) > 1:
+        found.append(Column("batch", "Batch", lambda record: Cell(shown(record.batch_label, 120))))
+    if any(record.error for record in records):
+        found.append(Column("error", "Error", lambda record: Cell(shown(record.error))))
+    if any(record.content for record in records):
+        found += [
+            _number("size", "Size", lambda content: content.size_bytes, size_text),
+            _number("count", "Subjects", lambda content: content.subjects),
+            _number("count", "Sessions", lambda content: content.sessions),
+            _number("long-count", "Acquisitions", lambda content: content.acquisitions),
+            _number("count", "Files", lambda content: content.files),
+        ]
+    return found
+
+
+def rows(records: Iterable[SnapshotRecord], columns: Sequence[Column], site_url: str) -> list[Row]:
+    """The table's rows, in the records' order."""
+    return [
+        Row(
+            named(record, site_url),
+            kind_of(record),
+            tuple(column.cell(record) for column in columns),
+        )
+        for record in records
+    ]
+
+
+def totals(columns: Sequence[Column], rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """The sums of the columns that are numbers, by title."""
+    return [
+        (column.title, column.number(sum(row.cells[place].key or 0 for row in rows)))
+        for place, column in enumerate(columns)
+        if column.number
+    ]
+
+
+def _number(
+    name: str,
+    title: str,
+    value: Callable[[SnapshotContent], int],
+    text: Callable[[int], str] = "{:,}".format,
+) -> Column:
+    """A column of a number, blank for what was never fetched."""
+
+    def cell(record: SnapshotRecord) -> Cell:
+        if record.content is None:
+            return Cell("")
+        number = value(record.content)
+        return Cell(text(number), number)
+
+    return Column(name, title, cell, text)
