@@ -1,5 +1,6 @@
 """The documents agree with the gear, and their links lead somewhere."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -8,12 +9,20 @@ from typing import Any
 
 import pytest
 
-from fw_gear_sitewide_snapshot import errors
+from fw_gear_sitewide_snapshot import errors, poller, snapshot
+from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME
 from fw_gear_sitewide_snapshot.columns import COLUMNS
+from fw_gear_sitewide_snapshot.metadata import TAG_COMPLETE, TAG_INCOMPLETE
 from fw_gear_sitewide_snapshot.models import SnapshotStatus
+from fw_gear_sitewide_snapshot.page import PAGE_NAME
+from fw_gear_sitewide_snapshot.reporter import REPORT_NAME
 
 TOP = Path(__file__).resolve().parent.parent
-DOCUMENTS = ["README.md", "FAQ.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+RELIABILITY = "docs/reliability.md"
+DOCUMENTS = [
+    "README.md", "FAQ.md", "CONTRIBUTING.md", "CHANGELOG.md", RELIABILITY, "docs/restoring.md"
+]  # fmt: skip
+NO_COMMANDS = {"FAQ.md", "CHANGELOG.md", "docs/restoring.md"}
 Row = dict[str, str]
 
 
@@ -124,6 +133,23 @@ def test_the_table_of_exit_statuses_has_all_of_them() -> None:
     assert [int(row["exit status"]) for row in table("README.md", "exit status")] == statuses
 
 
+def test_the_table_of_outputs_has_all_of_them_and_each_is_described() -> None:
+    """That a run leaves these and nothing else is for test_gear_run.py."""
+    outputs = [code(row["output"]) for row in table("README.md", "output")]
+    headings = re.findall(r"^### (.+)$", prose("README.md"), re.MULTILINE)
+
+    assert outputs == [REPORT_NAME, PAGE_NAME, ARCHIVE_NAME, ".metadata.json"]
+    assert set(outputs) <= set(headings)
+
+
+def test_the_readme_says_who_can_read_the_archive() -> None:
+    section = prose("README.md").partition("### snapshots.zip")[2].partition("\n### ")[0]
+
+    assert "off by default" in section
+    assert "metadata of other projects" in section
+    assert "lands where this job's outputs land" in section
+
+
 def test_the_faq_explains_each_status() -> None:
     explained = " ".join(row["status"] for row in table("FAQ.md", "status"))
 
@@ -133,9 +159,9 @@ def test_the_faq_explains_each_status() -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_name_with_a_blank_is_one_of_the_manifest(name: str, manifest: dict[str, Any]) -> None:
     """`timeout minutes` is set as code; a misspelt option would be found here."""
-    known = {*manifest["inputs"], *manifest["config"]}
+    known = {*manifest["inputs"], *manifest["config"], TAG_COMPLETE, TAG_INCOMPLETE}
     named = set(re.findall(r"`([a-z]+(?:[ -][a-z]+)+)`", prose(name)))
-    commands = {text for text in named if text.startswith("make ")}
+    commands = {text for text in named if text.startswith("make ")} | {"sha256sum -c"}
 
     assert named - commands - known == set()
 
@@ -149,16 +175,18 @@ def test_the_makefile_has_every_command(name: str) -> None:
     commands = set(re.findall(r"(?:`|\$ )make ([a-z]+)", read(name)))
 
     assert commands <= targets
-    assert commands or name not in {"README.md", "CONTRIBUTING.md"}
+    assert commands or name in NO_COMMANDS
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_link_leads_somewhere(name: str) -> None:
     for target in links(name):
         path, _, anchor = target.partition("#")
-        assert not path or (TOP / path).is_file(), f"{name}: {target}"
+        led = (TOP / name).parent / path if path else TOP / name
+        assert led.is_file(), f"{name}: {target}"
         if anchor:
-            headings = re.findall(r"^#+ (.+)$", prose(path or name), re.MULTILINE)
+            there = str(led.resolve().relative_to(TOP))
+            headings = re.findall(r"^#+ (.+)$", prose(there), re.MULTILINE)
             assert anchor in map(slug, headings), f"{name}: {target}"
 
 
@@ -169,8 +197,54 @@ def test_the_map_of_the_source_names_what_is_there() -> None:
     package = {path.name for path in (TOP / "fw_gear_sitewide_snapshot").glob("[!_]*.py")}
 
     assert package - named == set(), "say in CONTRIBUTING.md what it is for"
+    gone = {name for name in named - package if not (TOP / name).is_file()}
+    assert gone == set(), "CONTRIBUTING.md names what is gone"
+    for folder in re.findall(r"^([a-z_]+)/ ", block[1], re.MULTILINE):
+        assert (TOP / folder).is_dir(), folder
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_no_line_of_a_document_has_blanks_at_its_end(name: str) -> None:
     assert [line for line in read(name).splitlines() if line != line.rstrip()] == []
+
+
+# ---------------------------------------------------------------------------- docs/reliability.md
+
+
+def functions_of(name: str) -> set[str]:
+    """The tests that a file in tests/ has."""
+    nodes = ast.walk(ast.parse(read(f"tests/{name}")))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
+def test_each_fault_names_tests_that_there_are() -> None:
+    for row in table(RELIABILITY, "what goes wrong"):
+        shown = re.findall(r"`(test_\w+\.py)::(test_\w+)`", row["shown by"])
+        assert len(shown) == row["shown by"].count("`") / 2 > 0, row
+        for file, test in shown:
+            assert test in functions_of(file), f"{file}::{test}"
+
+
+def test_each_test_that_is_named_elsewhere_on_the_page_is_there() -> None:
+    named = re.findall(r"`(?:tests/)?(test_\w+\.py)(?:::(test_\w+))?`", prose(RELIABILITY))
+
+    assert named
+    for file, test in named:
+        assert (TOP / "tests" / file).is_file(), file
+        assert not test or test in functions_of(file), f"{file}::{test}"
+
+
+def test_the_page_on_reliability_has_the_numbers_of_the_code() -> None:
+    text = " ".join(read(RELIABILITY).split())
+
+    assert "four times within seven seconds" in text
+    assert len(snapshot._LOOK_PAUSES_SECONDS) == 4
+    assert snapshot._SETTLE_SECONDS == 7
+    assert "six times within about a minute" in text
+    assert (snapshot._CREATE_ATTEMPTS, snapshot._PATIENCE_SECONDS) == (6, 60)
+    assert "after five answers 404 in a row" in text
+    assert poller._GONE_AFTER == 5
+    assert "`make soak` tries 100,000" in text
+    assert "SCHEDULES=100000" in read("Makefile")
+    assert "`make test` tries 2,000" in text
+    assert '"SCHEDULES", "2000"' in read("tests/test_schedules.py")

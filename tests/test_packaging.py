@@ -17,6 +17,10 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 import fw_gear_sitewide_snapshot
+from fw_gear_sitewide_snapshot.metadata import file_metadata
+from fw_gear_sitewide_snapshot.models import Summary
+from fw_gear_sitewide_snapshot.parser import GearConfig
+from fw_gear_sitewide_snapshot.transport import SdkTransport
 
 TOP = Path(__file__).resolve().parent.parent
 LOCKS = ["requirements.txt", "requirements-dev.txt"]
@@ -158,6 +162,47 @@ def test_one_version_everywhere(manifest: dict[str, Any]) -> None:
     assert manifest["custom"]["gear-builder"]["image"] == f"flywheel/sitewide-snapshot:{version}"
     assert newest is not None
     assert newest[1] == version
+
+
+def test_the_package_takes_its_version_from_the_one_place_that_has_it() -> None:
+    pyproject = tomllib.loads(read("pyproject.toml"))
+    place = pyproject["tool"]["hatch"]["version"]["path"]
+    found = re.findall(r"^__version__ = \"(.+)\"$", read(place), flags=re.MULTILINE)
+
+    assert pyproject["project"]["dynamic"] == ["version"]
+    assert "version" not in pyproject["project"]
+    assert (TOP / place).samefile(fw_gear_sitewide_snapshot.__file__)
+    assert found == [fw_gear_sitewide_snapshot.__version__]
+
+
+def test_no_other_module_has_the_version_written_into_it() -> None:
+    package = TOP / "fw_gear_sitewide_snapshot"
+    written = [
+        path.name
+        for path in [*package.rglob("*.*"), TOP / "run.py", TOP / "Dockerfile", TOP / "Makefile"]
+        if path.suffix != ".pyc" and fw_gear_sitewide_snapshot.__version__ in path.read_text()
+    ]
+
+    assert written == ["__init__.py"]
+
+
+def test_the_gear_names_its_version_wherever_it_names_itself() -> None:
+    version = fw_gear_sitewide_snapshot.__version__
+    agent = SdkTransport("127.0.0.1:1:key")._client.user_agent
+    told = file_metadata(Summary(), GearConfig(), "")["info"]["qc"]["sitewide-snapshot"]
+
+    assert agent.split()[0] == f"sitewide-snapshot/{version}"
+    assert told["job_info"]["version"] == told["snapshots"]["gear version"] == version
+
+
+def test_the_description_claims_no_more_than_the_rights_of_the_user(
+    manifest: dict[str, Any],
+) -> None:
+    description = manifest["description"]
+
+    assert "with the rights of the user who launches the job" in description
+    assert "'ALL' covers the projects that this user can see" in description
+    assert "whole site" not in description
 
 
 # ---------------------------------------------------------------------------------- the entry point
