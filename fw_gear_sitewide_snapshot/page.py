@@ -8,14 +8,13 @@ report; no program is to read this page. What it says is decided in ``page_conte
 
 import base64
 import hashlib
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from . import __version__, page_content, page_table
-from .errors import OutputError
 from .models import SnapshotRecord, report_order
+from .whole_file import written_whole
 
 PAGE_NAME = "snapshot_report.html"
 
@@ -38,21 +37,19 @@ def write(
     Raises:
         OutputError: The folder can't be written to.
     """
-    page = render(records, site_url=site_url, written_at=written_at)
-    path, part = folder / PAGE_NAME, folder / f".{PAGE_NAME}.part"
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: the page can't be written: {error.strerror}") from error
+    path = folder / PAGE_NAME
+    with written_whole(path) as file:
+        file.writelines(render(records, site_url=site_url, written_at=written_at))
     return path
 
 
-def render(records: Iterable[SnapshotRecord], *, site_url: str, written_at: datetime) -> str:
-    """The page as HTML; the arguments are those of ``write``."""
+def render(
+    records: Iterable[SnapshotRecord], *, site_url: str, written_at: datetime
+) -> Iterator[str]:
+    """The page as pieces of HTML, in order; the arguments are those of ``write``.
+
+    In pieces, since a page of 20,000 projects would otherwise cost more memory than the whole run.
+    """
     from jinja2 import (  # noqa: PLC0415  nothing before the first page needs it
         Environment,
         PackageLoader,
@@ -73,10 +70,9 @@ def render(records: Iterable[SnapshotRecord], *, site_url: str, written_at: date
     )
     records = sorted(records, key=report_order)
     columns = page_table.columns(records)
-    rows = page_table.rows(records, columns, site_url)
     widths = " ".join(f"var(--{column.name})" for column in columns)
     style = f"{style}\n.projects {{ --columns: {widths}; }}"
-    return environment.get_template("page.html.jinja").render(
+    return environment.get_template("page.html.jinja").generate(
         style=style,
         script=script,
         style_hash=_hash(style),
@@ -93,8 +89,8 @@ def render(records: Iterable[SnapshotRecord], *, site_url: str, written_at: date
         reasons=page_content.reasons(records, site_url),
         most_reasons=page_content.MOST_REASONS,
         columns=columns,
-        rows=rows,
-        totals=page_table.totals(columns, rows),
+        rows=page_table.rows(records, columns, site_url),
+        totals=page_table.totals(columns, records),
     )
 
 

@@ -1,6 +1,6 @@
 """The page's table of all projects: its columns, its rows, its totals. Values only."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,23 +71,20 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
     return found
 
 
-def rows(records: Iterable[SnapshotRecord], columns: Sequence[Column], site_url: str) -> list[Row]:
-    """The table's rows, in the records' order."""
-    return [
-        Row(
-            named(record, site_url),
-            kind_of(record),
-            tuple(column.cell(record) for column in columns),
-        )
-        for record in records
-    ]
+def rows(
+    records: Iterable[SnapshotRecord], columns: Sequence[Column], site_url: str
+) -> Iterator[Row]:
+    """The table's rows, in the records' order; made one at a time, for there may be thousands."""
+    for record in records:
+        cells = tuple(column.cell(record) for column in columns)
+        yield Row(named(record, site_url), kind_of(record), cells)
 
 
-def totals(columns: Sequence[Column], rows: Sequence[Row]) -> list[tuple[str, str]]:
+def totals(columns: Sequence[Column], records: Sequence[SnapshotRecord]) -> list[tuple[str, str]]:
     """The sums of the columns that are numbers, by title."""
     return [
-        (column.title, column.number(sum(row.cells[place].key or 0 for row in rows)))
-        for place, column in enumerate(columns)
+        (column.title, column.number(sum(column.cell(record).key or 0 for record in records)))
+        for column in columns
         if column.number
     ]
 

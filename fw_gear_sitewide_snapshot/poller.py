@@ -84,7 +84,7 @@ class Poller:
         self._counts: Counter[str] = Counter()
         self._logged_counts: Counter[str] = Counter()
         self._logged = -math.inf
-        self._pulses: deque[tuple[float, int]] = deque()  # when, and how many calls, lately
+        self._pulses: deque[tuple[float, int]] = deque()  # when they ended, how many calls
 
     def wait(self, records: Iterable[SnapshotRecord], restart: Restart) -> Iterator[SnapshotRecord]:
         """Wait until every snapshot is finished, or the deadline has come.
@@ -108,10 +108,12 @@ class Poller:
             next_pulse = self._clock.monotonic() + _PULSE_SECONDS
             self._log_progress()
             failed = []
-            for record in self._ask(self._due(), self._deadline):
+            due = self._due()
+            for record in self._ask(due, self._deadline):
                 yield record
                 if record.status == SnapshotStatus.FAILED:
                     failed.append(record)
+            self._pulses.append((self._clock.monotonic(), len(due)))
             if failed:
                 before = {record.project.id: record for record in failed}
                 for record in restart(failed, self._deadline):
@@ -146,7 +148,6 @@ class Poller:
                 break
             if now - out.since >= self._quickest / 2:
                 due.append(out)
-        self._pulses.append((now, len(due)))
         return due
 
     def _calls_left(self, now: float) -> int:

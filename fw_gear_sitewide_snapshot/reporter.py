@@ -4,17 +4,16 @@ Reading is done with ``csv`` rather than pandas: what is wrong with a report edi
 be told with its line, and pandas' guesses turn ids into numbers and the label ``NA`` into nothing.
 """
 
-import contextlib
 import csv
 import io
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from .columns import COLUMNS, NEEDED_COLUMNS, CellError, cells_of, record_of
-from .errors import OutputError, ReportError
+from .errors import ReportError
 from .models import SnapshotRecord, one_line, report_order
+from .whole_file import written_whole
 
 REPORT_NAME = "snapshot_report.csv"
 
@@ -41,17 +40,9 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
     # Before Python 3.13 csv leaves a lone carriage return unquoted, where it would end the row.
     lone_return = any("\r" in cell for row in rows for cell in row)
     quoting: Literal[0, 1] = csv.QUOTE_ALL if lone_return else csv.QUOTE_MINIMAL
-    path, part = folder / REPORT_NAME, folder / f".{REPORT_NAME}.part"
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            frame.to_csv(file, index=False, quoting=quoting, lineterminator="\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # all that lies in the folder becomes an output
-            part.unlink(missing_ok=True)
-        raise OutputError(f"{path}: the report can't be written: {error.strerror}") from error
+    path = folder / REPORT_NAME
+    with written_whole(path) as file:
+        frame.to_csv(file, index=False, quoting=quoting, lineterminator="\n")
     return path
 
 

@@ -92,7 +92,7 @@ def test_a_folder_that_can_t_be_written_ends_the_run_before_anything_is_started(
     gear.simulated.add_project()
     gear.output = tmp_path / "missing"
 
-    with pytest.raises(OutputError, match="the report can't be written"):
+    with pytest.raises(OutputError, match="can't be written"):
         gear.run()
 
     assert gear.simulated.creates() == 0

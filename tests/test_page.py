@@ -77,7 +77,7 @@ def batch(count: int, *, fetched: bool = False) -> list[SnapshotRecord]:
 
 
 def render(records: Iterable[SnapshotRecord], site_url: str = SITE) -> str:
-    return page.render(records, site_url=site_url, written_at=NOW)
+    return "".join(page.render(records, site_url=site_url, written_at=NOW))
 
 
 class Reader(HTMLParser):
@@ -244,7 +244,8 @@ def test_without_a_batch_name_the_title_is_the_gear_s() -> None:
 
 def test_times_are_utc() -> None:
     east = datetime.fromisoformat("2026-02-01T00:30:00+12:00")
-    html = page.render([replace(record(1), timestamp=east)], site_url=SITE, written_at=east)
+    pieces = page.render([replace(record(1), timestamp=east)], site_url=SITE, written_at=east)
+    html = "".join(pieces)
 
     assert html.count("2026-01-31 12:30:00") == 2
 
@@ -340,7 +341,7 @@ def test_it_is_written_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_folder_that_can_t_be_written_to_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"snapshot_report\.html: the page can't be written"):
+    with pytest.raises(OutputError, match=r"snapshot_report\.html can't be written"):
         page.write([record(1)], tmp_path / "missing", site_url=SITE, written_at=NOW)
 
 
