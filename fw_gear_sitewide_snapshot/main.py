@@ -75,8 +75,12 @@ def run(
         _finish(report, summary)
     try:
         page.write(report.records, output, site_url=site_url, written_at=site.now())
-    except OutputError as error:  # the report is what counts, and is written
+    except OutputError as error:
         log.warning("%s", error)
+    except Exception:  # the report is what counts, and is written
+        log.exception(
+            "The page could not be made, which is a defect of the gear; the report is whole"
+        )
     return summary
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from . import __version__, page_content, page_table
 from .models import SnapshotRecord, report_order
 from .whole_file import written_whole
+from .wording import counted
 
 PAGE_NAME = "snapshot_report.html"
 
@@ -88,6 +89,7 @@ def render(
         groups=page_content.groups(records),
         reasons=page_content.reasons(records, site_url),
         most_reasons=page_content.MOST_REASONS,
+        counted=counted,
         columns=columns,
         rows=page_table.rows(records, columns, site_url),
         totals=page_table.totals(columns, records),

@@ -183,6 +183,9 @@ class Site:
             Question("GET", _SNAPSHOTS, {"project": project_id}, query), snapshots_in
         )
         made = [(snapshot.created, snapshot) for snapshot in snapshots if snapshot.created]
+        times = [created for created, _ in made]
+        if len(snapshots) >= _PAGE and times != sorted(times, reverse=True):
+            raise UnclearError("the answer makes no sense: some of the snapshots, not the newest")
         return [
             snapshot for when, snapshot in sorted(made, key=lambda pair: pair[0]) if when >= since
         ]

@@ -102,7 +102,9 @@ def _looked_up(site: Site, project: Project) -> Project:
     try:
         found = site.project(project.id)
     except GoneError as error:
-        raise GoneError(f"there is no such project (any more): {error}", error.status) from None
+        raise GoneError(
+            f"there is no such project, or you can't see it: {error}", error.status
+        ) from None
     return Project(project.id, project.label or found.label, project.group or found.group)
 
 

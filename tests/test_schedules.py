@@ -38,7 +38,7 @@ from .support.time import FakeClock
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "2000"))
 MEMORY_DISK = Path("/dev/shm")  # a schedule writes a dozen reports, each synced to its disk
-MOST_RETRIES = 12
+MOST_RETRIES = 24  # four faults of four hits each, and three snapshots that fail
 
 LOST = st.sampled_from([500, 502, 504, "reset", "hang", "truncated", "garbage"])
 CREATE_FAULTS = st.one_of(

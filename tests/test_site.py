@@ -150,6 +150,29 @@ def test_snapshots_are_listed_from_a_moment_on_in_either_shape(
     assert [snapshot.id for snapshot in found] == new[::-1]
 
 
+def test_a_page_of_snapshots_that_are_not_the_newest_is_not_relied_on(
+    site: Site, simulated: SimulatedSite
+) -> None:
+    project = simulated.add_project()
+    page = [
+        {"_id": f"{n:024x}", "status": "complete", "created": f"2020-01-01T00:00:00.{n:03}+00:00"}
+        for n in range(250)
+    ]
+    simulated.fault(Fault("list", action=answer_with(page)))
+
+    with pytest.raises(UnclearError, match="not the newest"):
+        site.snapshots_since(project, site.now())
+
+
+def test_of_very_many_snapshots_the_newest_are_seen(site: Site, simulated: SimulatedSite) -> None:
+    project = simulated.add_project()
+    for n in range(300):
+        simulated.add_snapshot(project, created=simulated.now() - 1000 + n)
+    new = simulated.add_snapshot(project)
+
+    assert [snapshot.id for snapshot in site.snapshots_since(project, site.now())] == [new]
+
+
 def test_an_answer_about_another_snapshot_makes_no_sense(
     site: Site, simulated: SimulatedSite
 ) -> None:

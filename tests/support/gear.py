@@ -70,7 +70,9 @@ class GearRun:
     def last_block(self) -> list[str]:
         """The log's lines from the one that counts the batch by status, to the end."""
         lines = self.log.splitlines()
-        counts = [n for n, line in enumerate(lines) if re.search(r" INFO +\d+ projects?: ", line)]
+        counts = [
+            n for n, line in enumerate(lines) if re.search(r" INFO +[\d,]+ projects?: ", line)
+        ]
         return lines[counts[-1] :] if counts else []
 
     @property
