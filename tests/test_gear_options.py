@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,8 @@ COMPLETE, INCOMPLETE = "snapshots-complete", "snapshots-incomplete"
 
 def file_metadata(run: GearRun) -> dict[str, Any]:
     document = json.loads((run.folder / "output" / ".metadata.json").read_text())
-    [file] = document["project"]["files"]
-    assert file["name"] == REPORT
-    found: dict[str, Any] = file
+    [found] = [file for file in document["project"]["files"] if file["name"] == REPORT]
+    assert isinstance(found, dict)
     return found
 
 
@@ -179,3 +179,74 @@ def test_all_that_is_one_project_brings_the_hint_on_gear_rules(
     run_here()
 
     assert "a job that a gear rule starts sees its own project only" in caplog.text
+
+
+@dataclass(frozen=True)
+class Fetched:
+    run: GearRun
+    retry: GearRun
+    site: SimulatedSite
+    broken: str
+
+
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> Fetched:
+    """A run that fetches its snapshots, one of which can't be had; and its retry, when it can."""
+    folder = tmp_path_factory.mktemp("fetched")
+    site = SimulatedSite()
+    for number in range(3):
+        site.add_project(label=f"Study {number}", subjects=number + 1)
+    broken = site.add_project(label="Broken")
+    with SimulatorServer(site, storage=True) as server:
+        site.fault(Fault("download", broken, action=refuse(403, "Not for you"), times=1))
+        options = {"project filter": "ALL", "download snapshots": True, "snapshot batch name": "b"}
+        run = GearFolder(folder / "run", server.api_key(), options).run()
+        again = GearFolder(folder / "again", server.api_key(), {"download snapshots": True})
+        retry = again.run(retry_failed=run.report)
+    return Fetched(run, retry, site, broken)
+
+
+@pytest.mark.process
+def test_what_can_t_be_fetched_fails_the_job_and_keeps_the_site_s_status(fetched: Fetched) -> None:
+    row = fetched.run.row(fetched.broken)
+
+    assert fetched.run.exit_status == 1
+    assert row["status"] == "complete"
+    assert "download failed" in row["error"]
+    assert row["sha256"] == ""
+    assert qc(fetched.run)["state"] == "FAIL"
+
+
+@pytest.mark.process
+def test_every_other_snapshot_is_in_one_archive_with_its_checksum_and_the_report(
+    fetched: Fetched,
+) -> None:
+    with zipfile.ZipFile(fetched.run.folder / "output" / "snapshots.zip") as archive:
+        sums = archive.read("SHA256SUMS").decode()
+        report = archive.read(REPORT).decode()
+        names = archive.namelist()
+
+    good = [row for row in fetched.run.rows if row["project_id"] != fetched.broken]
+    for row in good:
+        name = f"{row['group_label']}/{row['project_label']}/{row['snapshot_id']}.db.gz"
+        assert f"{row['sha256']}  {name}\n" in sums
+        assert name in names
+        assert row["sha256"] in report
+    assert [row["subjects"] for row in good] == ["1", "2", "3"]
+    assert qc(fetched.run)["fetched"] == 3
+    assert qc(fetched.run)["fetched subjects"] == 6
+
+
+@pytest.mark.process
+def test_a_retry_fetches_what_is_not_fetched_yet_and_starts_nothing(fetched: Fetched) -> None:
+    assert fetched.retry.exit_status == 0, fetched.retry.log
+    assert all(row["sha256"] for row in fetched.retry.rows)
+    assert fetched.site.creates() == 4
+    with zipfile.ZipFile(fetched.retry.folder / "output" / "snapshots.zip") as archive:
+        assert sum(name.endswith(".db.gz") for name in archive.namelist()) == 1
+
+
+@pytest.mark.process
+def test_the_key_is_not_sent_to_the_storage(fetched: Fetched) -> None:
+    assert fetched.site.storage_requests
+    assert not any(request.authorization for request in fetched.site.storage_requests)

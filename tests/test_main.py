@@ -164,3 +164,36 @@ def test_a_batch_that_is_finished_needs_one_call(gear: Gear) -> None:
 
     assert gear.rows == before
     assert [request.kind for request in gear.simulated.requests[asked:]] == ["auth"]
+
+
+def test_nothing_is_started_again_while_the_report_can_t_be_written(
+    gear: Gear, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    project = gear.simulated.add_project()
+    gear.simulated.outcome(project, "failed", "complete")
+    carry = gear.transport
+
+    def transport(question: Question) -> Answer:
+        if question.method == "POST":  # from here on nothing can be written any more
+            gear.output.rename(tmp_path.parent / f"{tmp_path.name} is gone")
+        return carry(question)
+
+    gear.transport = transport  # type: ignore[assignment]
+
+    with pytest.raises(ReportLostError):
+        gear.run(attempts=3)
+
+    assert gear.simulated.creates(project) == 1
+    assert "nothing is started again" in caplog.text
+
+
+def test_a_page_that_can_t_be_written_costs_the_batch_nothing(
+    gear: Gear, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = gear.simulated.add_project()
+    (gear.output / "snapshot_report.html").mkdir()
+
+    assert gear.run().is_complete
+
+    assert gear.rows[project].is_complete
+    assert "snapshot_report.html can't be written" in caplog.text
