@@ -15,6 +15,14 @@ from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, 
 from tests.support.time import FakeClock
 
 
+LONGEST = ("test_schedules.py", "test_gear_killed.py", "test_downloader.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process is left with one at the end."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
