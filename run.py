@@ -49,7 +49,9 @@ def run(folder: Path, stop: threading.Event) -> int:
         log.error("%s", error)
         return error.exit_status
     except TerminatedError:
-        log.error("The job was told to end; run it again with the report to finish the batch")
+        log.error("The job was told to end")
+        if (folder / "output" / reporter.REPORT_NAME).exists():
+            log.error("To finish the batch, run it again with the report as retry failed")
         return EXIT_TERMINATED
     write_metadata(folder, job, config, summary)
     if summary.is_complete or config.dry_run:

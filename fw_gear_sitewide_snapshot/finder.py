@@ -37,8 +37,11 @@ class Batch:
     hidden: tuple[Project, ...] | None = None
 
     def planned(self) -> "Batch":
-        """The batch as a dry run reports it: what would be started is ``planned``."""
-        planned = {order.record.project.id for order in self.orders}
+        """The batch as a dry run reports it: what would be started is ``planned``.
+
+        A row that was cut off stays as it is: it says since when to look for what may be there.
+        """
+        planned = {o.record.project.id for o in self.orders if o.made_since is None}
         records = tuple(
             replace(record, status=SnapshotStatus.PLANNED)
             if record.project.id in planned

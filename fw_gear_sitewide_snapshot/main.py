@@ -121,14 +121,10 @@ def _snapshot(
         """Start another snapshot for each project that has not had all its attempts."""
         orders = []
         for record in failed:
-            log.info("%s: snapshot %s failed", record.project.path, record.snapshot_id)
             if record.started < config.attempts:
                 again = record.about_to_start(site.now())
                 orders.append(StartOrder(again, verify=True, known_id=record.snapshot_id))
                 report.update(again)
-            elif record.started > 1:
-                error = f"{record.error}, like all {record.started} that this run has started"
-                report.update(replace(record, error=error))
         if not orders:
             return []
         try:
@@ -144,6 +140,12 @@ def _snapshot(
     poller = Poller(site, workers, clock, config.timeout_seconds)
     for record in poller.wait(report.records, restart):
         report.update(record)
+        if record.status == SnapshotStatus.FAILED:
+            log.info("%s: snapshot %s failed", record.project.path, record.snapshot_id)
+    for record in report.records:
+        if config.attempts > 1 and record.started and not record.is_complete:
+            started = counted(record.started, "snapshot")
+            report.update(replace(record, error=f"{record.error} ({started} started in this run)"))
 
 
 def _finish(report: BatchReport, summary: Summary) -> None:

@@ -194,7 +194,7 @@ def _minutes(options: dict[str, Any], name: str, *, default: float) -> float:
     value = options.get(name)
     if value is None:
         return default
-    if _is_number(value) and 0 < value <= sys.float_info.max:
+    if _is_number(value) and 0 < value <= sys.float_info.max / 60:
         return float(value)
     raise _wrong(name, value, "a number of minutes greater than 0")
 

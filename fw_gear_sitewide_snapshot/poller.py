@@ -5,7 +5,7 @@ first, each at most once a second. 50 calls a second are spent however few are o
 out each is asked every second, which costs the site nothing. With more, a turn takes five seconds,
 so that quick builds are seen quickly; that takes more calls the more are out, but never more than
 250 in any second, a few dozen people's browsing: with 5,000 out a turn takes 20 s. A snapshot that
-is younger than half of what the quickest one has taken is not asked at all.
+is younger than half of what the quickest one has taken, and than five seconds, is not asked at all.
 """
 
 import logging
@@ -28,6 +28,8 @@ MOST_CALLS_PER_SECOND = 250
 _SHORTEST_TURN_SECONDS = 1.0
 _TURN_SECONDS = 5.0
 _PULSE_SECONDS = 0.25  # calls are sent in small batches: this often
+_RESTART_SECONDS = 5.0
+_LONGEST_YOUTH_SECONDS = 5.0
 _LAST_LOOK_SECONDS = 15.0  # at the deadline, however many are out and however slow the site is
 _GONE_AFTER = 5  # answers "404" in a row, each a turn apart: a balancer may give one or two
 _LOG_CHANGES_SECONDS = 5.0
@@ -84,6 +86,8 @@ class Poller:
         self._counts: Counter[str] = Counter()
         self._logged_counts: Counter[str] = Counter()
         self._logged = -math.inf
+        self._failed: list[SnapshotRecord] = []  # what may be started again
+        self._restarted = -math.inf
         self._pulses: deque[tuple[float, int]] = deque()  # when they ended, how many calls
 
     def wait(self, records: Iterable[SnapshotRecord], restart: Restart) -> Iterator[SnapshotRecord]:
@@ -104,27 +108,36 @@ class Poller:
         """
         for record in records:
             self._replace(None, record)
+            if record.status == SnapshotStatus.FAILED and record.snapshot_id:
+                self._failed.append(record)  # started, and failed before it was asked for
+        self._restart(restart)
         while self._out and self._clock.monotonic() < self._deadline:
             next_pulse = self._clock.monotonic() + _PULSE_SECONDS
             self._log_progress()
-            failed = []
             due = self._due()
             for record in self._ask(due, self._deadline):
                 yield record
                 if record.status == SnapshotStatus.FAILED:
-                    failed.append(record)
+                    self._failed.append(record)
             self._pulses.append((self._clock.monotonic(), len(due)))
-            if failed:
-                before = {record.project.id: record for record in failed}
-                for record in restart(failed, self._deadline):
-                    self._replace(before[record.project.id], record)
-                    if record.is_running and record.started == 1:
-                        self._deadline = self._clock.monotonic() + self._timeout_seconds
+            self._restart(restart)
             if self._out:
                 rest = min(next_pulse, self._deadline) - self._clock.monotonic()
                 self._clock.sleep(max(0.0, rest))
         yield from self._last_look()
         self._log_progress(at_once=True)
+
+    def _restart(self, restart: Restart) -> None:
+        """Have what has failed started again; not at each pulse, since a report goes before it."""
+        now = self._clock.monotonic()
+        if not self._failed or (self._out and now < self._restarted + _RESTART_SECONDS):
+            return
+        failed, self._failed, self._restarted = self._failed, [], now
+        before = {record.project.id: record for record in failed}
+        for record in restart(failed, self._deadline):
+            self._replace(before[record.project.id], record)
+            if record.is_running and record.started == 1:
+                self._deadline = self._clock.monotonic() + self._timeout_seconds
 
     def _last_look(self) -> Iterator[SnapshotRecord]:
         if not self._out:
@@ -146,7 +159,7 @@ class Poller:
         for out in self._out.values():
             if out.asked + turn > now or len(due) == most:
                 break
-            if now - out.since >= self._quickest / 2:
+            if now - out.since >= min(self._quickest / 2, _LONGEST_YOUTH_SECONDS):
                 due.append(out)
         return due
 

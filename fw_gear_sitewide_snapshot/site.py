@@ -32,6 +32,7 @@ _LONGEST_PAUSE_SECONDS = 20.0
 _HELLO_PATIENCE_SECONDS = 18.0  # a person waits for the first answer: half a minute in all
 _HELLO_CONNECT_SECONDS = 6.0
 _HELLO_READ_SECONDS = 10.0
+_QUICK_READ_SECONDS = 10.0  # for what is asked again anyway: one that hangs holds others up
 
 _TOO_MANY_REQUESTS = 429
 _SITE_ADMIN = "site_admin"
@@ -155,7 +156,8 @@ class Site:
             SiteError: The site refuses, or can't answer.
         """
         parameters = {"project": project_id, "snapshot": snapshot_id}
-        question = Question("GET", _SNAPSHOTS + "/{snapshot}/detail", parameters)
+        path = _SNAPSHOTS + "/{snapshot}/detail"
+        question = Question("GET", path, parameters, read_seconds=_QUICK_READ_SECONDS)
         snapshot = self._ask(question, snapshot_in)
         if snapshot.id != snapshot_id:
             raise UnclearError("the answer makes no sense: it speaks of another snapshot")
@@ -179,9 +181,10 @@ class Site:
             SiteError: The site refuses, or can't answer.
         """
         query = {"sort": "created:desc", "limit": str(_PAGE)}
-        snapshots = self._ask(
-            Question("GET", _SNAPSHOTS, {"project": project_id}, query), snapshots_in
+        question = Question(
+            "GET", _SNAPSHOTS, {"project": project_id}, query, read_seconds=_QUICK_READ_SECONDS
         )
+        snapshots = self._ask(question, snapshots_in)
         made = [(snapshot.created, snapshot) for snapshot in snapshots if snapshot.created]
         times = [created for created, _ in made]
         if len(snapshots) >= _PAGE and times != sorted(times, reverse=True):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .clock import Clock
-from .errors import BusyError, GoneError, SiteError, UnclearError
+from .errors import BusyError, GoneError, RefusedError, SiteError, UnclearError
 from .models import (
     Project,
     Snapshot,
@@ -21,6 +21,7 @@ from .models import (
     SnapshotStatus,
     StartOrder,
     one_line,
+    whole_seconds,
 )
 from .site import Site, pause_seconds
 from .workers import Workers
@@ -52,7 +53,7 @@ def start(
         site: The site that makes them.
         workers: How many at a time.
         clock: The time that pauses are measured by.
-        until: Monotonic time after which no order is begun and no answer waited for.
+        until: Monotonic time after which no create is sent; answers are still waited for.
 
     Yields:
         The replaced record of each order, as the answers come: running (or already final) with
@@ -65,9 +66,11 @@ def start(
     begun = clock.monotonic()
 
     def attempt(order: StartOrder) -> SnapshotRecord:
-        return _attempt(order, site, clock, begun)
+        if clock.monotonic() >= until:
+            return replace(order.record, error="the time was up before it was started again")
+        return _attempt(order, site, clock, begun, until)
 
-    for number, record in enumerate(workers.each(attempt, orders, until=until), start=1):
+    for number, record in enumerate(workers.each(attempt, orders), start=1):
         where = f"[{number}/{len(orders)}] {record.project.path} ({record.project.id})"
         if record.snapshot_id:
             log.info("%s: snapshot %s is %s", where, record.snapshot_id, record.status)
@@ -76,7 +79,9 @@ def start(
         yield record
 
 
-def _attempt(order: StartOrder, site: Site, clock: Clock, begun: float) -> SnapshotRecord:
+def _attempt(
+    order: StartOrder, site: Site, clock: Clock, begun: float, until: float
+) -> SnapshotRecord:
     """Carry out one order; whatever the site does ends up in the record."""
     record = order.record
     try:
@@ -85,7 +90,7 @@ def _attempt(order: StartOrder, site: Site, clock: Clock, begun: float) -> Snaps
         snapshot = _made_before(order, site, clock, begun)
         if snapshot is not None:
             return record.at(snapshot)
-        snapshot = _create_once(order, site, clock)
+        snapshot = _create_once(order, site, clock, until)
         return replace(record.at(snapshot), started=record.started + 1)
     except _NotKnownError as error:
         return replace(record, error=one_line(str(error)))
@@ -141,7 +146,7 @@ class _Lost:
     known_id: str
 
 
-def _create_once(order: StartOrder, site: Site, clock: Clock) -> Snapshot:
+def _create_once(order: StartOrder, site: Site, clock: Clock, until: float) -> Snapshot:
     """Have one snapshot made, however often its answers are lost.
 
     Returns:
@@ -152,14 +157,15 @@ def _create_once(order: StartOrder, site: Site, clock: Clock) -> Snapshot:
         _NotKnownError: An answer was lost, and the site can't be asked what became of it.
     """
     project = order.record.project
-    give_up = clock.monotonic() + _PATIENCE_SECONDS
-    lost = _Lost(project, site.now(), give_up, order.known_id)
+    give_up = min(clock.monotonic() + _PATIENCE_SECONDS, until)
+    # Whole seconds: a site may write no finer ``created``, and so earlier than we began.
+    lost = _Lost(project, whole_seconds(site.now()), give_up, order.known_id)
     may_exist = False
     for attempt in itertools.count(1):
         try:
             return site.create_snapshot(project.id)
-        except (BusyError, UnclearError) as error:
-            problem: BusyError | UnclearError = error
+        except SiteError as error:
+            problem = error
         may_exist = may_exist or isinstance(problem, UnclearError)
         if may_exist:
             log.warning("%s: %s; looking whether it was started", project.path, problem)
@@ -167,6 +173,8 @@ def _create_once(order: StartOrder, site: Site, clock: Clock) -> Snapshot:
             if found is not None:
                 log.info("%s: it was: snapshot %s", project.path, found.id)
                 return found
+        if isinstance(problem, RefusedError):
+            raise problem
         pause = pause_seconds(attempt, problem)
         if attempt == _CREATE_ATTEMPTS or clock.monotonic() + pause > give_up:
             raise problem

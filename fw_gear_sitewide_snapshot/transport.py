@@ -170,7 +170,10 @@ class SdkTransport:
         except flywheel.rest.ApiException as error:
             raise self._error(error) from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-            raise BusyError(self._words(f"no connection to the site: {_said(error)}")) from None
+            words = self._words(f"no connection to the site: {_said(error)}")
+            if _was_sent_on(error, question):
+                raise UnclearError(words) from None
+            raise BusyError(words) from None
         except httpx2.TimeoutException:
             seconds = f"{question.read_seconds:g} s"
             raise UnclearError(f"the site did not answer within {seconds}") from None
@@ -222,6 +225,18 @@ def error_for(status: int, words: str, retry_after: str | None) -> SiteError:
     if 400 <= status < 500:
         return RefusedError(words, status)
     return UnclearError(words, status)
+
+
+def _was_sent_on(error: Any, question: Question) -> bool:
+    """Whether the connection that failed was another than that to what was asked.
+
+    The site then has answered, with a redirect, and may have done what it was asked before.
+    """
+    path = question.path
+    for name, value in question.parameters.items():
+        path = path.replace("{" + name + "}", value)
+    sent = error.request
+    return bool(sent.method != question.method or sent.url.path != path)
 
 
 def _said(error: Exception) -> str:

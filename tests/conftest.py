@@ -14,7 +14,6 @@ from tests.support.direct import DirectTransport, InTurn
 from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, rows_of
 from tests.support.time import FakeClock
 
-
 LONGEST = ("test_schedules.py", "test_gear_killed.py", "test_downloader.py")
 
 

@@ -101,3 +101,11 @@ def test_a_dry_run_plans_what_would_be_started_and_orders_nothing(site: Site) ->
     statuses = {record.project.id[0]: record.status for record in planned.records}
     assert statuses == {"a": "planned", "b": "complete", "c": "in_progress"}
     assert planned.orders == ()
+
+
+def test_a_dry_run_keeps_since_when_to_look_for_what_a_cut_off_run_has_started(site: Site) -> None:
+    cut_off = row("pending")
+
+    planned = finder.find_by_report(site, [cut_off], "").planned()
+
+    assert planned.records == (cut_off,)

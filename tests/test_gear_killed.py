@@ -116,6 +116,7 @@ def test_a_run_that_is_told_to_end_does_so_within_five_seconds_and_says_what_to_
             assert run.took_seconds < 5, run
             assert run.exit_status in {0, EXIT_INCOMPLETE, EXIT_TERMINATED}, run
             assert "Traceback" not in run.log, run
+            assert run.exit_status != EXIT_TERMINATED or "run it again with the report" in run.log
 
 
 def test_a_run_that_is_told_to_end_before_it_has_begun_starts_nothing(

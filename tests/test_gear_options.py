@@ -9,9 +9,16 @@ from typing import Any
 
 import pytest
 
-from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, refuse
+from flywheel_site_simulator import (
+    Fault,
+    SimulatedSite,
+    SimulatorServer,
+    answer_with,
+    refuse,
+)
 
 from .support.gear import REPORT, GearFolder, GearRun, MakeGear, RunHere
+from .support.time import FakeClock
 
 COMPLETE, INCOMPLETE = "snapshots-complete", "snapshots-incomplete"
 
@@ -77,9 +84,48 @@ def test_after_the_last_attempt_the_row_tells_how_many_there_were_and_the_log_th
 
     assert simulated.creates(project) == 3
     assert rows[project]["status"] == "failed"
-    assert "all 3 that this run has started" in rows[project]["error"]
+    assert "(3 snapshots started in this run)" in rows[project]["error"]
     for snapshot in simulated.snapshots(project):
         assert f"snapshot {snapshot.id} failed" in caplog.text
+
+
+def test_a_snapshot_that_has_failed_when_its_create_is_answered_is_started_again(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    project = simulated.add_project()
+    failed = {"_id": "f" * 24, "status": "failed", "created": "2026-11-22T12:00:00+00:00"}
+    simulated.fault(Fault("create", times=1, action=answer_with(failed, work=False)))
+
+    rows = run_here(attempts=2)
+
+    assert simulated.creates(project) == 1
+    assert rows[project]["status"] == "complete"
+
+
+def test_a_second_attempt_that_is_refused_leaves_the_count_in_the_row(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    project = simulated.add_project()
+    simulated.outcome(project, "failed")
+    simulated.fault(Fault("create", after=1, action=refuse(403, "no more")))
+
+    error = run_here(attempts=3)[project]["error"]
+
+    assert "no more" in error
+    assert "(1 snapshot started in this run)" in error
+
+
+def test_a_second_attempt_gets_no_more_time_than_the_first(
+    simulated: SimulatedSite, run_here: RunHere, clock: FakeClock
+) -> None:
+    project = simulated.add_project()
+    other = simulated.add_project()
+    simulated.outcome(project, *["failed"] * 9)
+    simulated.outcome(other, "in_progress")
+
+    run_here(attempts=5, timeout_seconds=60.0)
+
+    assert 60 <= clock.seconds < 80
 
 
 def test_one_attempt_is_the_default(simulated: SimulatedSite, run_here: RunHere) -> None:

@@ -288,19 +288,46 @@ def test_at_twenty_requests_a_second_everything_is_started_without_hammering(
     assert clock.seconds < 30
 
 
-def test_after_the_given_time_no_order_is_begun(starter: Starter) -> None:
+def test_after_the_given_time_no_create_is_sent_and_the_row_says_so(starter: Starter) -> None:
     others = [starter.simulated.add_project() for _ in range(20)]
     starter.simulated.behaviour.create_seconds = 1.0
     orders = [StartOrder(SnapshotRecord(Project(other, "x", "g"))) for other in others]
+    workers = InTurn(starter.clock)
 
     records = list(
-        snapshot.start(
-            orders,
-            site=starter.site,
-            workers=InTurn(starter.clock),
-            clock=starter.clock,
-            until=5.0,
-        )
+        snapshot.start(orders, site=starter.site, workers=workers, clock=starter.clock, until=5.0)
     )
 
-    assert len(records) == starter.simulated.creates() == 5
+    assert starter.simulated.creates() == 5
+    assert ["the time was up" in record.error for record in records] == [False] * 5 + [True] * 15
+
+
+def test_a_site_that_tells_whole_seconds_only_loses_no_snapshot(starter: Starter) -> None:
+    starter.clock.sleep(0.6)
+    made = {"_id": "e" * 24, "status": "pending", "created": "2026-11-22T12:00:00+00:00"}
+    starter.fault(lose_answer(502), times=1)
+    starter.fault(answer_with([made]), kind="list")
+
+    assert starter.start().snapshot_id == made["_id"]
+    assert starter.creates_asked == 1
+
+
+def test_a_refusal_after_a_lost_answer_is_looked_behind(starter: Starter) -> None:
+    starter.fault(do_later(8.0), times=1)
+    starter.fault(refuse(409, "in progress"), times=1)
+
+    record = starter.start()
+
+    assert starter.simulated.creates(starter.project) == 1
+    assert record.snapshot_id
+
+
+def test_a_snapshot_of_a_cut_off_run_that_has_failed_since_is_told_as_failed(
+    starter: Starter,
+) -> None:
+    made = starter.simulated.add_snapshot(starter.project, "failed", created=START.timestamp() + 5)
+    starter.clock.sleep(10.0)
+
+    record = starter.start(verify=True, made_since=START)
+
+    assert (record.status, record.snapshot_id, record.started) == ("failed", made, 0)

@@ -524,3 +524,18 @@ def test_the_sdk_s_own_repeating_is_off_whatever_the_environment() -> None:
     )
 
     assert said.stdout.split() == [b"0"]
+
+
+def test_a_create_that_is_redirected_to_nowhere_may_have_been_done() -> None:
+    site = SimulatedSite()
+    project = site.add_project()
+    nowhere = {"Location": "http://127.0.0.1:9/x"}
+    site.fault(Fault("create", action=Action("done", 303, body=b"", headers=nowhere)))
+
+    with SimulatorServer(site) as server:
+        transport = SdkTransport(server.api_key())
+        with pytest.raises(UnclearError):
+            transport(Question("POST", "/snapshot/projects/{p}/snapshots", {"p": project}))
+        transport._client.rest_client.client.close()
+
+    assert site.creates(project) == 1
