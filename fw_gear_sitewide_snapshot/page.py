@@ -7,15 +7,20 @@ report; no program is to read this page. What it says is decided in ``page_conte
 """
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__, page_content, page_table
 from .models import SnapshotRecord, report_order
 from .whole_file import written_whole
 from .wording import counted
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 PAGE_NAME = "snapshot_report.html"
 
@@ -51,29 +56,12 @@ def render(
 
     In pieces, since a page of 20,000 projects would otherwise cost more memory than the whole run.
     """
-    from jinja2 import (  # noqa: PLC0415  nothing before the first page needs it
-        Environment,
-        PackageLoader,
-        StrictUndefined,
-    )
-
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    loader = environment.loader
-    assert loader is not None  # noqa: S101  the line above gives it one
-    style, script = (
-        loader.get_source(environment, name)[0].strip() for name in ("page.css", "page.js")
-    )
+    template, style, script = _template()
     records = sorted(records, key=report_order)
     columns = page_table.columns(records)
     widths = " ".join(f"var(--{column.name})" for column in columns)
     style = f"{style}\n.projects {{ --columns: {widths}; }}"
-    return environment.get_template("page.html.jinja").generate(
+    return template.generate(
         style=style,
         script=script,
         style_hash=_hash(style),
@@ -94,6 +82,30 @@ def render(
         rows=page_table.rows(records, columns, site_url),
         totals=page_table.totals(columns, records),
     )
+
+
+@functools.cache
+def _template() -> "tuple[Template, str, str]":
+    """The page's template, style and script, read once."""
+    from jinja2 import (  # noqa: PLC0415  nothing before the first page needs it
+        Environment,
+        PackageLoader,
+        StrictUndefined,
+    )
+
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    loader = environment.loader
+    assert loader is not None  # noqa: S101  the line above gives it one
+    style, script = (
+        loader.get_source(environment, name)[0].strip() for name in ("page.css", "page.js")
+    )
+    return environment.get_template("page.html.jinja"), style, script
 
 
 def _hash(text: str) -> str:
