@@ -1,9 +1,8 @@
 """The story of a run: find, start, wait, report."""
 
 import logging
-import math
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from . import downloader, finder, page, reporter, snapshot
@@ -13,17 +12,12 @@ from .errors import OutputError, ReportLostError
 from .finder import Batch
 from .models import SnapshotRecord, SnapshotStatus, StartOrder, Summary
 from .parser import GearConfig
-from .poller import Poller
+from .poller import Poller, Restart
 from .site import Site
 from .wording import counted
 from .workers import Workers
 
 log = logging.getLogger(__name__)
-
-_UNKNOWN = {
-    False: "the run ended before it was known how this ends",
-    True: "the run ended before it was fetched",
-}
 
 
 def run(
@@ -110,23 +104,17 @@ def _snapshot(
 ) -> None:
     """Start what is to be started, then wait for it; the report follows each step."""
 
-    def start(orders: Sequence[StartOrder], until: float = math.inf) -> list[SnapshotRecord]:
-        started = []
-        for record in snapshot.start(orders, site=site, workers=workers, clock=clock, until=until):
-            report.update(record)
-            started.append(record)
-        return started
-
-    def restart(failed: list[SnapshotRecord], until: float) -> list[SnapshotRecord]:
-        """Start another snapshot for each project that has not had all its attempts."""
-        orders = []
-        for record in failed:
-            if record.started < config.attempts:
-                again = record.about_to_start(site.now())
-                orders.append(StartOrder(again, verify=True, known_id=record.snapshot_id))
-                report.update(again)
+    def prepare_restarts(failed: list[SnapshotRecord], deadline: float) -> list[Restart]:
+        """Another snapshot for each project that has not had all its attempts."""
+        orders = [
+            StartOrder(record.about_to_start(site.now()), verify=True, known_id=record.snapshot_id)
+            for record in failed
+            if record.started < config.attempts
+        ]
         if not orders:
             return []
+        for order in orders:
+            report.update(order.record)
         try:
             report.save()  # a run that is killed now tells the next one since when to look
         except OutputError as error:
@@ -134,13 +122,15 @@ def _snapshot(
             for record in failed:
                 report.update(record)
             return []
-        return start(orders, until)
+        start_again = partial(snapshot.start_again, site=site, clock=clock, until=deadline)
+        return [Restart(order.record, partial(start_again, order)) for order in orders]
 
-    start(batch.orders)
-    poller = Poller(site, workers, clock, config.timeout_seconds)
-    for record in poller.wait(report.records, restart):
+    for record in snapshot.start(batch.orders, site=site, workers=workers, clock=clock):
         report.update(record)
-        if record.status == SnapshotStatus.FAILED:
+    poller = Poller(site, workers, clock, config.timeout_seconds)
+    for record in poller.wait(report.records, prepare_restarts):
+        report.update(record)
+        if record.status == SnapshotStatus.FAILED and record.snapshot_id:
             log.info("%s: snapshot %s failed", record.project.path, record.snapshot_id)
     for record in report.records:
         if config.attempts > 1 and record.started and not record.is_complete:
@@ -176,10 +166,11 @@ def _log_summary(summary: Summary, path: Path) -> None:
     log.info("%s: %s; report: %s", counted(summary.total, "project"), counts, path.name)
     for record in summary.incomplete:
         if record.status != SnapshotStatus.PLANNED:
+            unknown = "was fetched" if record.is_complete else "was known how this ends"
             log.warning(
                 "%s (%s): %s: %s",
                 record.project.path,
                 record.project.id,
                 record.status,
-                record.error or _UNKNOWN[record.is_complete],
+                record.error or f"the run ended before it {unknown}",
             )

@@ -13,13 +13,14 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from .clock import Clock
 from .errors import GoneError, SiteError
 from .models import Snapshot, SnapshotRecord, SnapshotStatus, one_line
 from .site import Site
 from .wording import counted, duration
-from .workers import Workers
+from .workers import Gathering, Workers
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,21 @@ _GONE_AFTER = 5  # answers "404" in a row, each a turn apart: a balancer may giv
 _LOG_CHANGES_SECONDS = 5.0
 _LOG_AT_LEAST_SECONDS = 60.0
 
-Restart = Callable[[list[SnapshotRecord], float], list[SnapshotRecord]]
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """A snapshot to be started again.
+
+    Attributes:
+        record: The project's row until it is known how that went.
+        work: Starts it, in a worker, and returns the replaced row.
+    """
+
+    record: SnapshotRecord
+    work: Callable[[], SnapshotRecord]
+
+
+PrepareRestarts = Callable[[list[SnapshotRecord], float], list[Restart]]
 
 
 @dataclass(slots=True)
@@ -45,6 +60,7 @@ class _Out:
     record: SnapshotRecord
     since: float  # monotonic: when the waiting for it began
     asked: float = -math.inf  # monotonic: when it was last asked for
+    is_asked: bool = False  # whether that answer is still to come
     gone: int = 0  # answers "404" in a row
     problem: str = ""  # why the last call told nothing
 
@@ -77,30 +93,34 @@ class Poller:
 
     def __init__(self, site: Site, workers: Workers, clock: Clock, timeout_seconds: float) -> None:
         self._site = site
-        self._workers = workers
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._deadline = clock.monotonic() + timeout_seconds
+        self._calls: Gathering[_Look | SnapshotRecord] = workers.gather()
         self._out: dict[str, _Out] = {}  # by project; the one that was asked longest ago first
+        self._starting: dict[str, SnapshotRecord] = {}  # by project: what is being started again
+        self._failed: list[SnapshotRecord] = []  # what may be started again
+        self._restarted = -math.inf  # monotonic: when that was last done
+        self._answered: deque[float] = deque()  # monotonic: when the last second's answers came
         self._quickest = 0.0  # seconds until the quickest snapshot was seen to be finished
         self._counts: Counter[str] = Counter()
         self._logged_counts: Counter[str] = Counter()
         self._logged = -math.inf
-        self._failed: list[SnapshotRecord] = []  # what may be started again
-        self._restarted = -math.inf
-        self._pulses: deque[tuple[float, int]] = deque()  # when they ended, how many calls
 
-    def wait(self, records: Iterable[SnapshotRecord], restart: Restart) -> Iterator[SnapshotRecord]:
+    def wait(
+        self, records: Iterable[SnapshotRecord], prepare_restarts: PrepareRestarts
+    ) -> Iterator[SnapshotRecord]:
         """Wait until every snapshot is finished, or the deadline has come.
+
+        No call holds another up: one that hangs is waited for beside the others.
 
         Args:
             records: The batch; what has no running snapshot is only counted.
-            restart: Given records whose snapshots have just failed, and the monotonic time of the
-                deadline, starts new ones for those that are to have another, and returns the
-                records of these.
+            prepare_restarts: Given records whose snapshots have just failed, and the monotonic time
+                of the deadline, returns the restarts of those that are to have another snapshot.
 
         Yields:
-            The replaced record each time that the site says something new of a snapshot; at the
+            The replaced record each time that there is something new of a snapshot; at the
             deadline, those that are not finished, with the reason.
 
         Raises:
@@ -108,76 +128,95 @@ class Poller:
         """
         for record in records:
             self._replace(None, record)
-            if record.status == SnapshotStatus.FAILED and record.snapshot_id:
-                self._failed.append(record)  # started, and failed before it was asked for
-        self._restart(restart)
-        while self._out and self._clock.monotonic() < self._deadline:
-            next_pulse = self._clock.monotonic() + _PULSE_SECONDS
-            self._log_progress()
-            due = self._due()
-            for record in self._ask(due, self._deadline):
-                yield record
-                if record.status == SnapshotStatus.FAILED:
-                    self._failed.append(record)
-            self._pulses.append((self._clock.monotonic(), len(due)))
-            self._restart(restart)
-            if self._out:
-                rest = min(next_pulse, self._deadline) - self._clock.monotonic()
-                self._clock.sleep(max(0.0, rest))
-        yield from self._last_look()
+        try:
+            while self._is_busy() and self._clock.monotonic() < self._deadline:
+                next_pulse = min(self._clock.monotonic() + _PULSE_SECONDS, self._deadline)
+                self._log_progress()
+                self._restart(prepare_restarts)
+                self._ask(self._due())
+                yield from self._take_in(next_pulse)
+                if self._is_busy():
+                    self._clock.sleep(max(0.0, next_pulse - self._clock.monotonic()))
+            yield from self._last_look()
+        finally:
+            self._calls.abandon()
         self._log_progress(at_once=True)
 
-    def _restart(self, restart: Restart) -> None:
+    def _is_busy(self) -> bool:
+        return bool(self._out or self._starting or self._failed)
+
+    def _restart(self, prepare_restarts: PrepareRestarts) -> None:
         """Have what has failed started again; not at each pulse, since a report goes before it."""
         now = self._clock.monotonic()
-        if not self._failed or (self._out and now < self._restarted + _RESTART_SECONDS):
+        is_worth_it = now >= self._restarted + _RESTART_SECONDS
+        if not self._failed or not (is_worth_it or not (self._out or self._starting)):
             return
         failed, self._failed, self._restarted = self._failed, [], now
         before = {record.project.id: record for record in failed}
-        for record in restart(failed, self._deadline):
-            self._replace(before[record.project.id], record)
-            if record.is_running and record.started == 1:
-                self._deadline = self._clock.monotonic() + self._timeout_seconds
+        for restart in prepare_restarts(failed, self._deadline):
+            self._replace(before[restart.record.project.id], restart.record)
+            self._starting[restart.record.project.id] = restart.record
+            self._calls.send(restart.work)
 
     def _last_look(self) -> Iterator[SnapshotRecord]:
-        if not self._out:
+        if not self._out and not self._starting:
             return
         log.info("The time is up; looking once more at %s", counted(len(self._out), "snapshot"))
-        yield from self._ask(list(self._out.values()), self._clock.monotonic() + _LAST_LOOK_SECONDS)
+        last = [out for out in self._out.values() if not out.is_asked]
+        self._ask(sorted(last, key=lambda out: bool(out.problem)))  # first those that will answer
+        yield from self._take_in(self._clock.monotonic() + _LAST_LOOK_SECONDS)
+        waited = duration(self._timeout_seconds)
         for out in self._out.values():
-            waited = duration(self._timeout_seconds)
             reason = f"not finished within {waited}: the site is still at it, a retry waits for it"
             reason += f" ({out.problem})" if out.problem else ""
             yield replace(out.record, error=one_line(reason))
+        for record in self._starting.values():
+            reason = f"not known within {waited} whether it was started again: a retry looks for it"
+            yield replace(record, error=reason)
 
     def _due(self) -> list[_Out]:
         """The snapshots to ask for now: what the pace has for one pulse."""
         now = self._clock.monotonic()
         turn = turn_seconds(len(self._out))
         most = min(math.ceil(len(self._out) / turn * _PULSE_SECONDS), self._calls_left(now))
+        youth = min(self._quickest / 2, _LONGEST_YOUTH_SECONDS)
         due: list[_Out] = []
         for out in self._out.values():
-            if out.asked + turn > now or len(due) == most:
+            if out.asked + turn > now or len(due) >= most:
                 break
-            if now - out.since >= min(self._quickest / 2, _LONGEST_YOUTH_SECONDS):
+            if not out.is_asked and now - out.since >= youth:
                 due.append(out)
         return due
 
     def _calls_left(self, now: float) -> int:
-        """How many calls the last second has left of what any second may have."""
-        while self._pulses and self._pulses[0][0] <= now - 1.0:
-            self._pulses.popleft()
-        return MOST_CALLS_PER_SECOND - sum(calls for _, calls in self._pulses)
+        """How many calls may be sent of what any second may have.
 
-    def _ask(self, outs: list[_Out], until: float) -> Iterator[SnapshotRecord]:
-        """Ask for each snapshot once; yield the records that this changes."""
+        A call that was sent within the last second is in flight, or its answer came within it.
+        """
+        while self._answered and self._answered[0] <= now - 1.0:
+            self._answered.popleft()
+        return MOST_CALLS_PER_SECOND - len(self._answered) - self._calls.in_flight
+
+    def _ask(self, outs: list[_Out]) -> None:
         for out in outs:
-            out.asked = self._clock.monotonic()
+            out.asked, out.is_asked = self._clock.monotonic(), True
             self._out[out.record.project.id] = self._out.pop(out.record.project.id)
-        for look in self._workers.each(self._look, outs, until=until):
-            record = self._take(look)
-            if record != look.out.record:
-                self._replace(look.out.record, record)
+            self._calls.send(partial(self._look, out))
+
+    def _take_in(self, until: float) -> Iterator[SnapshotRecord]:
+        """Yield the records that are changed by what comes until then."""
+        for came in self._calls.results(until):
+            if isinstance(came, SnapshotRecord):
+                before = self._starting.pop(came.project.id)
+                if came.is_running and came.started == 1:
+                    self._deadline = self._clock.monotonic() + self._timeout_seconds
+                record = came
+            else:
+                self._answered.append(self._clock.monotonic())
+                came.out.is_asked = False
+                before, record = came.out.record, self._told(came)
+            if record != before:
+                self._replace(before, record)
                 yield record
 
     def _look(self, out: _Out) -> _Look:
@@ -186,7 +225,7 @@ class Poller:
         except SiteError as error:
             return _Look(out, error)
 
-    def _take(self, look: _Look) -> SnapshotRecord:
+    def _told(self, look: _Look) -> SnapshotRecord:
         """The record after an answer. A failed call changes nothing, save 404 again and again."""
         out = look.out
         if isinstance(look.answer, Snapshot):
@@ -209,6 +248,8 @@ class Poller:
             self._out.pop(after.project.id, None)
             if out is not None and after.is_complete:
                 self._quickest = min(self._quickest or math.inf, now - out.since)
+            if after.status == SnapshotStatus.FAILED and after.snapshot_id:
+                self._failed.append(after)
         elif out is not None:
             out.record = after
         else:

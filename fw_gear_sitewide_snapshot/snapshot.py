@@ -44,7 +44,6 @@ def start(
     site: Site,
     workers: Workers,
     clock: Clock,
-    until: float = math.inf,
 ) -> Iterator[SnapshotRecord]:
     """Start a snapshot for each order, in parallel.
 
@@ -53,7 +52,6 @@ def start(
         site: The site that makes them.
         workers: How many at a time.
         clock: The time that pauses are measured by.
-        until: Monotonic time after which no create is sent; answers are still waited for.
 
     Yields:
         The replaced record of each order, as the answers come: running (or already final) with
@@ -66,21 +64,45 @@ def start(
     begun = clock.monotonic()
 
     def attempt(order: StartOrder) -> SnapshotRecord:
-        if clock.monotonic() >= until:
-            return replace(order.record, error="the time was up before it was started again")
-        return _attempt(order, site, clock, begun, until)
+        return _attempt(order, site, clock, begun)
 
     for number, record in enumerate(workers.each(attempt, orders), start=1):
-        where = f"[{number}/{len(orders)}] {record.project.path} ({record.project.id})"
-        if record.snapshot_id:
-            log.info("%s: snapshot %s is %s", where, record.snapshot_id, record.status)
-        else:
-            log.info("%s: no snapshot was started: %s", where, record.error)
+        _log_outcome(record, f"[{number}/{len(orders)}] ")
         yield record
 
 
+def start_again(order: StartOrder, *, site: Site, clock: Clock, until: float) -> SnapshotRecord:
+    """Start one more snapshot; to be called from a worker.
+
+    Args:
+        order: What to start.
+        site: The site that makes it.
+        clock: The time that pauses are measured by.
+        until: Monotonic time after which no create is sent.
+
+    Returns:
+        The replaced record, as from ``start``.
+
+    Raises:
+        TerminatedError: The run is to end.
+    """
+    if clock.monotonic() >= until:
+        return replace(order.record, error="the time was up before it was started again")
+    record = _attempt(order, site, clock, clock.monotonic(), until)
+    _log_outcome(record)
+    return record
+
+
+def _log_outcome(record: SnapshotRecord, place: str = "") -> None:
+    where = f"{place}{record.project.path} ({record.project.id})"
+    if record.snapshot_id:
+        log.info("%s: snapshot %s is %s", where, record.snapshot_id, record.status)
+    else:
+        log.info("%s: no snapshot was started: %s", where, record.error)
+
+
 def _attempt(
-    order: StartOrder, site: Site, clock: Clock, begun: float, until: float
+    order: StartOrder, site: Site, clock: Clock, begun: float, until: float = math.inf
 ) -> SnapshotRecord:
     """Carry out one order; whatever the site does ends up in the record."""
     record = order.record

@@ -1,15 +1,16 @@
-"""Runs one function over many items in parallel threads, and never waits for a thread that hangs.
+"""Runs work in parallel threads, and never waits for a thread that hangs.
 
 ``multiprocessing.pool.ThreadPool`` rather than ``concurrent.futures``: its threads are daemons, so
 a call that the site never answers keeps neither the deadline nor the end of the process waiting.
 """
 
 import math
-import multiprocessing
+import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from multiprocessing.pool import ThreadPool
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from .clock import Clock
 from .errors import TerminatedError
@@ -25,17 +26,40 @@ _LOOK_UP_SECONDS = 0.1  # how often the waiting thread looks whether it is to st
 _GRACE_SECONDS = 2.0  # how long calls in flight may still bring their answers after a SIGTERM
 
 
+class Gathering(Protocol[Result]):
+    """Pieces of work that were sent off, and whose results are gathered as they come."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many were sent and have not brought their result."""
+
+    def send(self, work: Callable[[], Result]) -> None:
+        """Have a piece of work done, as soon as there is a worker for it."""
+
+    def results(self, until: float = math.inf) -> Iterator[Result]:
+        """Yield results in the order in which they come, until there are no more to come.
+
+        Args:
+            until: Monotonic time at which to return all the same. What is in flight stays so: its
+                results come with a later call.
+
+        Raises:
+            TerminatedError: The run is to end. Results that come within two seconds have been
+                yielded before.
+        """
+
+    def abandon(self) -> None:
+        """Begin nothing more of what was sent, and leave behind what hangs."""
+
+
 class Workers(Protocol):
     """What the steps need of it; a test may bring one that does everything in turn."""
 
-    def each(
-        self,
-        function: Callable[[Item], Result],
-        items: Iterable[Item],
-        *,
-        until: float = math.inf,
-    ) -> Iterator[Result]:
-        """Yield the results as they come."""
+    def gather(self) -> Gathering[Result]:
+        """Begin to send work off."""
+
+    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield the results of one function over many items, as they come."""
 
 
 class ThreadWorkers:
@@ -46,51 +70,76 @@ class ThreadWorkers:
         self._clock = clock
         self._pool = ThreadPool(count)
 
-    def each(
-        self,
-        function: Callable[[Item], Result],
-        items: Iterable[Item],
-        *,
-        until: float = math.inf,
-    ) -> Iterator[Result]:
+    def gather(self) -> "_ThreadGathering[Result]":
+        """See Workers."""
+        return _ThreadGathering(self._pool, self._stop, self._clock)
+
+    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield the results as they come, in any order.
 
         Args:
             function: Called once for each item; what it raises is raised here.
             items: What to call it with; an empty list yields nothing.
-            until: Monotonic time at which to stop waiting. Items not begun by then are never
-                begun; calls that hang are left behind.
 
         Raises:
-            TerminatedError: The run is to end. Answers that come within two seconds have been
-                yielded before.
+            TerminatedError: See Gathering.results.
         """
-        abandoned = threading.Event()
-
-        def call(item: Item) -> tuple[Result] | None:
-            if abandoned.is_set() or self._stop.is_set():
-                return None
-            try:
-                return (function(item),)
-            except TerminatedError:
-                return None
-
-        results = self._pool.imap_unordered(call, items)
+        gathering: _ThreadGathering[Result] = self.gather()
         try:
-            while True:
-                if self._stop.is_set():
-                    until = min(until, self._clock.monotonic() + _GRACE_SECONDS)
-                try:
-                    result = results.next(timeout=_LOOK_UP_SECONDS)
-                except StopIteration:
-                    break
-                except multiprocessing.TimeoutError:
-                    result = None
-                if result is not None:
-                    yield result[0]
-                if self._clock.monotonic() >= until:
-                    break
+            for item in items:
+                gathering.send(partial(function, item))
+            yield from gathering.results()
         finally:
-            abandoned.set()
+            gathering.abandon()
+
+
+class _ThreadGathering(Generic[Result]):
+    """See Gathering."""
+
+    def __init__(self, pool: ThreadPool, stop: threading.Event, clock: Clock) -> None:
+        self._pool = pool
+        self._stop = stop
+        self._clock = clock
+        self._abandoned = threading.Event()
+        self._came: queue.SimpleQueue[tuple[Result] | BaseException | None] = queue.SimpleQueue()
+        self.in_flight = 0
+
+    def send(self, work: Callable[[], Result]) -> None:
+        """See Gathering."""
+        self.in_flight += 1
+        self._pool.apply_async(
+            self._do, (work,), callback=self._came.put, error_callback=self._came.put
+        )
+
+    def results(self, until: float = math.inf) -> Iterator[Result]:
+        """See Gathering."""
+        while self.in_flight:
+            if self._stop.is_set():
+                until = min(until, self._clock.monotonic() + _GRACE_SECONDS)
+            left = until - self._clock.monotonic()
+            try:
+                came = self._came.get(timeout=max(0.0, min(_LOOK_UP_SECONDS, left)))
+            except queue.Empty:
+                if left <= 0:
+                    break
+                continue
+            self.in_flight -= 1
+            if isinstance(came, BaseException):
+                raise came
+            if came is not None:
+                yield came[0]
         if self._stop.is_set():
             raise TerminatedError
+
+    def abandon(self) -> None:
+        """See Gathering."""
+        self._abandoned.set()
+
+    def _do(self, work: Callable[[], Result]) -> tuple[Result] | None:
+        """The work's result; None where the run is to end."""
+        if self._abandoned.is_set() or self._stop.is_set():
+            return None
+        try:
+            return (work(),)
+        except TerminatedError:
+            return None

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, break_off, refuse
+from flywheel_site_simulator import (
+    Fault,
+    SimulatedSite,
+    SimulatorServer,
+    answer_with,
+    break_off,
+    refuse,
+)
 from tests.support.gear import GearRun, RunHere, gear_maker, run_together
 from tests.support.time import START, FakeClock
 
@@ -179,3 +186,41 @@ def test_the_last_look_starts_nothing(simulated: SimulatedSite, run_here: RunHer
 
     assert row["status"] == "failed"
     assert simulated.creates(project) == 1
+
+
+@pytest.fixture(scope="module")
+def held_up(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A run in which one project's second attempt hangs, as its status calls would; six seconds."""
+    site = SimulatedSite(build_seconds=(2.0, 2.0))
+    projects = {label: site.add_project(label=label) for label in ("hangs", "fine")}
+    site.outcome(projects["hangs"], "failed")
+    answered = {"_id": "f" * 24, "status": "failed", "created": "2026-01-01T00:00:00+00:00"}
+    site.fault(
+        Fault("create", projects["hangs"], times=1, action=answer_with(answered, work=False))
+    )
+    site.fault(Fault("create", projects["hangs"], action=break_off("hang")))
+    config = {"project filter": "ALL", "timeout minutes": 0.1, "attempts per project": 2}
+    with SimulatorServer(site) as server:
+        gear = gear_maker(tmp_path_factory.mktemp("held up"), server)
+        return Case(gear(**config).run(), projects)
+
+
+@pytest.mark.process
+def test_one_project_s_second_attempt_that_hangs_does_not_move_the_deadline(held_up: Case) -> None:
+    waited = _logged(held_up.run, "The time is up") - _logged(held_up.run, "; 6 s left")
+
+    assert waited < timedelta(seconds=15)
+
+
+@pytest.mark.process
+def test_the_others_are_seen_to_be_complete_meanwhile(held_up: Case) -> None:
+    assert _logged(held_up.run, "1 complete") < _logged(held_up.run, "The time is up")
+    assert held_up.row("fine")["status"] == "complete"
+
+
+@pytest.mark.process
+def test_what_became_of_it_is_not_known_and_a_retry_looks(held_up: Case) -> None:
+    row = held_up.row("hangs")
+
+    assert (row["status"], row["snapshot_id"]) == ("pending", "")
+    assert "a retry looks for it" in row["error"]

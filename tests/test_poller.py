@@ -8,7 +8,7 @@ import pytest
 from flywheel_site_simulator import Fault, SimulatedSite, answer_with, break_off, refuse
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
-from fw_gear_sitewide_snapshot.poller import MOST_CALLS_PER_SECOND, Poller, turn_seconds
+from fw_gear_sitewide_snapshot.poller import MOST_CALLS_PER_SECOND, Poller, Restart, turn_seconds
 from fw_gear_sitewide_snapshot.site import Site
 
 from .support.direct import DirectTransport, InTurn
@@ -41,8 +41,8 @@ class Wait:
         poller = Poller(self.site, workers, self.clock, self.timeout_seconds)
         return {record.project.id: record for record in poller.wait(self.records, self.restart)}
 
-    def restart(self, failed: Sequence[SnapshotRecord], until: float) -> list[SnapshotRecord]:
-        assert until > self.clock.seconds
+    def restart(self, failed: Sequence[SnapshotRecord], deadline: float) -> list[Restart]:
+        assert deadline > self.clock.seconds
         self.restarted += failed
         return []
 
@@ -184,14 +184,60 @@ def test_one_that_is_started_again_is_waited_for(wait: Wait) -> None:
     record = wait.add("failed", seconds=2)
     again = wait.simulated.add_snapshot(record.project.id, build_seconds=30.0)
 
-    def restart(failed: Sequence[SnapshotRecord], until: float) -> list[SnapshotRecord]:
-        assert until == 600.0
-        return [SnapshotRecord(failed[0].project, again)]
+    def restart(failed: Sequence[SnapshotRecord], deadline: float) -> list[Restart]:
+        assert deadline == 600.0
+        pending = SnapshotRecord(failed[0].project)
+        return [Restart(pending, lambda: SnapshotRecord(failed[0].project, again))]
 
     poller = Poller(wait.site, InTurn(wait.clock), wait.clock, 600.0)
     last = list(poller.wait(wait.records, restart))[-1]
 
     assert (last.snapshot_id, last.status) == (again, "complete")
+
+
+def test_failures_are_started_again_together_not_one_report_each(wait: Wait) -> None:
+    for number in range(20):
+        wait.add("failed", seconds=1 + number / 10)
+    wait.add(seconds=30)
+    offers: list[int] = []
+
+    def restart(failed: Sequence[SnapshotRecord], _: float) -> list[Restart]:
+        offers.append(len(failed))
+        return []
+
+    poller = Poller(wait.site, InTurn(wait.clock), wait.clock, 600.0)
+    list(poller.wait(wait.records, restart))
+
+    assert sum(offers) == 20
+    assert len(offers) <= 3
+
+
+def test_the_last_failure_is_not_waited_over(wait: Wait) -> None:
+    for seconds in (2.0, 3.0):
+        wait.add("failed", seconds=seconds)
+
+    wait.run()
+
+    assert wait.clock.seconds < 5
+
+
+def test_a_quick_failure_after_slow_builds_is_seen_within_seconds(wait: Wait) -> None:
+    wait.add(seconds=200)
+    failing = wait.add("failed", seconds=100)
+    again = wait.simulated.add_snapshot(failing.project.id, "failed", build_seconds=202.0)
+    seen: list[float] = []
+
+    def restart(failed: Sequence[SnapshotRecord], _: float) -> list[Restart]:
+        seen.append(wait.clock.seconds)
+        if len(seen) > 1:
+            return []
+        pending = SnapshotRecord(failed[0].project)
+        return [Restart(pending, lambda: SnapshotRecord(failed[0].project, again, started=2))]
+
+    poller = Poller(wait.site, InTurn(wait.clock), wait.clock, 600.0)
+    list(poller.wait(wait.records, restart))
+
+    assert 202 <= seen[1] < 210
 
 
 def test_each_of_the_last_few_is_asked_every_second(wait: Wait) -> None:

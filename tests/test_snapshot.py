@@ -288,18 +288,16 @@ def test_at_twenty_requests_a_second_everything_is_started_without_hammering(
     assert clock.seconds < 30
 
 
-def test_after_the_given_time_no_create_is_sent_and_the_row_says_so(starter: Starter) -> None:
-    others = [starter.simulated.add_project() for _ in range(20)]
-    starter.simulated.behaviour.create_seconds = 1.0
-    orders = [StartOrder(SnapshotRecord(Project(other, "x", "g"))) for other in others]
-    workers = InTurn(starter.clock)
+@pytest.mark.parametrize("until", [0.0, 5.0])
+def test_after_the_given_time_no_further_create_is_sent(starter: Starter, until: float) -> None:
+    starter.fault(refuse(503, retry_after_seconds=8))
+    order = StartOrder(SnapshotRecord(Project(starter.project, "Study", "neuro")))
 
-    records = list(
-        snapshot.start(orders, site=starter.site, workers=workers, clock=starter.clock, until=5.0)
-    )
+    record = snapshot.start_again(order, site=starter.site, clock=starter.clock, until=until)
 
-    assert starter.simulated.creates() == 5
-    assert ["the time was up" in record.error for record in records] == [False] * 5 + [True] * 15
+    assert starter.creates_asked == (1 if until else 0)
+    assert starter.clock.seconds < 8
+    assert record.error
 
 
 def test_a_site_that_tells_whole_seconds_only_loses_no_snapshot(starter: Starter) -> None:

@@ -3,15 +3,19 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Protocol, TypeVar
 
 import pytest
 
 from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
 from fw_gear_sitewide_snapshot.errors import TerminatedError
-from fw_gear_sitewide_snapshot.workers import IN_FLIGHT, ThreadWorkers
+from fw_gear_sitewide_snapshot.workers import IN_FLIGHT, Gathering, ThreadWorkers
 from tests.support.time import FakeClock
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # Of what happens at once on a machine that is not stuck.
 LONG_SECONDS = 30.0
@@ -62,6 +66,21 @@ def wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+def gathered(
+    workers: ThreadWorkers,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    until: float,
+) -> Iterator[Result]:
+    """The results that come until then; nothing is begun after it."""
+    gathering: Gathering[Result] = workers.gather()
+    for item in items:
+        gathering.send(partial(function, item))
+    yield from gathering.results(until)
+    gathering.abandon()
 
 
 def before_the_end(results: Iterator[int]) -> list[int]:
@@ -153,7 +172,7 @@ def test_a_call_that_hangs_keeps_nobody_longer_than_until(
     make: MakeWorkers, never: threading.Event
 ) -> None:
     began = time.monotonic()
-    assert list(make().each(never.wait, [LONG_SECONDS], until=began + 0.05)) == []
+    assert list(gathered(make(), never.wait, [LONG_SECONDS], until=began + 0.05)) == []
     assert time.monotonic() - began < LONG_SECONDS / 2
 
 
@@ -165,7 +184,7 @@ def test_results_that_came_before_until_are_kept_although_others_hang(
             never.wait(LONG_SECONDS)
         return item
 
-    results = make(clock=clock).each(call, ["hangs", "quick"], until=600.0)
+    results = gathered(make(clock=clock), call, ["hangs", "quick"], until=600.0)
     assert next(results) == "quick"
     clock.seconds = 600.0
     assert list(results) == []
@@ -183,7 +202,7 @@ def test_items_that_until_comes_before_are_never_begun(
         never.wait(LONG_SECONDS)
 
     workers = make(2, clock)
-    assert list(workers.each(call, range(10), until=600.0)) == []
+    assert list(gathered(workers, call, range(10), until=600.0)) == []
     never.set()
     assert list(workers.each(lambda item: item, ["the queue is empty"])) == ["the queue is empty"]
     assert sorted(begun) == [0, 1]
@@ -252,7 +271,7 @@ def test_a_run_that_is_to_end_waits_two_seconds_for_a_call_that_hangs(
     clock = FastClock(stop)
     began = clock.monotonic()
     with pytest.raises(TerminatedError):
-        list(make(1, clock).each(call, range(3), until=began + until_seconds))
+        list(gathered(make(1, clock), call, range(3), until=began + until_seconds))
     assert 2.0 <= clock.monotonic() - began < 40.0 * LONG_SECONDS
 
 
@@ -261,12 +280,12 @@ def test_a_deadline_comes_before_the_two_seconds(
 ) -> None:
     def call(_: int) -> None:
         stop.set()
+        clock.seconds = 600.0  # where it stays: the two seconds never pass
         never.wait(LONG_SECONDS)
 
-    clock.seconds = 600.0  # where it stays: the two seconds never pass
     began = time.monotonic()
     with pytest.raises(TerminatedError):
-        list(make(1, clock).each(call, range(3), until=600.0))
+        list(gathered(make(1, clock), call, range(3), until=600.0))
     assert time.monotonic() - began < LONG_SECONDS / 2
 
 
@@ -287,3 +306,26 @@ def test_a_call_that_is_told_to_end_takes_no_answer_from_the_others(
         return item
 
     assert before_the_end(make(2).each(call, range(2))) == [1]
+
+
+def test_what_is_in_flight_when_the_time_is_up_brings_its_result_later(
+    make: MakeWorkers, never: threading.Event
+) -> None:
+    gathering: Gathering[bool] = make().gather()
+    gathering.send(lambda: never.wait(LONG_SECONDS))
+
+    assert list(gathering.results(until=0.0)) == []
+    assert gathering.in_flight == 1
+    never.set()
+    assert list(gathering.results()) == [True]
+    assert gathering.in_flight == 0
+
+
+def test_what_has_come_is_yielded_even_when_the_time_is_up(make: MakeWorkers) -> None:
+    workers = make(1)
+    gathering: Gathering[int] = workers.gather()
+    for number in (7, 8):
+        gathering.send(partial(int, number))
+    assert list(workers.each(int, [9])) == [9]  # one worker: what was sent before is done
+
+    assert list(gathering.results(until=0.0)) == [7, 8]

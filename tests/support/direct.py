@@ -7,8 +7,9 @@ tested with the real ones, in test_transport.py and in the tests of the whole ge
 import gzip
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from flywheel_site_simulator import DEFAULT_KEY, Request, Response, SimulatedSite
@@ -90,14 +91,28 @@ class InTurn:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
 
-    def each(
-        self,
-        function: Callable[[Item], Result],
-        items: Iterable[Item],
-        *,
-        until: float = math.inf,
-    ) -> Iterator[Result]:
-        for item in items:
-            if self._clock.monotonic() >= until:
-                return
-            yield function(item)
+    def gather(self) -> "_InTurnGathering[Result]":
+        return _InTurnGathering(self._clock)
+
+    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        yield from map(function, items)
+
+
+class _InTurnGathering(Generic[Result]):
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._work: deque[Callable[[], Result]] = deque()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._work)
+
+    def send(self, work: Callable[[], Result]) -> None:
+        self._work.append(work)
+
+    def results(self, until: float = math.inf) -> Iterator[Result]:
+        while self._work and self._clock.monotonic() < until:
+            yield self._work.popleft()()
+
+    def abandon(self) -> None:
+        self._work.clear()
