@@ -32,9 +32,18 @@ def say(*lines: str) -> None:
 
 
 @contextmanager
-def child(command: list[str], **options: object) -> Iterator[subprocess.Popen[str]]:
+def child(
+    command: list[str],
+    *,
+    cwd: Path,
+    stdout: int,
+    stderr: int | None = None,
+    env: dict[str, str] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
     """Run one of the project's own programs; it ends with the block, whatever happens in there."""
-    process = subprocess.Popen([sys.executable, *command], text=True, **options)  # type: ignore[call-overload]
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=cwd, stdout=stdout, stderr=stderr, env=env, encoding="utf-8"
+    )
     try:
         yield process
     finally:
@@ -76,8 +85,9 @@ def run_gear(folder: Path, api_key: str, config: Row, retry_failed: Path | None 
     # What the platform gives a gear, and no more. One pipe for both streams keeps their order.
     environment = json.loads((TOP / "manifest.json").read_text(encoding="utf-8"))["environment"]
     environment["PATH"] = os.environ.get("PATH", os.defpath)
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
-    with child([str(TOP / "run.py")], cwd=folder, env=environment, **streams) as gear:
+    pipe, together = subprocess.PIPE, subprocess.STDOUT
+    command = [str(TOP / "run.py")]
+    with child(command, cwd=folder, stdout=pipe, stderr=together, env=environment) as gear:
         for line in gear.stdout or ():
             say(f"  | {line.rstrip()}")
     outputs = sorted(path.name for path in (folder / "output").iterdir())

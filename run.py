@@ -42,7 +42,7 @@ def run(folder: Path, stop: threading.Event) -> int:
             workers=ThreadWorkers(stop, clock),
             clock=clock,
             output=made(folder / "output"),
-            work=made(folder / "work"),
+            work=made(folder / "work") if config.download else folder / "work",
             site_url=transport.url,
         )
     except GearError as error:

@@ -8,6 +8,7 @@ import copy
 import csv
 import sys
 import time
+from pathlib import Path
 
 import flywheel
 
@@ -45,7 +46,7 @@ def main(api_key: str, report: str) -> None:
                 path = SNAPSHOTS + "/{snapshot}/detail"
                 detail = call("GET", path, project=project_id, snapshot=snapshot_id)
                 snapshots[project_id] = (snapshot_id, detail["status"])
-    with open(report, "w", newline="") as file:  # noqa: PTH123
+    with Path(report).open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["project_id", "snapshot_id", "status"])
         rows.writerows([project, *state] for project, state in snapshots.items())

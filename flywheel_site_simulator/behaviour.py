@@ -20,6 +20,7 @@ class Behaviour:
         page_seconds: how long a page of projects takes.
         list_shape: a list of snapshots is bare, or in `{"results": [...]}`.
         create_status: the HTTP status of a create that succeeds.
+        whole_seconds: a snapshot's `created` has no fraction.
         admins_see_all: a site administrator reaches each project by its id, without membership.
         content_encoding: downloads bear `Content-Encoding: gzip`, so that HTTP libraries unpack
             them on the way.
@@ -35,6 +36,7 @@ class Behaviour:
     page_seconds: float = 0.0
     list_shape: ListShape = "bare"
     create_status: int = 201
+    whole_seconds: bool = False
     admins_see_all: bool = True
     content_encoding: bool = False
     redirect_downloads_to: str = ""

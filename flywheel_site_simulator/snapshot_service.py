@@ -6,6 +6,7 @@ there is no such project, as on a site.
 
 import bisect
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .behaviour import Behaviour
 from .core_api import require_access
@@ -13,7 +14,7 @@ from .downloads import Downloads
 from .identifiers import is_identifier
 from .listing import parse_page
 from .population import Population, Project, User
-from .protocol import Request, Response, SiteError, json_response
+from .protocol import Request, Response, SiteError, iso_time, json_response
 from .routes import Route
 from .snapshots import Snapshot, SnapshotStore
 
@@ -63,7 +64,7 @@ class SnapshotService:
         snapshot = self._find(route)
         match route.kind:
             case "detail":
-                return Outcome(json_response(snapshot.record(now)))
+                return Outcome(json_response(self._record(snapshot, now)))
             case "delete":
                 return self._delete(snapshot)
         return self._download(snapshot, now)
@@ -95,7 +96,7 @@ class SnapshotService:
 
     def _create(self, project_id: str, project: Project | None, now: float) -> Outcome:
         snapshot = self._snapshots.request(project_id, project, now)
-        record = {**snapshot.record(now), "status": "pending"}
+        record = {**self._record(snapshot, now), "status": "pending"}
         response = json_response(record, self._behaviour.create_status)
         return Outcome(response, applied=True, snapshot_id=snapshot.id)
 
@@ -104,11 +105,17 @@ class SnapshotService:
         snapshots = self._snapshots.of_project(project_id)
         start = bisect.bisect_right(snapshots, page.after_id, key=lambda item: item.id)
         chosen = page.cut(snapshots[start:], lambda snapshot: snapshot.filter_fields(now))
-        records = [snapshot.record(now) for snapshot in chosen]
+        records = [self._record(snapshot, now) for snapshot in chosen]
         if self._behaviour.list_shape == "bare":
             return Outcome(json_response(records))
         counted = {"count": len(records), "total_count": len(snapshots), "results": records}
         return Outcome(json_response(counted))
+
+    def _record(self, snapshot: Snapshot, now: float) -> dict[str, Any]:
+        record = snapshot.record(now)
+        if self._behaviour.whole_seconds:
+            record["created"] = iso_time(int(snapshot.created))
+        return record
 
     def _download(self, snapshot: Snapshot, now: float) -> Outcome:
         status = snapshot.status(now)

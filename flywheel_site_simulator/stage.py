@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .behaviour import Behaviour, ListShape
+from .behaviour import Behaviour
 from .core_api import CoreApi
 from .downloads import Breakage, Downloads, StorageRequest
 from .faults import Fault
@@ -36,22 +36,17 @@ class Stage:
         storage_requests: what reached the storage's address, oldest first.
     """
 
-    def __init__(  # noqa: PLR0913 - the knobs of a site, by keyword
+    def __init__(
         self,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
         *,
         build_seconds: tuple[float, float] = (0.0, 0.0),
         build_slots: int | None = None,
-        create_seconds: float = 0.0,
-        status_seconds: float = 0.0,
-        list_seconds: float = 0.0,
-        page_seconds: float = 0.0,
-        list_shape: ListShape = "bare",
-        create_status: int = 201,
         requests_per_second: float | None = None,
         retry_after: bool = True,
         clock_offset_seconds: float = 0.0,
+        **behaviour: Any,
     ) -> None:
         """Make a site with one user and no projects.
 
@@ -60,20 +55,13 @@ class Stage:
             seed: decides every id, build time and chance.
             build_seconds: shortest and longest time that a snapshot takes, drawn evenly.
             build_slots: how many snapshots are `in_progress` at a time; None: all.
-            create_seconds: how long the answer to a create takes.
-            status_seconds: how long a status call takes.
-            list_seconds: how long a list of a project's snapshots takes.
-            page_seconds: how long a page of projects takes.
-            list_shape: lists of snapshots are `"bare"`, or in `{"results": [...]}`.
-            create_status: the HTTP status of a create that succeeds.
             requests_per_second: what comes faster (by the clock) is answered 429; None: no limit.
             retry_after: whether a 429 says, in seconds, when to come again.
             clock_offset_seconds: how far the site's clock is ahead of `clock`.
+            behaviour: the knobs of `Behaviour`, by their names.
         """
         self.lock = threading.RLock()
-        self.behaviour = Behaviour(
-            create_seconds, status_seconds, list_seconds, page_seconds, list_shape, create_status
-        )
+        self.behaviour = Behaviour(**behaviour)
         self.storage_requests: list[StorageRequest] = []
         self.clock_offset_seconds = clock_offset_seconds
         self._clock = clock

@@ -6,7 +6,7 @@ What makes no sense is an UnclearError: from all of these functions.
 from datetime import UTC, datetime
 
 from .errors import UnclearError
-from .models import Project, Snapshot, is_id, one_line
+from .models import Project, Snapshot, SnapshotStatus, is_id, one_line
 
 
 def document_in(data: object) -> dict[str, object]:
@@ -46,7 +46,10 @@ def snapshot_in(data: object) -> Snapshot:
     status = document.get("status")
     if not isinstance(status, str) or not status.strip():
         raise UnclearError("the answer makes no sense: a snapshot without a status")
-    return Snapshot(_id(document), one_line(_text(status)), _time(document.get("created")))
+    word = one_line(_text(status))
+    # Known words in another case are those words: reports are read that way too.
+    known = word.lower() if word.lower() in set(SnapshotStatus) else word
+    return Snapshot(_id(document), known, _time(document.get("created")))
 
 
 def _id(document: dict[str, object]) -> str:

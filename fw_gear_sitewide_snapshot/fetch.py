@@ -17,8 +17,9 @@ from .archive import Archive, names_for
 from .clock import Clock
 from .errors import BusyError, SiteError, UnclearError
 from .models import SnapshotContent, SnapshotRecord, one_line
+from .patience import pause_seconds
 from .room import Claim, FreeBytes, NoRoomError, Room
-from .site import Site, pause_seconds
+from .site import Site
 from .snapshot_file import SnapshotFileError
 from .wording import counted, size_text
 

@@ -93,15 +93,14 @@ def _template() -> "tuple[Template, str, str]":
         StrictUndefined,
     )
 
+    loader = PackageLoader(__package__)
     environment = Environment(
-        loader=PackageLoader(__package__),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    loader = environment.loader
-    assert loader is not None  # noqa: S101  the line above gives it one
     style, script = (
         loader.get_source(environment, name)[0].strip() for name in ("page.css", "page.js")
     )

@@ -1,16 +1,8 @@
-"""Waits for snapshots to finish: within a deadline, at a pace, by an injected clock.
-
-The pace. Every snapshot that is out is asked for in turn, the one that was asked longest ago
-first, each at most once a second. 50 calls a second are spent however few are out: with up to 50
-out each is asked every second, which costs the site nothing. With more, a turn takes five seconds,
-so that quick builds are seen quickly; that takes more calls the more are out, but never more than
-250 in any second, a few dozen people's browsing: with 5,000 out a turn takes 20 s. A snapshot that
-is younger than half of what the quickest one has taken, and than five seconds, is not asked at all.
-"""
+"""Waits for snapshots to finish: within a deadline, at a pace, by an injected clock."""
 
 import logging
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,19 +10,15 @@ from functools import partial
 from .clock import Clock
 from .errors import GoneError, SiteError
 from .models import Snapshot, SnapshotRecord, SnapshotStatus, one_line
+from .pace import Pace, turn_seconds
 from .site import Site
 from .wording import counted, duration
 from .workers import Gathering, Workers
 
 log = logging.getLogger(__name__)
 
-FEWEST_CALLS_PER_SECOND = 50
-MOST_CALLS_PER_SECOND = 250
-_SHORTEST_TURN_SECONDS = 1.0
-_TURN_SECONDS = 5.0
 _PULSE_SECONDS = 0.25  # calls are sent in small batches: this often
 _RESTART_SECONDS = 5.0
-_LONGEST_YOUTH_SECONDS = 5.0
 _LAST_LOOK_SECONDS = 15.0  # at the deadline, however many are out and however slow the site is
 _GONE_AFTER = 5  # answers "404" in a row, each a turn apart: a balancer may give one or two
 _LOG_CHANGES_SECONDS = 5.0
@@ -73,12 +61,6 @@ class _Look:
     answer: Snapshot | SiteError
 
 
-def turn_seconds(out: int) -> float:
-    """How long it takes until each of so many snapshots has been asked for once."""
-    calls = min(max(out / _TURN_SECONDS, FEWEST_CALLS_PER_SECOND), MOST_CALLS_PER_SECOND)
-    return max(_SHORTEST_TURN_SECONDS, out / calls)
-
-
 class Poller:
     """Waits for the snapshots of one run.
 
@@ -101,8 +83,7 @@ class Poller:
         self._starting: dict[str, SnapshotRecord] = {}  # by project: what is being started again
         self._failed: list[SnapshotRecord] = []  # what may be started again
         self._restarted = -math.inf  # monotonic: when that was last done
-        self._answered: deque[float] = deque()  # monotonic: when the last second's answers came
-        self._quickest = 0.0  # seconds until the quickest snapshot was seen to be finished
+        self._pace = Pace()
         self._counts: Counter[str] = Counter()
         self._logged_counts: Counter[str] = Counter()
         self._logged = -math.inf
@@ -178,24 +159,17 @@ class Poller:
         """The snapshots to ask for now: what the pace has for one pulse."""
         now = self._clock.monotonic()
         turn = turn_seconds(len(self._out))
-        most = min(math.ceil(len(self._out) / turn * _PULSE_SECONDS), self._calls_left(now))
-        youth = min(self._quickest / 2, _LONGEST_YOUTH_SECONDS)
+        most = min(
+            math.ceil(len(self._out) / turn * _PULSE_SECONDS),
+            self._pace.calls_left(now, self._calls.in_flight),
+        )
         due: list[_Out] = []
         for out in self._out.values():
             if out.asked + turn > now or len(due) >= most:
                 break
-            if not out.is_asked and now - out.since >= youth:
+            if not out.is_asked and self._pace.is_old_enough(now - out.since):
                 due.append(out)
         return due
-
-    def _calls_left(self, now: float) -> int:
-        """How many calls may be sent of what any second may have.
-
-        A call that was sent within the last second is in flight, or its answer came within it.
-        """
-        while self._answered and self._answered[0] <= now - 1.0:
-            self._answered.popleft()
-        return MOST_CALLS_PER_SECOND - len(self._answered) - self._calls.in_flight
 
     def _ask(self, outs: list[_Out]) -> None:
         for out in outs:
@@ -212,7 +186,7 @@ class Poller:
                     self._deadline = self._clock.monotonic() + self._timeout_seconds
                 record = came
             else:
-                self._answered.append(self._clock.monotonic())
+                self._pace.answered(self._clock.monotonic())
                 came.out.is_asked = False
                 before, record = came.out.record, self._told(came)
             if record != before:
@@ -247,7 +221,7 @@ class Poller:
         if not after.is_running:
             self._out.pop(after.project.id, None)
             if out is not None and after.is_complete:
-                self._quickest = min(self._quickest or math.inf, now - out.since)
+                self._pace.finished(now - out.since)
             if after.status == SnapshotStatus.FAILED and after.snapshot_id:
                 self._failed.append(after)
         elif out is not None:

@@ -1,4 +1,4 @@
-"""What the gear asks of a Flywheel site, in the gear's words: sole importer of tenacity.
+"""What the gear asks of a Flywheel site, in the gear's words.
 
 Reading is repeated while the site can't answer; starting a snapshot never is (see ``snapshot``).
 The sources for the calls are the SDK's own finder and the site's Snapshot service, which is at the
@@ -6,29 +6,23 @@ root of the site, takes no body, and lists snapshots by project only.
 """
 
 import logging
-import random
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-import tenacity
-
 from .answers import document_in, project_in, projects_in, snapshot_in, snapshots_in
+from .calls import Question, Stream, Transport, stream_in
 from .clock import Clock
 from .errors import BusyError, RefusedError, SiteError, SiteUnusableError, UnclearError
 from .models import Project, Snapshot
+from .patience import patiently
 from .throttle import Throttle
-from .transport import Question, Stream, Transport, stream_in
 
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
 _PAGE = 250  # projects a page: what the SDK's finder asks for
-_READ_ATTEMPTS = 6  # with the pauses below: about a minute, an outage of half a minute survived
-_READ_PATIENCE_SECONDS = 60.0
-_FIRST_PAUSE_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 20.0
 _HELLO_PATIENCE_SECONDS = 18.0  # a person waits for the first answer: half a minute in all
 _HELLO_CONNECT_SECONDS = 6.0
 _HELLO_READ_SECONDS = 10.0
@@ -77,7 +71,9 @@ class Site:
             connect_seconds=_HELLO_CONNECT_SECONDS,
         )
         try:
-            self._read(question, document_in, patience_seconds=_HELLO_PATIENCE_SECONDS)
+            patiently(
+                lambda: self._ask(question, document_in), self._clock, _HELLO_PATIENCE_SECONDS
+            )
         except RefusedError as error:
             if error.status in {401, 403}:
                 hint = "the API key is not valid on this site, or no longer"
@@ -193,51 +189,27 @@ class Site:
             snapshot for when, snapshot in sorted(made, key=lambda pair: pair[0]) if when >= since
         ]
 
-    def patiently(
-        self,
-        ask: Callable[[], Value],
-        patience_seconds: float = _READ_PATIENCE_SECONDS,
-    ) -> Value:
+    def patiently(self, ask: Callable[[], Value]) -> Value:
         """Ask again, with growing pauses, while the site can't answer. For reading only.
-
-        Args:
-            ask: Asks once.
-            patience_seconds: No attempt is begun after so long.
 
         Raises:
             SiteError: What the last attempt raised; at once where the site refuses.
         """
-        give_up = self._clock.monotonic() + patience_seconds
-        again = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((BusyError, UnclearError)),
-            stop=lambda state: (
-                state.attempt_number >= _READ_ATTEMPTS
-                or self._clock.monotonic() + state.upcoming_sleep > give_up
-            ),
-            wait=lambda state: pause_seconds(state.attempt_number, _raised(state)),
-            sleep=self._clock.sleep,
-            before_sleep=_log_pause,
-            reraise=True,
-        )
-        return again(ask)
+        return patiently(ask, self._clock)
 
     def _pages(self, query: dict[str, str]) -> Iterator[Project]:
-        last = ""
+        ends = set()
         question = Question("GET", "/api/projects", query=query)
         while projects := self._read(question, projects_in):
             yield from projects
-            if projects[-1].id == last:  # the SDK's finder would ask for this page for ever
-                raise UnclearError("the answer makes no sense: it repeats a page of projects")
             last = projects[-1].id
+            if last in ends:  # the SDK's finder would go round for ever
+                raise UnclearError("the answer makes no sense: it repeats a page of projects")
+            ends.add(last)
             question = Question("GET", "/api/projects", query={**query, "after_id": last})
 
-    def _read(
-        self,
-        question: Question,
-        convert: Callable[[object], Value],
-        patience_seconds: float = _READ_PATIENCE_SECONDS,
-    ) -> Value:
-        return self.patiently(lambda: self._ask(question, convert), patience_seconds)
+    def _read(self, question: Question, convert: Callable[[object], Value]) -> Value:
+        return self.patiently(lambda: self._ask(question, convert))
 
     def _ask(self, question: Question, convert: Callable[[object], Value]) -> Value:
         sent = self._throttle.admit()
@@ -251,24 +223,3 @@ class Site:
         if answer.date is not None:
             self._date = (answer.date, self._clock.monotonic())
         return convert(answer.data)
-
-
-def pause_seconds(attempt: int, error: BaseException | None = None) -> float:
-    """How long to wait after an attempt before the next: what the site asks for, else ever longer.
-
-    Args:
-        attempt: The attempt that failed, from 1.
-        error: What it raised.
-    """
-    if isinstance(error, BusyError) and error.retry_after is not None:
-        return error.retry_after + random.uniform(0.0, 1.0)  # noqa: S311  spreads the workers
-    longest = min(_FIRST_PAUSE_SECONDS * 2.0**attempt, _LONGEST_PAUSE_SECONDS)
-    return random.uniform(0.8, 1.0) * longest  # noqa: S311
-
-
-def _raised(state: tenacity.RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
-
-
-def _log_pause(state: tenacity.RetryCallState) -> None:
-    log.warning("%s; asking again in %.0f s", _raised(state), state.upcoming_sleep)

@@ -23,7 +23,8 @@ from .models import (
     one_line,
     whole_seconds,
 )
-from .site import Site, pause_seconds
+from .patience import pause_seconds
+from .site import Site
 from .workers import Workers
 
 log = logging.getLogger(__name__)

@@ -10,12 +10,13 @@ def size_text(size_bytes: int) -> str:
     """A size: ``12 bytes``, ``5.0 GiB``; above 999 in the next larger unit."""
     if size_bytes < 1000:
         return counted(size_bytes, "byte")
-    size, unit = float(size_bytes), ""
-    for unit in ("KiB", "MiB", "GiB", "TiB"):  # noqa: B007  the last one is used
-        size /= 1024
+    size = size_bytes / 1024
+    *smaller, largest = ("KiB", "MiB", "GiB", "TiB")
+    for unit in smaller:
         if size < 999.95:
-            break
-    return f"{size:,.1f} {unit}"
+            return f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} {largest}"
 
 
 def duration(seconds: float) -> str:

@@ -145,3 +145,8 @@ def test_any_json_is_a_value_or_unclear(convert: Callable[[object], object], dat
     except UnclearError as error:
         made = str(error).isprintable()
     assert made or made == []
+
+
+@pytest.mark.parametrize(("word", "status"), [("COMPLETE", "complete"), ("Archiving", "Archiving")])
+def test_a_word_that_is_known_is_known_in_any_case(word: str, status: str) -> None:
+    assert snapshot_in({"_id": "a" * 24, "status": word}).status == status

@@ -36,12 +36,13 @@ from flywheel_site_simulator import (
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot import downloader, fetch, reporter
 from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME, SUMS_NAME
+from fw_gear_sitewide_snapshot.calls import Answer, Question, Stream, Transport
 from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
 from fw_gear_sitewide_snapshot.errors import TerminatedError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
 from fw_gear_sitewide_snapshot.room import FreeBytes, free_bytes
 from fw_gear_sitewide_snapshot.site import Site
-from fw_gear_sitewide_snapshot.transport import Answer, Question, SdkTransport, Stream, Transport
+from fw_gear_sitewide_snapshot.transport import SdkTransport
 from fw_gear_sitewide_snapshot.wording import size_text
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers, Workers
 

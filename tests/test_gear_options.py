@@ -102,6 +102,33 @@ def test_a_snapshot_that_has_failed_when_its_create_is_answered_is_started_again
     assert rows[project]["status"] == "complete"
 
 
+def test_a_project_that_has_gone_meanwhile_gets_no_second_attempt(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    project = simulated.add_project()
+    simulated.outcome(project, "failed")
+    simulated.fault(Fault("project", project, action=refuse(404, "gone")))
+
+    rows = run_here(attempts=3)
+
+    assert simulated.creates(project) == 1
+    assert "no such project" in rows[project]["error"]
+
+
+def test_a_second_attempt_whose_answer_is_lost_is_not_taken_for_the_first(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    project = simulated.add_project()
+    simulated.outcome(project, "failed", "complete")
+    simulated.fault(Fault("create", after=1, times=1, action=refuse(502)))  # nothing was made
+
+    rows = run_here(attempts=2)
+
+    first, second = simulated.snapshots(project)
+    assert (rows[project]["status"], rows[project]["snapshot_id"]) == ("complete", second.id)
+    assert first.status == "failed"
+
+
 def test_a_second_attempt_that_is_refused_leaves_the_count_in_the_row(
     simulated: SimulatedSite, run_here: RunHere
 ) -> None:

@@ -9,8 +9,9 @@ from typing import Protocol
 import pytest
 
 from flywheel_site_simulator import SimulatorServer
+from fw_gear_sitewide_snapshot.calls import Question
 from fw_gear_sitewide_snapshot.joblog import JobLogFormatter, set_up
-from fw_gear_sitewide_snapshot.transport import Question, SdkTransport
+from fw_gear_sitewide_snapshot.transport import SdkTransport
 
 KEY = "site.example.org:443:djEtsecretsecret"
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (DEBUG|INFO|WARNING|ERROR) +\S.*")

@@ -6,11 +6,11 @@ import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, refuse
 from fw_gear_sitewide_snapshot import main, reporter
+from fw_gear_sitewide_snapshot.calls import Answer, Question
 from fw_gear_sitewide_snapshot.errors import OutputError, ReportLostError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord, Summary
 from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.site import Site
-from fw_gear_sitewide_snapshot.transport import Answer, Question
 
 from .support.direct import DirectTransport, InTurn
 from .support.time import FakeClock
@@ -171,20 +171,25 @@ def test_nothing_is_started_again_while_the_report_can_t_be_written(
 ) -> None:
     project = gear.simulated.add_project()
     gear.simulated.outcome(project, "failed", "complete")
+    slow = gear.simulated.add_project()
+    gear.simulated.outcome(slow, "in_progress")
+    gone = tmp_path.parent / f"{tmp_path.name} is gone"
     carry = gear.transport
 
     def transport(question: Question) -> Answer:
-        if question.method == "POST":  # from here on nothing can be written any more
-            gear.output.rename(tmp_path.parent / f"{tmp_path.name} is gone")
+        """The output folder can't be written between the first create and half a minute later."""
+        if question.method == "POST" and gear.output.exists():
+            gear.output.rename(gone)
+        elif gear.clock.seconds > 30 and gone.exists():
+            gone.rename(gear.output)
         return carry(question)
 
     gear.transport = transport  # type: ignore[assignment]
-
-    with pytest.raises(ReportLostError):
-        gear.run(attempts=3)
+    gear.run(attempts=3, timeout_seconds=60.0)
 
     assert gear.simulated.creates(project) == 1
     assert "nothing is started again" in caplog.text
+    assert gear.rows[project].status == "failed"
 
 
 def test_a_page_that_can_t_be_written_costs_the_batch_nothing(

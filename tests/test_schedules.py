@@ -27,11 +27,11 @@ from flywheel_site_simulator import (
     refuse,
 )
 from fw_gear_sitewide_snapshot import main, reporter
+from fw_gear_sitewide_snapshot.calls import Answer, Question
 from fw_gear_sitewide_snapshot.errors import GearError, SiteError, TerminatedError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
 from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.site import Site
-from fw_gear_sitewide_snapshot.transport import Answer, Question
 
 from .support.direct import DirectTransport, InTurn
 from .support.time import FakeClock
@@ -70,6 +70,7 @@ class Kill:
     at: int
     seen_by_site: Literal["no", "yes", "later"]
     gently: bool  # SIGTERM rather than SIGKILL: what the gear does then counts
+    dry_run_after: bool  # somebody tries what a retry would do
 
 
 @dataclass
@@ -79,6 +80,7 @@ class Schedule:
     build_seconds: float
     offset: float
     shape: str
+    whole_seconds: bool
     per_second: float | None
     gap_seconds: float
     old_snapshots: list[int]
@@ -119,13 +121,18 @@ def schedules(draw: st.DrawFn) -> Schedule:
         build_seconds=draw(st.sampled_from([0.0, 3.0, 20.0, 100.0])),
         offset=draw(st.sampled_from([0.0, -333.3, 250.7])),
         shape=draw(st.sampled_from(["bare", "results"])),
+        whole_seconds=draw(st.booleans()),
         per_second=draw(st.sampled_from([None, None, 20.0, 2.0])),
         gap_seconds=draw(st.sampled_from([0.0, 0.7, 5.0])),
         old_snapshots=draw(which),
         failing=draw(st.dictionaries(st.integers(0, projects - 1), st.integers(1, 3), max_size=2)),
         deleted=draw(which),
         faults=draw(st.lists(st.one_of(faults(projects), outages()), max_size=4)),
-        kills=draw(st.lists(st.builds(Kill, st.integers(0, 25), SEEN, st.booleans()), max_size=3)),
+        kills=draw(
+            st.lists(
+                st.builds(Kill, st.integers(0, 25), SEEN, st.booleans(), st.booleans()), max_size=3
+            )
+        ),
     )
 
 
@@ -161,7 +168,8 @@ class Life:
         self.simulated = SimulatedSite(
             self.clock.unix,
             build_seconds=(schedule.build_seconds / 2, schedule.build_seconds),
-            list_shape="bare" if schedule.shape == "bare" else "results",
+            list_shape=schedule.shape,
+            whole_seconds=schedule.whole_seconds,
             clock_offset_seconds=schedule.offset,
             requests_per_second=schedule.per_second,
         )
@@ -182,7 +190,7 @@ class Life:
         for make in self.schedule.faults:
             self.simulated.fault(make(self.wanted, self.simulated.now()))
 
-    def run(self, kill: Kill | None) -> None:
+    def run(self, kill: Kill | None, *, dry_run: bool = False) -> None:
         """One run of the gear: the first by its filter, later ones by what is on disk."""
         kept: list[bytes] = []
 
@@ -196,6 +204,7 @@ class Life:
             batch_label="batch",
             attempts=self.schedule.attempts,
             timeout_seconds=60.0,
+            dry_run=dry_run,
         )
         try:
             main.run(
@@ -246,6 +255,8 @@ def test_every_project_has_exactly_one_complete_snapshot_in_the_end(schedule: Sc
         for kill in schedule.kills:
             life.run(kill)
             life.clock.sleep(schedule.gap_seconds)
+            if kill.dry_run_after:
+                life.run(None, dry_run=True)
             for number in schedule.deleted:
                 if life.report.exists():  # somebody deletes a running snapshot between the runs
                     for running in life.live(life.wanted[number])[:1]:

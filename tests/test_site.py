@@ -12,7 +12,8 @@ from fw_gear_sitewide_snapshot.errors import (
     SiteUnusableError,
     UnclearError,
 )
-from fw_gear_sitewide_snapshot.site import Site, pause_seconds
+from fw_gear_sitewide_snapshot.patience import pause_seconds
+from fw_gear_sitewide_snapshot.site import Site
 
 from .support.direct import DirectTransport
 from .support.time import FakeClock

@@ -188,6 +188,12 @@ def test_a_file_of_a_few_bytes_is_no_snapshot(magic: bytes) -> None:
         checked(magic)
 
 
+@pytest.mark.parametrize("behind", [b"\x1f", b"\0", b"x"])
+def test_one_byte_behind_the_end_is_too_much(behind: bytes) -> None:
+    with pytest.raises(SnapshotFileError, match="after its end"):
+        checked(WHOLE + behind)
+
+
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_a_packed_file_with_any_byte_changed_or_missing_is_not_taken_for_another(

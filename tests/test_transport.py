@@ -26,6 +26,7 @@ from flywheel_site_simulator import (
     refuse,
     slow_down,
 )
+from fw_gear_sitewide_snapshot.calls import Question, error_for, http_date
 from fw_gear_sitewide_snapshot.errors import (
     BusyError,
     GoneError,
@@ -34,12 +35,7 @@ from fw_gear_sitewide_snapshot.errors import (
     SiteUnusableError,
     UnclearError,
 )
-from fw_gear_sitewide_snapshot.transport import (
-    Question,
-    SdkTransport,
-    error_for,
-    http_date,
-)
+from fw_gear_sitewide_snapshot.transport import SdkTransport
 from fw_gear_sitewide_snapshot.workers import IN_FLIGHT
 from tests.support.gear import ROOT
 

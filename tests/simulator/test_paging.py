@@ -105,6 +105,17 @@ def test_a_list_of_snapshots_comes_in_either_shape(caller: Caller, site: Simulat
     assert counted == {"count": 1, "total_count": 1, "results": bare}
 
 
+def test_a_site_may_tell_whole_seconds_only(
+    caller: Caller, site: SimulatedSite, clock: Clock
+) -> None:
+    clock.now += 0.75
+    site.behaviour.whole_seconds = True
+    project = site.add_project()
+    caller.start(project)
+    [record] = caller.list(project).document
+    assert record["created"].endswith(".000000+00:00")
+
+
 def test_groups_are_listed_by_id(caller: Caller, site: SimulatedSite) -> None:
     for group in ("onco", "cardio", "onco"):
         site.add_project(group)

@@ -13,8 +13,8 @@ from typing import Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from flywheel_site_simulator import DEFAULT_KEY, Request, Response, SimulatedSite
+from fw_gear_sitewide_snapshot.calls import Answer, Question, Stream, error_for, http_date
 from fw_gear_sitewide_snapshot.errors import UnclearError
-from fw_gear_sitewide_snapshot.transport import Answer, Question, Stream, error_for, http_date
 
 from .time import FakeClock
 
