@@ -127,7 +127,7 @@ class SimulatorServer:
         if self._storage:
             runner, self.storage_port = await serve(self.site.handle_storage)
             self._runners.append(runner)
-            self.site.redirect_downloads_to = f"http://{self.host}:{self.storage_port}"
+            self.site.behaviour.redirect_downloads_to = f"http://{self.host}:{self.storage_port}"
 
     async def _stop(self) -> None:
         for runner in self._runners:

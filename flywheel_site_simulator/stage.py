@@ -245,12 +245,3 @@ class Stage:
         if project is None:
             raise KeyError(project_id)
         self._downloads.enlarge(project, size, compressed=compressed)
-
-    @property
-    def redirect_downloads_to(self) -> str:
-        """Where downloads are sent with a signed URL; `""`: the site hands them out itself."""
-        return self.behaviour.redirect_downloads_to
-
-    @redirect_downloads_to.setter
-    def redirect_downloads_to(self, address: str) -> None:
-        self.behaviour.redirect_downloads_to = address

@@ -143,8 +143,7 @@ class Poller:
         if not self._out and not self._starting:
             return
         log.info("The time is up; looking once more at %s", counted(len(self._out), "snapshot"))
-        last = [out for out in self._out.values() if not out.is_asked]
-        self._ask(sorted(last, key=lambda out: bool(out.problem)))  # first those that will answer
+        self._ask([out for out in self._out.values() if not out.is_asked])
         yield from self._take_in(self._clock.monotonic() + _LAST_LOOK_SECONDS)
         waited = duration(self._timeout_seconds)
         for out in self._out.values():

@@ -152,7 +152,21 @@ def test_a_second_attempt_gets_no_more_time_than_the_first(
 
     run_here(attempts=5, timeout_seconds=60.0)
 
-    assert 60 <= clock.seconds < 80
+    assert 60 <= clock.seconds < 62
+
+
+def test_no_second_attempt_is_sent_after_the_deadline(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    project = simulated.add_project()
+    simulated.outcome(project, "failed")
+    simulated.fault(Fault("create", after=1, action=refuse(503, retry_after_seconds=40)))
+
+    run_here(attempts=2, timeout_seconds=20.0)
+
+    sent = [request.time for request in simulated.requests if request.kind == "create"]
+    assert len(sent) == 2
+    assert sent[-1] - sent[0] < 20
 
 
 def test_one_attempt_is_the_default(simulated: SimulatedSite, run_here: RunHere) -> None:

@@ -1,6 +1,7 @@
 """Waiting: until everything is finished or the time is up, at a pace, by an injected clock."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -118,6 +119,40 @@ def test_a_status_call_that_fails_changes_nothing_the_next_one_tells(
     wait.fault(action, times=3)
 
     assert wait.run()[record.project.id].status == "complete"
+
+
+class Stuck(InTurn):
+    """Workers whose every call hangs."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.in_flight = 0
+
+    def gather(self) -> Any:
+        return self
+
+    def send(self, _: object) -> None:
+        self.in_flight += 1
+
+    def results(self, until: float) -> Iterator[SnapshotRecord]:
+        self._clock.seconds = max(self._clock.seconds, until)
+        yield from ()
+
+    def abandon(self) -> None:
+        pass
+
+
+def test_a_call_that_hangs_is_not_sent_beside_itself_and_moves_no_deadline(wait: Wait) -> None:
+    for _ in range(3):
+        wait.add()
+    stuck = Stuck(wait.clock)
+
+    poller = Poller(wait.site, stuck, wait.clock, 60.0)
+    last = list(poller.wait(wait.records, wait.restart))
+
+    assert stuck.in_flight == 3
+    assert wait.clock.seconds == 60.0 + 15.0
+    assert {record.error[:12] for record in last} == {"not finished"}
 
 
 def test_an_outage_of_half_a_minute_is_survived(wait: Wait) -> None:

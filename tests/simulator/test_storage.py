@@ -10,11 +10,11 @@ from tests.simulator.caller import Caller, Clock
 
 @pytest.fixture
 def location(caller: Caller) -> str:
-    caller.site.redirect_downloads_to = "http://127.0.0.1:1/"
+    caller.site.behaviour.redirect_downloads_to = "http://127.0.0.1:1/"
     project = caller.site.add_project()
     response = caller.download(project, caller.start(project))
     assert (response.status, response.content) == (307, b"")
-    assert caller.site.redirect_downloads_to == "http://127.0.0.1:1/"
+    assert caller.site.behaviour.redirect_downloads_to == "http://127.0.0.1:1/"
     return response.headers["Location"]
 
 
