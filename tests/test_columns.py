@@ -24,6 +24,8 @@ from fw_gear_sitewide_snapshot.models import (
     one_line,
 )
 
+from .support.gear import CONTRACT_COLUMNS
+
 PROJECT = "000000000000000000000123"
 SNAPSHOT = "5e0000000000000000000012"
 SHA256 = "0123456789abcdef" * 4
@@ -111,16 +113,7 @@ def test_harmless_text_is_written_as_it_is(text: str) -> None:
 
 
 def test_the_contracts_columns_come_first_and_in_its_order() -> None:
-    assert COLUMNS[:8] == (
-        "group_label",
-        "project_label",
-        "project_id",
-        "snapshot_id",
-        "timestamp",
-        "batch_label",
-        "status",
-        "error",
-    )
+    assert list(COLUMNS[:8]) == CONTRACT_COLUMNS
 
 
 def test_a_report_needs_the_columns_of_version_0_0_4_only() -> None:

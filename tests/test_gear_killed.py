@@ -37,20 +37,46 @@ def wait_until_asked(site: SimulatedSite, kind: str) -> None:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A run that was cut off."""
+
+    exit_status: int
+    took_seconds: float
+    log: str
+
+
+def cut_off(
+    folder: GearFolder,
+    site: SimulatedSite,
+    *,
+    once_asked: str,
+    after_seconds: float = 0.0,
+    how: signal.Signals = signal.SIGTERM,
+) -> Cut:
+    """Run the gear, and signal its end some time after the first request of a kind."""
+    folder.prepare()
+    with folder.started() as process:
+        wait_until_asked(site, once_asked)
+        time.sleep(after_seconds)
+        process.send_signal(how)
+        sent = time.monotonic()
+        log, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        return Cut(process.returncode, time.monotonic() - sent, log)
+
+
+@dataclass(frozen=True)
 class Ended:
     """A run that was ended, and the retry after it."""
 
     after_seconds: float
-    exit_status: int
-    took_seconds: float
-    log: str
+    cut: Cut
     rows: list[SnapshotRecord]
     retry: GearRun
     site: SimulatedSite
     projects: list[str]
 
     def __str__(self) -> str:
-        return f"ended after {self.after_seconds:.3f} s:\n{self.log}"
+        return f"ended after {self.after_seconds:.3f} s:\n{self.cut.log}"
 
 
 def end_a_run(how: signal.Signals, folder: Path) -> Ended:
@@ -58,23 +84,14 @@ def end_a_run(how: signal.Signals, folder: Path) -> Ended:
     site = SimulatedSite(build_seconds=(0.2, 1.0), create_seconds=0.3, status_seconds=0.02)
     projects = [site.add_project(label=f"Study {n}") for n in range(PROJECTS)]
     config = {"project filter": "ALL", "snapshot batch name": "nightly"}
-    delay = random.uniform(
-        0.0, 3.0
-    )  # sixteen creates at a time: all is done in about three seconds
+    moment = random.uniform(0.0, 3.0)  # sixteen creates at a time: about three seconds for all
     with SimulatorServer(site) as server:
-        cut = GearFolder(folder / "cut", server.api_key(), config)
-        cut.prepare()
-        with cut.started() as process:
-            wait_until_asked(site, "create")
-            time.sleep(delay)
-            process.send_signal(how)
-            sent = time.monotonic()
-            log, _ = process.communicate(timeout=PATIENCE_SECONDS)
-            took = time.monotonic() - sent
+        job = GearFolder(folder / "cut", server.api_key(), config)
+        cut = cut_off(job, site, once_asked="create", after_seconds=moment, how=how)
         report = folder / "cut" / "output" / reporter.REPORT_NAME
         rows = reporter.read(report)
         retry = GearFolder(folder / "again", server.api_key(), {}).run(retry_failed=report)
-    return Ended(delay, process.returncode, took, log, rows, retry, site, projects)
+    return Ended(moment, cut, rows, retry, site, projects)
 
 
 @pytest.fixture(scope="module", params=[signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
@@ -112,11 +129,12 @@ def test_a_run_that_is_told_to_end_does_so_within_five_seconds_and_says_what_to_
     ended: list[Ended],
 ) -> None:
     for run in ended:
-        if run.exit_status != -signal.SIGKILL:
-            assert run.took_seconds < 5, run
-            assert run.exit_status in {0, EXIT_INCOMPLETE, EXIT_TERMINATED}, run
-            assert "Traceback" not in run.log, run
-            assert run.exit_status != EXIT_TERMINATED or "run it again with the report" in run.log
+        status, log = run.cut.exit_status, run.cut.log
+        if status != -signal.SIGKILL:
+            assert run.cut.took_seconds < 5, run
+            assert status in {0, EXIT_INCOMPLETE, EXIT_TERMINATED}, run
+            assert "Traceback" not in log, run
+            assert status != EXIT_TERMINATED or "run it again with the report" in log, run
 
 
 def test_a_run_that_is_told_to_end_before_it_has_begun_starts_nothing(
@@ -125,18 +143,13 @@ def test_a_run_that_is_told_to_end_before_it_has_begun_starts_nothing(
     served.site.add_project()
     served.site.behaviour.page_seconds = 20.0
     folder = GearFolder(tmp_path, served.api_key(), {"project filter": "ALL"})
-    folder.prepare()
 
-    with folder.started() as process:
-        wait_until_asked(served.site, "projects")
-        process.send_signal(signal.SIGTERM)
-        sent = time.monotonic()
-        log, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    cut = cut_off(folder, served.site, once_asked="projects")
 
-    assert process.returncode == EXIT_TERMINATED
-    assert time.monotonic() - sent < 5
+    assert cut.exit_status == EXIT_TERMINATED
+    assert cut.took_seconds < 5
     assert served.site.creates() == 0
-    assert "Traceback" not in log
+    assert "Traceback" not in cut.log
 
 
 def test_creates_that_the_site_is_slow_to_answer_do_not_hold_the_end_up(
@@ -145,17 +158,12 @@ def test_creates_that_the_site_is_slow_to_answer_do_not_hold_the_end_up(
     projects = [served.site.add_project() for _ in range(20)]
     served.site.behaviour.create_seconds = 25.0
     folder = GearFolder(tmp_path, served.api_key(), {"project filter": "ALL"})
-    folder.prepare()
 
-    with folder.started() as process:
-        wait_until_asked(served.site, "create")
-        process.send_signal(signal.SIGTERM)
-        sent = time.monotonic()
-        log, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    cut = cut_off(folder, served.site, once_asked="create")
 
-    assert time.monotonic() - sent < 5
-    assert process.returncode == EXIT_TERMINATED
+    assert cut.took_seconds < 5
+    assert cut.exit_status == EXIT_TERMINATED
     rows = reporter.read(tmp_path / "output" / reporter.REPORT_NAME)
     assert {row.status for row in rows} == {"pending"}
     assert len(rows) == len(projects)
-    assert "run it again with the report" in log
+    assert "run it again with the report" in cut.log

@@ -10,22 +10,12 @@ from typing import Any
 import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, refuse
-from tests.support.gear import GearRun, MakeGear, gear_maker, run_together
+from tests.support.gear import CONTRACT_COLUMNS, GearRun, MakeGear, gear_maker, run_together
 
 pytestmark = pytest.mark.process
 
 ALL = {"project filter": "ALL"}
 OUTPUT_FILES = {"snapshot_report.csv", "snapshot_report.html", ".metadata.json"}
-CONTRACT_COLUMNS = [
-    "group_label",
-    "project_label",
-    "project_id",
-    "snapshot_id",
-    "timestamp",
-    "batch_label",
-    "status",
-    "error",
-]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,16 @@ Ended = TypeVar("Ended")
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = "snapshot_report.csv"
+CONTRACT_COLUMNS = [
+    "group_label",
+    "project_label",
+    "project_id",
+    "snapshot_id",
+    "timestamp",
+    "batch_label",
+    "status",
+    "error",
+]
 MakeGear = Callable[..., "GearFolder"]
 Reported = dict[str, dict[str, str]]
 """The rows of a report by project id."""
