@@ -12,6 +12,7 @@ from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.site import Site
 from tests.support.direct import DirectTransport, InTurn
 from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, rows_of
+from tests.support.repository import read_manifest
 from tests.support.time import FakeClock
 
 LONGEST = ("test_schedules.py", "test_gear_killed.py", "test_downloader.py")
@@ -74,3 +75,8 @@ def run_here(site: Site, workers: InTurn, clock: FakeClock, tmp_path: Path) -> R
         return {row["project_id"]: row for row in rows_of(tmp_path / REPORT)}
 
     return run
+
+
+@pytest.fixture
+def manifest() -> dict[str, Any]:
+    return read_manifest()

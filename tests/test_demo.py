@@ -5,13 +5,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from .support.repository import ROOT, read
+
 pytestmark = pytest.mark.process
 
-TOP = Path(__file__).resolve().parent.parent
 LEFT_OUT = "…"
 HEADING = re.compile(r"== .* ==")
 
@@ -21,7 +21,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
     """One run of the demo, which is to keep its files where temporary files go."""
     temporary = tmp_path_factory.mktemp("demo")
     return subprocess.run(
-        [sys.executable, str(TOP / "demo.py")],
+        [sys.executable, str(ROOT / "demo.py")],
         cwd=temporary,
         env=os.environ | {"TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
@@ -35,7 +35,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
 @pytest.fixture(scope="module")
 def transcript() -> list[str]:
     """The lines of the README's transcript, without the command."""
-    readme = (TOP / "README.md").read_text(encoding="utf-8")
+    readme = read("README.md")
     found = re.search(r"^```text\n\$ make demo\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
     assert found is not None
     return found[1].splitlines()

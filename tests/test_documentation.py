@@ -4,7 +4,6 @@ import ast
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,23 +16,14 @@ from fw_gear_sitewide_snapshot.models import SnapshotStatus
 from fw_gear_sitewide_snapshot.page import PAGE_NAME
 from fw_gear_sitewide_snapshot.reporter import REPORT_NAME
 
-TOP = Path(__file__).resolve().parent.parent
+from .support.repository import ROOT, read
+
 RELIABILITY = "docs/reliability.md"
 DOCUMENTS = [
     "README.md", "FAQ.md", "CONTRIBUTING.md", "CHANGELOG.md", RELIABILITY, "docs/restoring.md"
 ]  # fmt: skip
 NO_COMMANDS = {"FAQ.md", "CHANGELOG.md", "docs/restoring.md"}
 Row = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def manifest() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(read("manifest.json"))
-    return loaded
-
-
-def read(name: str) -> str:
-    return (TOP / name).read_text(encoding="utf-8")
 
 
 def prose(name: str) -> str:
@@ -182,10 +172,10 @@ def test_the_makefile_has_every_command(name: str) -> None:
 def test_every_link_leads_somewhere(name: str) -> None:
     for target in links(name):
         path, _, anchor = target.partition("#")
-        led = (TOP / name).parent / path if path else TOP / name
+        led = (ROOT / name).parent / path if path else ROOT / name
         assert led.is_file(), f"{name}: {target}"
         if anchor:
-            there = str(led.resolve().relative_to(TOP))
+            there = str(led.resolve().relative_to(ROOT))
             headings = re.findall(r"^#+ (.+)$", prose(there), re.MULTILINE)
             assert anchor in map(slug, headings), f"{name}: {target}"
 
@@ -194,13 +184,13 @@ def test_the_map_of_the_source_names_what_is_there() -> None:
     block = re.search(r"^```\nrun\.py(.*?)^```$", read("CONTRIBUTING.md"), re.DOTALL | re.MULTILINE)
     assert block is not None
     named = set(re.findall(r"\b([a-z_]+\.py)\b", block[1]))
-    package = {path.name for path in (TOP / "fw_gear_sitewide_snapshot").glob("[!_]*.py")}
+    package = {path.name for path in (ROOT / "fw_gear_sitewide_snapshot").glob("[!_]*.py")}
 
     assert package - named == set(), "say in CONTRIBUTING.md what it is for"
-    gone = {name for name in named - package if not (TOP / name).is_file()}
+    gone = {name for name in named - package if not (ROOT / name).is_file()}
     assert gone == set(), "CONTRIBUTING.md names what is gone"
     for folder in re.findall(r"^([a-z_]+)/ ", block[1], re.MULTILINE):
-        assert (TOP / folder).is_dir(), folder
+        assert (ROOT / folder).is_dir(), folder
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -230,7 +220,7 @@ def test_each_test_that_is_named_elsewhere_on_the_page_is_there() -> None:
 
     assert named
     for file, test in named:
-        assert (TOP / "tests" / file).is_file(), file
+        assert (ROOT / "tests" / file).is_file(), file
         assert not test or test in functions_of(file), f"{file}::{test}"
 
 

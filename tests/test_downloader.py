@@ -47,10 +47,10 @@ from fw_gear_sitewide_snapshot.wording import size_text
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers, Workers
 
 from .support.direct import DirectTransport, InTurn
+from .support.repository import ROOT
 from .support.time import FakeClock
 
 MEBIBYTE = 1 << 20
-ROOT = Path(__file__).resolve().parents[1]
 CONTENT = SnapshotContent(1, "a" * 64, 2, 3, 4, 5)
 
 # What the row says of each way in which the simulator breaks a download.

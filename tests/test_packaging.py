@@ -7,7 +7,6 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -22,20 +21,11 @@ from fw_gear_sitewide_snapshot.models import Summary
 from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.transport import SdkTransport
 
-TOP = Path(__file__).resolve().parent.parent
+from .support.repository import ROOT, read
+
 LOCKS = ["requirements.txt", "requirements-dev.txt"]
 # Where packages come from is the affair of the machine that installs them.
 ADDRESSES = re.compile(r"\w+://|file:|\.(?:org|com|net|io)\b|--(?:extra-)?index-url|--find-links")
-
-
-@pytest.fixture(scope="module")
-def manifest() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(read("manifest.json"))
-    return loaded
-
-
-def read(name: str) -> str:
-    return (TOP / name).read_text(encoding="utf-8")
 
 
 def requirements(name: str) -> list[Requirement]:
@@ -171,15 +161,15 @@ def test_the_package_takes_its_version_from_the_one_place_that_has_it() -> None:
 
     assert pyproject["project"]["dynamic"] == ["version"]
     assert "version" not in pyproject["project"]
-    assert (TOP / place).samefile(fw_gear_sitewide_snapshot.__file__)
+    assert (ROOT / place).samefile(fw_gear_sitewide_snapshot.__file__)
     assert found == [fw_gear_sitewide_snapshot.__version__]
 
 
 def test_no_other_module_has_the_version_written_into_it() -> None:
-    package = TOP / "fw_gear_sitewide_snapshot"
+    package = ROOT / "fw_gear_sitewide_snapshot"
     written = [
         path.name
-        for path in [*package.rglob("*.*"), TOP / "run.py", TOP / "Dockerfile", TOP / "Makefile"]
+        for path in [*package.rglob("*.*"), ROOT / "run.py", ROOT / "Dockerfile", ROOT / "Makefile"]
         if path.suffix != ".pyc" and fw_gear_sitewide_snapshot.__version__ in path.read_text()
     ]
 

@@ -20,9 +20,10 @@ from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.site import Site
 
 from .support.direct import DirectTransport, InTurn
+from .support.repository import read
 from .support.time import FakeClock
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "restoring.md"
+PAGE = "docs/restoring.md"
 TOOLS = ("sh", "unzip", "sha256sum", "gunzip", "sqlite3")
 COPY = "c" * 24
 
@@ -49,7 +50,7 @@ class Block:
 
 def blocks() -> list[Block]:
     """The page's commands, in order."""
-    found = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", read(PAGE), re.MULTILINE | re.DOTALL)
     return [Block(language, commands) for language, commands in found if language != "text"]
 
 

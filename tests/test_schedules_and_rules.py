@@ -18,7 +18,8 @@ import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 
-from .support.gear import REPORT, ROOT, GearFolder, GearRun, MakeGear, RunHere, run_together
+from .support.gear import REPORT, GearFolder, GearRun, MakeGear, RunHere, run_together
+from .support.repository import ROOT, read_manifest
 
 NIGHTLY = ROOT / "examples" / "nightly.py"
 COMPLETE, INCOMPLETE = "snapshots-complete", "snapshots-incomplete"
@@ -69,8 +70,7 @@ class Platform:
             case "GET", ["auth", "status"]:
                 return {"origin": {"type": "user", "id": "cron@example.org"}}
             case "POST", ["lookup"] if body["path"] == ["gears", "sitewide-snapshot"]:
-                manifest = json.loads((ROOT / "manifest.json").read_text())
-                return {"_id": GEAR_ID, "container_type": "gear", "gear": manifest}
+                return {"_id": GEAR_ID, "container_type": "gear", "gear": read_manifest()}
             case "POST", ["lookup"] if body["path"] == ["admin", "Snapshots"]:
                 return self.project()
             case "GET", ["projects", project_id] if project_id == PROJECT_ID:

@@ -37,7 +37,7 @@ from fw_gear_sitewide_snapshot.errors import (
 )
 from fw_gear_sitewide_snapshot.transport import SdkTransport
 from fw_gear_sitewide_snapshot.workers import IN_FLIGHT
-from tests.support.gear import ROOT
+from tests.support.repository import ROOT
 
 SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
 PROJECT = "5e0000000000000000000012"

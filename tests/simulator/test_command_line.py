@@ -14,6 +14,7 @@ import pytest
 
 from flywheel_site_simulator.__main__ import announcement, main, make_site, parse_arguments
 from tests.simulator.caller import Caller
+from tests.support.repository import ROOT
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -21,9 +22,8 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, stop: signal.Signals
     port_file = tmp_path / "key"
     command = [sys.executable, "-m", "flywheel_site_simulator", "--projects", "3"]
     command += ["--port-file", str(port_file)]
-    root = Path(__file__).parents[2]
     with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         while not port_file.exists():
             assert process.poll() is None

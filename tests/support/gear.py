@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 
 from flywheel_site_simulator import SimulatorServer
 
+from .repository import ROOT, read_manifest
+
 Name = TypeVar("Name")
 Ended = TypeVar("Ended")
 
-ROOT = Path(__file__).resolve().parents[2]
 REPORT = "snapshot_report.csv"
 CONTRACT_COLUMNS = [
     "group_label",
@@ -130,7 +131,7 @@ class GearFolder:
         # The platform's bare environment; what measures coverage comes along.
         environment = {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
         environment |= {"PATH": PLATFORM_PATH, "PYTHONUNBUFFERED": "1"}
-        environment |= json.loads((ROOT / "manifest.json").read_text())["environment"]
+        environment |= read_manifest()["environment"]
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "run.py")],
             cwd=self.path,
