@@ -76,5 +76,5 @@ lock: setup ## bring the lock files up to date with pyproject.toml
 
 clean: ## remove all that the other targets made
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist \
-		.coverage .coverage.* *.egg-info
+		.coverage .coverage.* *.egg-info demo-output
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,9 @@
 """Shows the gear at work against a simulated site: a run in which some snapshots fail, and a retry.
 
 Runs the real ``run.py`` the way the platform does: as a process, in a folder with ``config.json``,
-``input/`` and ``output/``. Everything is in a temporary folder. Exit status 0 only if, at the end,
-every project has a complete snapshot and the site has made none too many.
+``input/`` and ``output/``. Those folders are temporary; what the runs put out is kept, to be looked
+at. Exit status 0 only if, at the end, every project has a complete snapshot and the site has made
+none too many.
 """
 
 import csv
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent
+KEPT = Path("demo-output")
 PROJECTS, GROUPS, FAILING = 30, 5, 4
 PATIENCE_SECONDS = 20
 
@@ -91,7 +93,9 @@ def run_gear(folder: Path, api_key: str, config: Row, retry_failed: Path | None 
         for line in gear.stdout or ():
             say(f"  | {line.rstrip()}")
     outputs = sorted(path.name for path in (folder / "output").iterdir())
-    say(f"exit status: {gear.returncode}", f"outputs: {', '.join(outputs)}")
+    kept = KEPT / folder.name
+    shutil.copytree(folder / "output", kept, dirs_exist_ok=True)
+    say(f"exit status: {gear.returncode}", f"outputs, kept in {kept}: {', '.join(outputs)}")
     return int(gear.returncode)
 
 

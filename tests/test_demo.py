@@ -59,13 +59,17 @@ def test_the_demo_shows_what_it_promises(demo: subprocess.CompletedProcess[str])
     assert "Traceback" not in demo.stdout
 
 
-def test_the_demo_leaves_nothing_behind(
+def test_the_demo_leaves_the_outputs_of_its_runs_where_it_says_and_nothing_else(
     demo: subprocess.CompletedProcess[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    left = [path.name for path in tmp_path_factory.getbasetemp().glob("demo*/*")]
+    (folder,) = tmp_path_factory.getbasetemp().glob("demo[0-9]")
+    left = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    said = re.findall(r"^outputs, kept in (.*): (.*)$", demo.stdout, re.MULTILINE)
 
-    assert demo.returncode == 0
-    assert left == []
+    assert len(said) == 2
+    assert sorted(left) == [
+        f"{place}/{name}" for place, names in said for name in names.split(", ")
+    ]
 
 
 def test_the_log_comes_in_the_order_of_its_times(demo: subprocess.CompletedProcess[str]) -> None:
