@@ -21,7 +21,7 @@ from .patience import pause_seconds
 from .room import Claim, FreeBytes, NoRoomError, Room
 from .site import Site
 from .snapshot_file import SnapshotFileError
-from .wording import counted, size_text
+from .wording import size_text
 
 log = logging.getLogger(__name__)
 
@@ -78,15 +78,7 @@ class Fetch:
             problem = one_line(f"download failed: {in_words(error)}")
             log.warning("%s: %s", where, problem)
             return record, problem
-        log.info(
-            "%s: fetched, %s: %s, %s, %s, %s",
-            where,
-            size_text(content.size_bytes),
-            counted(content.subjects, "subject"),
-            counted(content.sessions, "session"),
-            counted(content.acquisitions, "acquisition"),
-            counted(content.files, "file"),
-        )
+        log.info("%s: fetched and checked, %s", where, size_text(content.size_bytes))
         return record, content
 
     def _patiently(self, record: SnapshotRecord, where: str) -> SnapshotContent:
