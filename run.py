@@ -1,5 +1,6 @@
 """The gear's entry point: reads the job, sets the log up, wires the parts, exits."""
 
+import _thread
 import logging
 import signal
 import sys
@@ -96,5 +97,7 @@ def write_metadata(
 
 if __name__ == "__main__":
     terminated = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+    # Set in a thread of its own: the handler interrupts the main thread wherever it is, which may
+    # be while it holds the event's own lock, and would wait for itself.
+    signal.signal(signal.SIGTERM, lambda *_: _thread.start_new_thread(terminated.set, ()) and None)
     sys.exit(run(Path.cwd(), terminated))

@@ -82,14 +82,14 @@ class Transport(Protocol):
         """
 
 
-def error_for(status: int, words: str, retry_after: str | None) -> SiteError:
+def error_for(status: int, words: str, headers: Mapping[str, str]) -> SiteError:
     """What an HTTP status other than success means for what was asked.
 
     429 and 503 are sent before any work is done; 500, 502 and 504 can come after it.
     """
     words = f"the site says {status}: {words}" if words else f"the site says {status}"
     if status in {429, 503}:
-        return BusyError(words, status, _seconds(retry_after))
+        return BusyError(words, status, _wish(headers))
     if status == 404:
         return GoneError(words, status)
     if 400 <= status < 500:
@@ -107,10 +107,12 @@ def http_date(header: str | None) -> datetime | None:
         return None
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds; None for its other form, a date, which no known site sends."""
+def _wish(headers: Mapping[str, str]) -> float | None:
+    """Seconds that ``Retry-After`` asks for, as a number or as a date by the answer's own clock."""
+    wish = headers.get("Retry-After")
     try:
-        seconds = float(retry_after or "nan")
+        seconds = float(wish or "nan")
     except ValueError:
-        return None
+        until, now = http_date(wish), http_date(headers.get("Date"))
+        seconds = (until - now).total_seconds() if until and now else math.nan
     return max(0.0, seconds) if math.isfinite(seconds) else None

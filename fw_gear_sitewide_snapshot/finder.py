@@ -4,7 +4,7 @@ Decides for each what is to be done; does none of it.
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .errors import NothingFoundError
@@ -29,12 +29,10 @@ class Batch:
     Attributes:
         records: Every project of the batch, each once.
         orders: Those for which a snapshot is to be started, or looked for first.
-        hidden: The site's projects that the user can't see; None where that is not known.
     """
 
     records: tuple[SnapshotRecord, ...]
     orders: tuple[StartOrder, ...]
-    hidden: tuple[Project, ...] | None = None
 
     def planned(self) -> "Batch":
         """The batch as a dry run reports it: what would be started is ``planned``.
@@ -74,12 +72,20 @@ def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> 
         for project in projects.values()
     )
     records = tuple(sorted(records, key=report_order))
-    hidden = None if project_filter is not None else _hidden(site, projects)
-    return Batch(records, tuple(StartOrder(record) for record in records), hidden)
+    return Batch(records, tuple(StartOrder(record) for record in records))
 
 
-def _hidden(site: Site, visible: Collection[str]) -> tuple[Project, ...] | None:
-    """What ``ALL`` leaves out, told to a site administrator; asking never fails the run."""
+def hidden_from_all(site: Site, batch: Batch) -> tuple[Project, ...] | None:
+    """What the filter ``ALL`` leaves out, told to a site administrator; never fails the run.
+
+    Args:
+        site: The site to ask.
+        batch: What ``ALL`` has found.
+
+    Returns:
+        The site's projects that the user can't see; None where that is not known.
+    """
+    visible = {record.project.id for record in batch.records}
     if len(visible) == 1:
         log.info("ALL is one project: a job that a gear rule starts sees its own project only")
     hidden = site.hidden_projects(visible)

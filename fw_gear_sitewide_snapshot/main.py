@@ -12,7 +12,8 @@ from .errors import OutputError, ReportLostError
 from .finder import Batch
 from .models import SnapshotRecord, SnapshotStatus, StartOrder, Summary
 from .parser import GearConfig
-from .poller import Poller, Restart
+from .poller import Poller
+from .restarts import Restart
 from .site import Site
 from .wording import counted
 from .workers import Workers
@@ -53,7 +54,10 @@ def run(
     batch = next(workers.each(lambda site: _find(config, site), [site]))
     report = BatchReport(batch.records, output, clock)
     report.save()
+    hidden = None
     try:
+        if config.is_all:
+            hidden = next(workers.each(partial(finder.hidden_from_all, site), [batch]))
         if config.dry_run:
             log.info("A dry run: nothing is started")
         else:
@@ -65,7 +69,7 @@ def run(
                 report.update(record)
     finally:
         to_fetch = config.download and not config.dry_run
-        summary = Summary.of(report.records, to_fetch=to_fetch, hidden=batch.hidden)
+        summary = Summary.of(report.records, to_fetch=to_fetch, hidden=hidden)
         _finish(report, summary)
     try:
         page.write(report.records, output, site_url=site_url, written_at=site.now())
@@ -104,17 +108,19 @@ def _snapshot(
 ) -> None:
     """Start what is to be started, then wait for it; the report follows each step."""
 
-    def prepare_restarts(failed: list[SnapshotRecord], deadline: float) -> list[Restart]:
+    def prepare_restarts(failed: list[SnapshotRecord]) -> list[Restart]:
         """Another snapshot for each project that has not had all its attempts."""
-        orders = [
-            StartOrder(record.about_to_start(site.now()), verify=True, known_id=record.snapshot_id)
-            for record in failed
-            if record.started < config.attempts
-        ]
-        if not orders:
+        start_again = partial(snapshot.start_again, site=site, clock=clock)
+        restarts = []
+        for record in failed:
+            if record.started < config.attempts:
+                again = record.about_to_start(site.now())
+                order = StartOrder(again, verify=True, known_id=record.snapshot_id)
+                restarts.append(Restart(record, again, partial(start_again, order)))
+        if not restarts:
             return []
-        for order in orders:
-            report.update(order.record)
+        for restart in restarts:
+            report.update(restart.record)
         try:
             report.save()  # a run that is killed now tells the next one since when to look
         except OutputError as error:
@@ -122,13 +128,12 @@ def _snapshot(
             for record in failed:
                 report.update(record)
             return []
-        start_again = partial(snapshot.start_again, site=site, clock=clock, until=deadline)
-        return [Restart(order.record, partial(start_again, order)) for order in orders]
+        return restarts
 
     for record in snapshot.start(batch.orders, site=site, workers=workers, clock=clock):
         report.update(record)
-    poller = Poller(site, workers, clock, config.timeout_seconds)
-    for record in poller.wait(report.records, prepare_restarts):
+    poller = Poller(site, workers, clock, config.timeout_seconds, prepare_restarts)
+    for record in poller.wait(report.records):
         report.update(record)
         if record.status == SnapshotStatus.FAILED and record.snapshot_id:
             log.info("%s: snapshot %s failed", record.project.path, record.snapshot_id)

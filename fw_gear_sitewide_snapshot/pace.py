@@ -31,9 +31,9 @@ class Pace:
         self._answers: deque[float] = deque()  # monotonic: when those of the last second came
         self._quickest = math.inf  # seconds until the quickest snapshot was seen to be finished
 
-    def answered(self, now: float) -> None:
-        """Take note that a call was answered."""
-        self._answers.append(now)
+    def answered(self, now: float, calls: int = 1) -> None:
+        """Take note that so many calls were answered."""
+        self._answers.extend([now] * calls)
 
     def finished(self, seconds: float) -> None:
         """Take note that a snapshot was finished after so long."""

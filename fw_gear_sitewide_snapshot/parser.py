@@ -51,6 +51,11 @@ class GearConfig:
     download: bool = False
     debug: bool = False
 
+    @property
+    def is_all(self) -> bool:
+        """Whether the batch is to be every project that the user can see."""
+        return self.retry_report is None and self.project_filter is None
+
     def described(self) -> str:
         """The options in the words and units of the config, for the log."""
         options = {
@@ -81,7 +86,7 @@ def read_job(folder: Path) -> JobConfig:
         job = json.loads(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from None
     parts = ("config", "inputs")
     if not isinstance(job, dict) or not all(isinstance(job.get(p) or {}, dict) for p in parts):

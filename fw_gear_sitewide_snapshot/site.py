@@ -7,6 +7,7 @@ root of the site, takes no body, and lists snapshots by project only.
 
 import logging
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from .calls import Question, Stream, Transport, stream_in
 from .clock import Clock
 from .errors import BusyError, RefusedError, SiteError, SiteUnusableError, UnclearError
 from .models import Project, Snapshot
-from .patience import patiently
+from .patience import Patience, patiently
 from .throttle import Throttle
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ _QUICK_READ_SECONDS = 10.0  # for what is asked again anyway: one that hangs hol
 
 _TOO_MANY_REQUESTS = 429
 _SITE_ADMIN = "site_admin"
+_PROJECTS = "/api/projects"
 _SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
 
 
@@ -46,6 +48,7 @@ class Site:
         self._clock = clock
         self._throttle = Throttle(clock)
         self._date: tuple[datetime, float] | None = None
+        self._heard = clock.monotonic()
 
     def now(self) -> datetime:
         """The time by the site's clock, never ahead of it: its newest ``Date``, carried on.
@@ -56,7 +59,14 @@ class Site:
         if self._date is None:
             return self._clock.now()
         date, received = self._date
-        return date + timedelta(seconds=self._clock.monotonic() - received)
+        try:
+            return date + timedelta(seconds=self._clock.monotonic() - received)
+        except OverflowError:  # a clock that is at the end of all time
+            return date
+
+    def silent_seconds(self) -> float:
+        """How long the site has answered nothing, but that it can't answer."""
+        return self._clock.monotonic() - self._heard
 
     def check(self) -> None:
         """See whether the site can be reached and takes the API key.
@@ -71,9 +81,9 @@ class Site:
             connect_seconds=_HELLO_CONNECT_SECONDS,
         )
         try:
-            patiently(
-                lambda: self._ask(question, document_in), self._clock, _HELLO_PATIENCE_SECONDS
-            )
+            until = self._clock.monotonic() + _HELLO_PATIENCE_SECONDS
+            patience = Patience(self._clock, until=until)
+            patiently(lambda: self._ask(question, document_in), self._clock, patience)
         except RefusedError as error:
             if error.status in {401, 403}:
                 hint = "the API key is not valid on this site, or no longer"
@@ -97,7 +107,7 @@ class Site:
         if project_filter is not None:
             query["filter"] = project_filter
         try:
-            yield from self._pages(query)
+            yield from self._pages(Question("GET", _PROJECTS, query=query), self._read)
         except RefusedError as error:
             what = "to list projects" if project_filter is None else f"the filter {project_filter}"
             raise SiteUnusableError(f"the site refuses {what}: {error}") from None
@@ -107,6 +117,8 @@ class Site:
     def hidden_projects(self, visible: Collection[str]) -> list[Project] | None:
         """The site's projects that the caller is no member of, as far as the site tells.
 
+        Asks once, and not for long: the snapshots are waiting.
+
         Args:
             visible: The ids of the projects that the caller can see.
 
@@ -115,14 +127,17 @@ class Site:
             site doesn't say.
         """
         try:
-            me = self._ask(Question("GET", "/api/users/self"), document_in)
+            question = Question("GET", "/api/users/self", read_seconds=_QUICK_READ_SECONDS)
+            me = self._ask(question, document_in)
             roles = me.get("roles")
             if not isinstance(roles, list) or _SITE_ADMIN not in roles:
                 return None
-            everything = self._pages({"limit": str(_PAGE), "exhaustive": "true"})
+            query = {"limit": str(_PAGE), "exhaustive": "true"}
+            question = replace(question, path=_PROJECTS, query=query)
+            everything = self._pages(question, self._ask)
             return [project for project in everything if project.id not in visible]
         except SiteError as error:
-            log.debug("it is not known which projects are not visible: %s", error)
+            log.info("It is not known whether there are projects that you can't see: %s", error)
             return None
 
     def project(self, project_id: str) -> Project:
@@ -197,16 +212,20 @@ class Site:
         """
         return patiently(ask, self._clock)
 
-    def _pages(self, query: dict[str, str]) -> Iterator[Project]:
+    def _pages(
+        self,
+        first: Question,
+        ask: Callable[[Question, Callable[[object], list[Project]]], list[Project]],
+    ) -> Iterator[Project]:
         ends = set()
-        question = Question("GET", "/api/projects", query=query)
-        while projects := self._read(question, projects_in):
+        question = first
+        while projects := ask(question, projects_in):
             yield from projects
             last = projects[-1].id
             if last in ends:  # the SDK's finder would go round for ever
                 raise UnclearError("the answer makes no sense: it repeats a page of projects")
             ends.add(last)
-            question = Question("GET", "/api/projects", query={**query, "after_id": last})
+            question = replace(first, query={**first.query, "after_id": last})
 
     def _read(self, question: Question, convert: Callable[[object], Value]) -> Value:
         return self.patiently(lambda: self._ask(question, convert))
@@ -215,11 +234,14 @@ class Site:
         sent = self._throttle.admit()
         try:
             answer = self._transport(question)
-        except BusyError as error:
-            if error.status == _TOO_MANY_REQUESTS:
+        except SiteError as error:
+            if isinstance(error, BusyError) and error.status == _TOO_MANY_REQUESTS:
                 self._throttle.slow_down(sent, error.retry_after)
+            if isinstance(error, RefusedError) or error.status == _TOO_MANY_REQUESTS:
+                self._heard = self._clock.monotonic()
             raise
         self._throttle.went_well()
+        self._heard = self._clock.monotonic()
         if answer.date is not None:
             self._date = (answer.date, self._clock.monotonic())
         return convert(answer.data)

@@ -23,20 +23,20 @@ from .models import (
     one_line,
     whole_seconds,
 )
-from .patience import pause_seconds
+from .patience import Patience
 from .site import Site
+from .wording import duration
 from .workers import Workers
 
 log = logging.getLogger(__name__)
 
-_CREATE_ATTEMPTS = 6  # with the pauses of ``pause_seconds``: about a minute
-_PATIENCE_SECONDS = 60.0  # no further attempt is begun after it
 _LOOK_PAUSES_SECONDS = (0.0, 1.0, 2.0, 4.0)  # a create that was cut off can still come into being
 _SETTLE_SECONDS = sum(_LOOK_PAUSES_SECONDS)
+_SILENCE_SECONDS = 600.0  # each project has a minute's patience of its own: 5,000 would take hours
 
 
 class _NotKnownError(Exception):
-    """Whether a snapshot was started can't be found out now."""
+    """Whether a snapshot was started can't be found out now: a retry is to look."""
 
 
 def start(
@@ -72,14 +72,14 @@ def start(
         yield record
 
 
-def start_again(order: StartOrder, *, site: Site, clock: Clock, until: float) -> SnapshotRecord:
+def start_again(order: StartOrder, until: float, *, site: Site, clock: Clock) -> SnapshotRecord:
     """Start one more snapshot; to be called from a worker.
 
     Args:
         order: What to start.
+        until: Monotonic time after which no create is sent a second time.
         site: The site that makes it.
         clock: The time that pauses are measured by.
-        until: Monotonic time after which no create is sent.
 
     Returns:
         The replaced record, as from ``start``.
@@ -87,19 +87,23 @@ def start_again(order: StartOrder, *, site: Site, clock: Clock, until: float) ->
     Raises:
         TerminatedError: The run is to end.
     """
-    if clock.monotonic() >= until:
-        return replace(order.record, error="the time was up before it was started again")
     record = _attempt(order, site, clock, clock.monotonic(), until)
     _log_outcome(record)
     return record
 
 
 def _log_outcome(record: SnapshotRecord, place: str = "") -> None:
-    where = f"{place}{record.project.path} ({record.project.id})"
+    where = f"{place}{_where(record)}"
     if record.snapshot_id:
         log.info("%s: snapshot %s is %s", where, record.snapshot_id, record.status)
-    else:
+    elif record.status == SnapshotStatus.FAILED:
         log.info("%s: no snapshot was started: %s", where, record.error)
+    else:
+        log.info("%s: %s", where, record.error)
+
+
+def _where(record: SnapshotRecord) -> str:
+    return f"{record.project.path} ({record.project.id})"
 
 
 def _attempt(
@@ -108,32 +112,37 @@ def _attempt(
     """Carry out one order; whatever the site does ends up in the record."""
     record = order.record
     try:
-        if order.verify:
-            record = replace(record, project=_looked_up(site, record.project))
+        if site.silent_seconds() > _SILENCE_SECONDS:
+            raise BusyError(f"the site has answered nothing for {duration(_SILENCE_SECONDS)}")
+        project, gone = _looked_up(site, record.project) if order.verify else (record.project, "")
+        record = replace(record, project=project)
         snapshot = _made_before(order, site, clock, begun)
-        if snapshot is not None:
-            return record.at(snapshot)
+    except SiteError as error:
+        if order.made_since is None:
+            return record.failed(str(error), site.now())
+        # Whatever the reason: the row goes on saying since when to look, else that is lost.
+        return replace(record, error=one_line(f"still not known whether it was started: {error}"))
+    if snapshot is not None:
+        return record.at(snapshot)
+    if gone:
+        return record.failed(gone, site.now())
+    log.info("%s: starting a snapshot", _where(record))
+    try:
         snapshot = _create_once(order, site, clock, until)
-        return replace(record.at(snapshot), started=record.started + 1)
     except _NotKnownError as error:
         return replace(record, error=one_line(str(error)))
     except SiteError as error:
-        if order.made_since is not None and isinstance(error, BusyError | UnclearError):
-            return replace(
-                record, error=one_line(f"still not known whether it was started: {error}")
-            )
         return record.failed(str(error), site.now())
+    return replace(record.at(snapshot), started=record.started + 1)
 
 
-def _looked_up(site: Site, project: Project) -> Project:
-    """The project, if it is there, with the names that a list made by hand may lack."""
+def _looked_up(site: Site, project: Project) -> tuple[Project, str]:
+    """The project, with the names that a list made by hand may lack; or that it is gone."""
     try:
         found = site.project(project.id)
     except GoneError as error:
-        raise GoneError(
-            f"there is no such project, or you can't see it: {error}", error.status
-        ) from None
-    return Project(project.id, project.label or found.label, project.group or found.group)
+        return project, f"there is no such project, or you can't see it: {error}"
+    return Project(project.id, project.label or found.label, project.group or found.group), ""
 
 
 def _made_before(order: StartOrder, site: Site, clock: Clock, begun: float) -> Snapshot | None:
@@ -161,11 +170,11 @@ def _made_before(order: StartOrder, site: Site, clock: Clock, begun: float) -> S
 
 @dataclass(frozen=True, slots=True)
 class _Lost:
-    """What to go by when an answer is lost: whose it was, and since when to look."""
+    """What to go by when an answer is lost: whose it was, since when to look, and how long."""
 
     project: Project
     since: datetime
-    give_up: float
+    patience: Patience
     known_id: str
 
 
@@ -180,11 +189,11 @@ def _create_once(order: StartOrder, site: Site, clock: Clock, until: float) -> S
         _NotKnownError: An answer was lost, and the site can't be asked what became of it.
     """
     project = order.record.project
-    give_up = min(clock.monotonic() + _PATIENCE_SECONDS, until)
+    patience = Patience(clock, until=until)
     # Whole seconds: a site may write no finer ``created``, and so earlier than we began.
-    lost = _Lost(project, whole_seconds(site.now()), give_up, order.known_id)
+    lost = _Lost(project, whole_seconds(site.now()), patience, order.known_id)
     may_exist = False
-    for attempt in itertools.count(1):
+    while True:
         try:
             return site.create_snapshot(project.id)
         except SiteError as error:
@@ -196,14 +205,11 @@ def _create_once(order: StartOrder, site: Site, clock: Clock, until: float) -> S
             if found is not None:
                 log.info("%s: it was: snapshot %s", project.path, found.id)
                 return found
-        if isinstance(problem, RefusedError):
-            raise problem
-        pause = pause_seconds(attempt, problem)
-        if attempt == _CREATE_ATTEMPTS or clock.monotonic() + pause > give_up:
+        pause = patience.pause(problem)
+        if isinstance(problem, RefusedError) or math.isinf(pause):
             raise problem
         log.warning("%s: %s; asking again in %.0f s", project.path, problem, pause)
         clock.sleep(pause)
-    raise AssertionError("unreachable")
 
 
 def _look_for(lost: _Lost, site: Site, clock: Clock) -> Snapshot | None:
@@ -219,7 +225,7 @@ def _look_for(lost: _Lost, site: Site, clock: Clock) -> Snapshot | None:
         try:
             found = _choose(site.snapshots_since(lost.project.id, lost.since), lost.known_id)
         except SiteError as error:
-            if look >= looks and clock.monotonic() > lost.give_up:
+            if look >= looks and lost.patience.is_over:
                 raise _NotKnownError(
                     f"not known whether a snapshot was started, a retry will look for it: {error}"
                 ) from None

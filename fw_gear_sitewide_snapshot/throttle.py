@@ -5,6 +5,7 @@ as long as the site asks, then spaces them out; each call that goes well narrows
 So the run settles just below what the site allows, instead of each worker finding out by itself.
 """
 
+import math
 import threading
 
 from .clock import Clock
@@ -25,6 +26,7 @@ class Throttle:
         self._lock = threading.Lock()
         self._interval = 0.0
         self._next = 0.0
+        self._held_until = -math.inf
         self._widened = 0.0
 
     def admit(self) -> float:
@@ -33,14 +35,18 @@ class Throttle:
         Raises:
             TerminatedError: The run is to end.
         """
-        with self._lock:
-            now = self._clock.monotonic()
-            turn = max(now, self._next)
-            if self._interval:
-                self._next = turn + self._interval
-        if turn > now:
-            self._clock.sleep(turn - now)
-        return self._clock.monotonic()
+        while True:
+            with self._lock:
+                now = self._clock.monotonic()
+                turn = max(now, self._next)
+                if self._interval:
+                    self._next = turn + self._interval
+            if turn > now:
+                self._clock.sleep(turn - now)
+            with self._lock:  # while this one waited, another may have been refused
+                now = self._clock.monotonic()
+                if now >= self._held_until:
+                    return now
 
     def went_well(self) -> None:
         """Narrow the space between calls a little."""
@@ -60,7 +66,8 @@ class Throttle:
         hold = _DEFAULT_HOLD_SECONDS if retry_after is None else retry_after
         with self._lock:
             now = self._clock.monotonic()
-            self._next = max(self._next, now + min(hold, _LONGEST_HOLD_SECONDS))
+            self._held_until = max(self._held_until, now + min(hold, _LONGEST_HOLD_SECONDS))
+            self._next = max(self._next, self._held_until)
             if sent >= self._widened:
                 self._widened = now
                 self._interval = min(

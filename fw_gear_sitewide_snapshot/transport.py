@@ -110,9 +110,8 @@ class SdkTransport:
             raise UnclearError(self._words(words)) from None
 
     def _error(self, error: flywheel.rest.ApiException) -> SiteError:
-        headers = error.headers or {}
         words = error.reason if isinstance(error.reason, str) else ""
-        return error_for(error.status or 0, self._words(words), headers.get("Retry-After"))
+        return error_for(error.status or 0, self._words(words), error.headers or {})
 
     def _words(self, words: str) -> str:
         for secret in self._secrets:

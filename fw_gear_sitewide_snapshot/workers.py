@@ -102,6 +102,7 @@ class _ThreadGathering(Generic[Result]):
         self._clock = clock
         self._abandoned = threading.Event()
         self._came: queue.SimpleQueue[tuple[Result] | BaseException | None] = queue.SimpleQueue()
+        self._grace = math.inf  # monotonic: until when results are awaited once the run is to end
         self.in_flight = 0
 
     def send(self, work: Callable[[], Result]) -> None:
@@ -115,7 +116,9 @@ class _ThreadGathering(Generic[Result]):
         """See Gathering."""
         while self.in_flight:
             if self._stop.is_set():
-                until = min(until, self._clock.monotonic() + _GRACE_SECONDS)
+                if math.isinf(self._grace):
+                    self._grace = self._clock.monotonic() + _GRACE_SECONDS
+                until = self._grace
             left = until - self._clock.monotonic()
             try:
                 came = self._came.get(timeout=max(0.0, min(_LOOK_UP_SECONDS, left)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fw_gear_sitewide_snapshot import errors, poller, snapshot
+from fw_gear_sitewide_snapshot import errors, patience, snapshot, waited
 from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME
 from fw_gear_sitewide_snapshot.columns import COLUMNS
 from fw_gear_sitewide_snapshot.metadata import TAG_COMPLETE, TAG_INCOMPLETE
@@ -231,9 +231,9 @@ def test_the_page_on_reliability_has_the_numbers_of_the_code() -> None:
     assert len(snapshot._LOOK_PAUSES_SECONDS) == 4
     assert snapshot._SETTLE_SECONDS == 7
     assert "six times within about a minute" in text
-    assert (snapshot._CREATE_ATTEMPTS, snapshot._PATIENCE_SECONDS) == (6, 60)
-    assert "after five answers 404 in a row" in text
-    assert poller._GONE_AFTER == 5
+    assert (patience.ATTEMPTS, patience.PATIENCE_SECONDS) == (6, 60)
+    assert "after five answers 404 in a row within forty seconds" in text
+    assert (waited.GONE_AFTER, waited.GONE_SECONDS) == (5, 40)
     assert "`make soak` tries 100,000" in text
     assert "SCHEDULES=100000" in read("Makefile")
     assert "`make test` tries 2,000" in text

@@ -148,11 +148,11 @@ def test_a_state_that_nobody_knows_is_reported_in_the_word_of_the_site(batch: Ba
 
 
 @pytest.mark.process
-def test_a_snapshot_that_is_deleted_while_it_is_awaited_is_failed(batch: Batch) -> None:
+def test_a_snapshot_that_cannot_be_found_for_some_seconds_is_not_given_up(batch: Batch) -> None:
     row = batch.row("deleted")
 
-    assert row["status"] == "failed"
-    assert "deleted" in row["error"]
+    assert row["status"] == "pending"
+    assert "404" in row["error"]
     assert batch.creates("deleted") == 1
 
 

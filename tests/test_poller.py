@@ -9,8 +9,10 @@ from flywheel_site_simulator import Fault, SimulatedSite, answer_with, break_off
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.pace import MOST_CALLS_PER_SECOND
-from fw_gear_sitewide_snapshot.poller import Poller, Restart
+from fw_gear_sitewide_snapshot.poller import Poller
+from fw_gear_sitewide_snapshot.restarts import PrepareRestarts, Restart
 from fw_gear_sitewide_snapshot.site import Site
+from fw_gear_sitewide_snapshot.workers import Workers
 
 from .support.direct import DirectTransport, InTurn
 from .support.time import FakeClock
@@ -36,14 +38,19 @@ class Wait:
         self.records.append(SnapshotRecord(Project(project, "Study", "neuro"), made))
         return self.records[-1]
 
-    def run(self) -> dict[str, SnapshotRecord]:
-        """The last word on each project that there was anything new of."""
-        workers = InTurn(self.clock)
-        poller = Poller(self.site, workers, self.clock, self.timeout_seconds)
-        return {record.project.id: record for record in poller.wait(self.records, self.restart)}
+    def poller(
+        self, prepare: PrepareRestarts | None = None, workers: Workers | None = None
+    ) -> Poller:
+        """A poller whose calls are made in turn; nothing is started again unless it is said how."""
+        workers = workers or InTurn(self.clock)
+        restart = prepare or self.restart
+        return Poller(self.site, workers, self.clock, self.timeout_seconds, restart)
 
-    def restart(self, failed: Sequence[SnapshotRecord], deadline: float) -> list[Restart]:
-        assert deadline > self.clock.seconds
+    def run(self, prepare: PrepareRestarts | None = None) -> dict[str, SnapshotRecord]:
+        """The last word on each project that there was anything new of."""
+        return {record.project.id: record for record in self.poller(prepare).wait(self.records)}
+
+    def restart(self, failed: Sequence[SnapshotRecord]) -> list[Restart]:
         self.restarted += failed
         return []
 
@@ -97,7 +104,7 @@ def test_at_the_deadline_it_looks_once_more(clock: FakeClock) -> None:
     seen = wait.run()
 
     assert {record.status for record in seen.values()} == {"complete"}
-    assert clock.seconds < 21
+    assert clock.seconds < 20 + 400 / MOST_CALLS_PER_SECOND + 1
 
 
 def test_the_deadline_holds_while_calls_are_slow(clock: FakeClock) -> None:
@@ -147,11 +154,10 @@ def test_a_call_that_hangs_is_not_sent_beside_itself_and_moves_no_deadline(wait:
         wait.add()
     stuck = Stuck(wait.clock)
 
-    poller = Poller(wait.site, stuck, wait.clock, 60.0)
-    last = list(poller.wait(wait.records, wait.restart))
+    last = list(wait.poller(workers=stuck).wait(wait.records))
 
     assert stuck.in_flight == 3
-    assert wait.clock.seconds == 60.0 + 15.0
+    assert wait.clock.seconds == 600.0 + 15.0
     assert {record.error[:12] for record in last} == {"not finished"}
 
 
@@ -186,7 +192,30 @@ def test_a_snapshot_that_is_gone_is_failed(wait: Wait) -> None:
 
     assert (last.status, last.snapshot_id) == ("failed", record.snapshot_id)
     assert "gone" in last.error
-    assert wait.clock.seconds < 30
+    assert wait.clock.seconds < 45
+
+
+def test_an_outage_that_looks_as_if_all_were_gone_fails_and_restarts_nothing(wait: Wait) -> None:
+    records = [wait.add(seconds=seconds) for seconds in (5, 25, 60)]
+    now = wait.simulated.now()
+    wait.simulated.fault(Fault("detail", begin=now + 3, end=now + 36, action=refuse(404)))
+
+    seen = wait.run()
+
+    assert {seen[record.project.id].status for record in records} == {"complete"}
+    assert wait.restarted == []
+
+
+def test_a_site_that_asks_to_be_left_alone_is(wait: Wait) -> None:
+    for _ in range(10):
+        wait.add(seconds=90)
+    now = wait.simulated.now()
+    busy = refuse(503, retry_after_seconds=20)
+    wait.simulated.fault(Fault("detail", begin=now + 10, end=now + 70, action=busy))
+
+    wait.run()
+
+    assert sum(r.status == 503 for r in wait.simulated.requests) <= 4 * 10
 
 
 def test_a_404_now_and_then_is_not_gone(wait: Wait) -> None:
@@ -219,13 +248,11 @@ def test_one_that_is_started_again_is_waited_for(wait: Wait) -> None:
     record = wait.add("failed", seconds=2)
     again = wait.simulated.add_snapshot(record.project.id, build_seconds=30.0)
 
-    def restart(failed: Sequence[SnapshotRecord], deadline: float) -> list[Restart]:
-        assert deadline == 600.0
+    def restart(failed: Sequence[SnapshotRecord]) -> list[Restart]:
         pending = SnapshotRecord(failed[0].project)
-        return [Restart(pending, lambda: SnapshotRecord(failed[0].project, again))]
+        return [Restart(failed[0], pending, lambda _: SnapshotRecord(failed[0].project, again))]
 
-    poller = Poller(wait.site, InTurn(wait.clock), wait.clock, 600.0)
-    last = list(poller.wait(wait.records, restart))[-1]
+    last = wait.run(restart)[record.project.id]
 
     assert (last.snapshot_id, last.status) == (again, "complete")
 
@@ -236,12 +263,11 @@ def test_failures_are_started_again_together_not_one_report_each(wait: Wait) -> 
     wait.add(seconds=30)
     offers: list[int] = []
 
-    def restart(failed: Sequence[SnapshotRecord], _: float) -> list[Restart]:
+    def restart(failed: Sequence[SnapshotRecord]) -> list[Restart]:
         offers.append(len(failed))
         return []
 
-    poller = Poller(wait.site, InTurn(wait.clock), wait.clock, 600.0)
-    list(poller.wait(wait.records, restart))
+    wait.run(restart)
 
     assert sum(offers) == 20
     assert len(offers) <= 3
@@ -262,15 +288,15 @@ def test_a_quick_failure_after_slow_builds_is_seen_within_seconds(wait: Wait) ->
     again = wait.simulated.add_snapshot(failing.project.id, "failed", build_seconds=202.0)
     seen: list[float] = []
 
-    def restart(failed: Sequence[SnapshotRecord], _: float) -> list[Restart]:
+    def restart(failed: Sequence[SnapshotRecord]) -> list[Restart]:
         seen.append(wait.clock.seconds)
         if len(seen) > 1:
             return []
         pending = SnapshotRecord(failed[0].project)
-        return [Restart(pending, lambda: SnapshotRecord(failed[0].project, again, started=2))]
+        second = SnapshotRecord(failed[0].project, again, started=2)
+        return [Restart(failed[0], pending, lambda _: second)]
 
-    poller = Poller(wait.site, InTurn(wait.clock), wait.clock, 600.0)
-    list(poller.wait(wait.records, restart))
+    wait.run(restart)
 
     assert 202 <= seen[1] < 210
 
@@ -299,16 +325,14 @@ def test_the_pace_s_bound_holds_in_every_second_also_while_answers_take_time(
     wait.simulated.behaviour.status_seconds = 0.0015  # one worker: 250 take longer than a pulse
     for _ in range(8_000):
         wait.add(seconds=60)
-    poller = Poller(wait.site, InTurn(clock), clock, 30.0)
 
-    for record in poller.wait(wait.records, wait.restart):
-        if record.error:  # the last look, which is not held to the pace, is over
-            break
+    wait.run()
 
-    before = [at for at in wait.asked_at if at < wait.asked_at[0] + 30]
-    assert len(before) > 20 * MOST_CALLS_PER_SECOND
-    for place, at in enumerate(before[MOST_CALLS_PER_SECOND:]):
-        assert at - before[place] > 0.99, "more than the bound within one second"
+    asked = wait.asked_at
+    assert len(asked) > 50 * MOST_CALLS_PER_SECOND
+    assert asked[-1] > 30 + 30, "the last look takes the time that a turn takes"
+    for place, at in enumerate(asked[MOST_CALLS_PER_SECOND:]):
+        assert at - asked[place] > 0.99, "more than the bound within one second"
 
 
 def test_one_that_was_just_started_again_is_not_asked_at_once(wait: Wait) -> None:
@@ -317,11 +341,11 @@ def test_one_that_was_just_started_again_is_not_asked_at_once(wait: Wait) -> Non
     wait.add(seconds=40)
     again = wait.simulated.add_snapshot(failing.project.id, build_seconds=60.0)
 
-    def restart(failed: Sequence[SnapshotRecord], _: float) -> list[Restart]:
+    def restart(failed: Sequence[SnapshotRecord]) -> list[Restart]:
         pending = SnapshotRecord(failed[0].project)
-        return [Restart(pending, lambda: SnapshotRecord(failed[0].project, again))]
+        return [Restart(failed[0], pending, lambda _: SnapshotRecord(failed[0].project, again))]
 
-    list(Poller(wait.site, InTurn(wait.clock), wait.clock, 600.0).wait(wait.records, restart))
+    wait.run(restart)
 
     requests = [r for r in wait.simulated.requests if r.kind == "detail"]
     failed_at = max(r.time for r in requests if r.snapshot_id == failing.snapshot_id)

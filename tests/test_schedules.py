@@ -51,12 +51,15 @@ CREATE_FAULTS = st.one_of(
 )
 # No fault answers an empty list: a false "there is none" can't be told from a true one.
 READ_FAULTS = st.one_of(
-    st.builds(refuse, st.sampled_from([429, 500, 502, 503, 504])),
+    st.builds(refuse, st.sampled_from([401, 403, 404, 429, 500, 502, 503, 504])),
     st.builds(break_off, st.sampled_from(["reset", "hang"])),
     st.builds(answer_with, st.sampled_from([{}, [3], None, {"status": 3}])),
 )
+STATES = ["pending", "in_progress", "failed", "complete"]
 SEEN = st.sampled_from(["no", "yes", "later"])
-OUTAGES = st.sampled_from([refuse(502), refuse(503), break_off("reset"), break_off("hang")])
+OUTAGES = st.sampled_from(
+    [refuse(404), refuse(502), refuse(503), break_off("reset"), break_off("hang")]
+)
 
 
 class Killed(BaseException):
@@ -185,6 +188,7 @@ class Life:
         for number, times in schedule.failing.items():
             self.simulated.outcome(self.wanted[number], *["failed"] * times)
         self.complete: dict[str, SnapshotRecord] = {}
+        self.states: dict[str, int] = {}  # by snapshot
 
     def arm(self) -> None:
         for make in self.schedule.faults:
@@ -235,6 +239,10 @@ class Life:
             assert before is None or before == row, "a complete row has changed"
             if row.is_complete:
                 self.complete[row.project.id] = row
+            if row.snapshot_id:
+                state = STATES.index(row.status)
+                assert state >= self.states.get(row.snapshot_id, 0), "a state has gone backwards"
+                self.states[row.snapshot_id] = state
 
     def live(self, project: str) -> list[str]:
         """The snapshots that the gear had made of a project and that have not failed."""

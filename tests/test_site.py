@@ -1,18 +1,19 @@
 """What the gear asks of a site: which calls, how often, and what becomes of odd answers."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, answer_with, break_off, refuse
+from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot.errors import (
     BusyError,
     GoneError,
     RefusedError,
+    SiteError,
     SiteUnusableError,
     UnclearError,
 )
-from fw_gear_sitewide_snapshot.patience import pause_seconds
 from fw_gear_sitewide_snapshot.site import Site
 
 from .support.direct import DirectTransport
@@ -217,12 +218,27 @@ def test_a_429_holds_every_call_back_as_long_as_the_site_asks(
     assert clock.seconds >= 7
 
 
-def test_what_a_site_asks_for_is_waited_for() -> None:
-    assert 30 <= pause_seconds(1, BusyError("busy", 503, retry_after=30)) <= 31
+def test_a_date_at_the_end_of_all_time_ends_no_run(
+    site: Site, simulated: SimulatedSite, clock: FakeClock
+) -> None:
+    end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    simulated.clock_offset_seconds = end.timestamp() - clock.unix()
+    site.check()
+    clock.seconds += 60.0
+
+    assert site.now() == end
 
 
-def test_pauses_grow_and_stay_bounded() -> None:
-    pauses = [pause_seconds(attempt) for attempt in range(1, 9)]
+@pytest.mark.parametrize(
+    ("action", "silent"), [(refuse(403), False), (refuse(429), False), (refuse(502), True)]
+)
+def test_a_site_is_silent_while_it_says_at_most_that_it_cannot_answer(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, action: Action, silent: bool
+) -> None:
+    site.check()
+    simulated.fault(Fault("create", action=action))
+    clock.seconds += 100.0
+    with pytest.raises(SiteError):
+        site.create_snapshot(simulated.add_project())
 
-    assert pauses[:4] == sorted(pauses[:4])
-    assert max(pauses) <= 20
+    assert site.silent_seconds() == pytest.approx(100.0 if silent else 0.0, abs=1.0)

@@ -1,5 +1,6 @@
 """Starting snapshots: one for each order, whatever becomes of the answers."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -38,11 +39,12 @@ class Starter:
 
     def start(self, project_id: str = "", **order: object) -> SnapshotRecord:
         record = SnapshotRecord(Project(project_id or self.project, "Study", "neuro"))
-        orders = [StartOrder(record, **order)]  # type: ignore[arg-type]
-        [started] = snapshot.start(
-            orders, site=self.site, workers=InTurn(self.clock), clock=self.clock
-        )
-        return started
+        return self.carry_out(StartOrder(record, **order))  # type: ignore[arg-type]
+
+    def carry_out(self, *orders: StartOrder) -> SnapshotRecord:
+        """Carry orders out; returns the last one's record."""
+        workers = InTurn(self.clock)
+        return list(snapshot.start(orders, site=self.site, workers=workers, clock=self.clock))[-1]
 
     def fault(self, action: Action, kind: str = "create", **how: float) -> None:
         self.simulated.fault(Fault(kind, action=action, **how))  # type: ignore[arg-type]
@@ -288,14 +290,13 @@ def test_at_twenty_requests_a_second_everything_is_started_without_hammering(
     assert clock.seconds < 30
 
 
-@pytest.mark.parametrize("until", [0.0, 5.0])
-def test_after_the_given_time_no_further_create_is_sent(starter: Starter, until: float) -> None:
+def test_after_the_given_time_no_further_create_is_sent(starter: Starter) -> None:
     starter.fault(refuse(503, retry_after_seconds=8))
     order = StartOrder(SnapshotRecord(Project(starter.project, "Study", "neuro")))
 
-    record = snapshot.start_again(order, site=starter.site, clock=starter.clock, until=until)
+    record = snapshot.start_again(order, 5.0, site=starter.site, clock=starter.clock)
 
-    assert starter.creates_asked == (1 if until else 0)
+    assert starter.creates_asked == 1
     assert starter.clock.seconds < 8
     assert record.error
 
@@ -329,3 +330,132 @@ def test_a_snapshot_of_a_cut_off_run_that_has_failed_since_is_told_as_failed(
     record = starter.start(verify=True, made_since=START)
 
     assert (record.status, record.snapshot_id, record.started) == ("failed", made, 0)
+
+
+# What a cut-off run may have started
+
+
+@pytest.mark.parametrize("kind", ["project", "list"])
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503])
+def test_while_it_cannot_be_seen_what_a_cut_off_run_has_started_its_row_says_since_when_to_look(
+    starter: Starter, kind: str, status: int
+) -> None:
+    since = START - timedelta(minutes=3)
+    starter.simulated.add_snapshot(starter.project, created=since.timestamp() + 1.0)
+    starter.fault(refuse(status), kind="list")
+    if kind == "project":
+        starter.fault(refuse(status), kind="project")
+    row = SnapshotRecord(Project(starter.project, "Study", "neuro"), timestamp=since)
+
+    after = starter.carry_out(StartOrder(row, verify=True, made_since=since))
+
+    assert replace(after, error="") == row
+    assert "still not known" in after.error
+    assert starter.creates_asked == 0
+
+
+def test_of_a_project_that_seems_gone_the_snapshot_of_a_cut_off_run_is_found(
+    starter: Starter,
+) -> None:
+    made = starter.simulated.add_snapshot(starter.project, created=START.timestamp())
+    starter.fault(refuse(404), kind="project")
+
+    after = starter.start(verify=True, made_since=START)
+
+    assert after.snapshot_id == made
+    assert starter.creates_asked == 0
+
+
+def test_of_a_project_that_is_gone_and_has_no_snapshot_the_row_says_so(starter: Starter) -> None:
+    starter.simulated.remove_project(starter.project)
+
+    after = starter.start(verify=True, made_since=START)
+
+    assert (after.status, after.snapshot_id) == ("failed", "")
+    assert "no such project" in after.error
+    assert starter.creates_asked == 0
+
+
+# A site that asks for patience, and one that has gone
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_minute_that_the_site_asks_for_is_waited_and_the_snapshot_started(
+    starter: Starter, status: int
+) -> None:
+    starter.fault(refuse(status, retry_after_seconds=60), times=2)
+
+    assert starter.start().snapshot_id
+    assert starter.creates_asked == 3
+
+
+def test_a_limit_by_the_minute_costs_no_project_its_snapshot(clock: FakeClock) -> None:
+    simulated = SimulatedSite(clock.unix)
+    site = Site(DirectTransport(simulated, clock), clock)
+    projects = [simulated.add_project() for _ in range(90)]
+    for minute in range(3):  # thirty a minute
+        begin = simulated.now() + 60.0 * minute
+        refusing = refuse(429, retry_after_seconds=60 - 10)
+        simulated.fault(Fault("create", begin=begin + 10, end=begin + 60, action=refusing))
+    simulated.behaviour.create_seconds = 0.3
+    orders = [
+        StartOrder(SnapshotRecord(Project(project, "Study", "neuro"))) for project in projects
+    ]
+
+    started = list(snapshot.start(orders, site=site, workers=InTurn(clock), clock=clock))
+
+    assert {bool(record.snapshot_id) for record in started} == {True}
+    assert sum(request.status == 429 for request in simulated.requests) <= 3
+
+
+def test_a_site_that_has_answered_nothing_for_ten_minutes_is_asked_for_no_more(
+    starter: Starter,
+) -> None:
+    starter.fault(refuse(502))
+    starter.fault(refuse(502), kind="list")
+    orders = [
+        StartOrder(SnapshotRecord(Project(starter.project, f"Study {number}", "neuro")))
+        for number in range(200)
+    ]
+
+    started = list(
+        snapshot.start(
+            orders, site=starter.site, workers=InTurn(starter.clock), clock=starter.clock
+        )
+    )
+
+    assert 600 <= starter.clock.seconds < 600 + 120
+    assert {record.status for record in started[-100:]} == {"failed"}
+    assert "the site has answered nothing for 10 min" in started[-1].error
+
+
+# The log
+
+
+def test_the_log_names_each_project_before_its_create_is_sent(
+    starter: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    starter.fault(refuse(400))
+
+    starter.start()
+
+    first = caplog.records[0]
+    assert (first.levelname, first.getMessage()) == (
+        "INFO",
+        f"neuro/Study ({starter.project}): starting a snapshot",
+    )
+
+
+def test_the_log_says_no_snapshot_was_started_only_where_that_is_known(
+    starter: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    starter.fault(lose_answer(502))
+    starter.fault(refuse(502), kind="list")
+
+    record = starter.start()
+
+    last = caplog.records[-1].getMessage()
+    assert last.endswith(record.error)
+    assert "no snapshot was started" not in last

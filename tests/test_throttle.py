@@ -53,6 +53,22 @@ def test_a_refusal_holds_every_call_back_as_long_as_the_site_asks(
     assert clock.seconds == seconds
 
 
+def test_who_waits_already_is_held_back_by_a_later_refusal_too(
+    throttle: Throttle, clock: FakeClock
+) -> None:
+    first = throttle.admit()
+    throttle.slow_down(first, 1.0)
+    refuse_once = iter([4.0])
+
+    def slept(seconds: float) -> None:  # while it sleeps, another call is refused
+        for asked in refuse_once:
+            throttle.slow_down(first, asked)
+        clock.seconds += seconds
+
+    clock.sleep = slept  # type: ignore[method-assign]
+    assert throttle.admit() >= 4.0
+
+
 def test_a_refusal_that_does_not_say_how_long_holds_calls_back_for_a_second(
     throttle: Throttle, clock: FakeClock
 ) -> None:

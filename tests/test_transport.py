@@ -206,7 +206,6 @@ def test_a_refusal_of_any_body_is_told_in_one_line(
         ("inf", None),
         ("nan", None),
         ("1e999", None),
-        ("Fri, 31 Dec 2027 23:59:59 GMT", None),
     ],
 )
 def test_a_busy_site_says_how_long_to_wait(
@@ -222,11 +221,32 @@ def test_a_busy_site_says_how_long_to_wait(
     assert error.retry_after == seconds
 
 
-@given(st.integers(min_value=100, max_value=599), st.none() | st.text())
-def test_only_429_and_503_say_for_certain_that_nothing_was_done(
-    status: int, retry_after: str | None
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Fri, 31 Dec 2027 23:59:29 GMT", 30.0),
+        ("Sat, 01 Jan 2028 00:00:29 GMT", 0.0),
+        ("today", None),
+        (None, None),
+    ],
+)
+def test_a_date_to_come_back_at_is_read_by_the_clock_of_the_answer(
+    date: str | None, seconds: float | None
 ) -> None:
-    error = error_for(status, "", retry_after)
+    headers = {"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"} | ({"Date": date} if date else {})
+    error = error_for(503, "", headers)
+    assert isinstance(error, BusyError)
+    assert error.retry_after == seconds
+
+
+@given(
+    st.integers(min_value=100, max_value=599),
+    st.dictionaries(st.sampled_from(["Retry-After", "Date"]), st.text()),
+)
+def test_only_429_and_503_say_for_certain_that_nothing_was_done(
+    status: int, headers: dict[str, str]
+) -> None:
+    error = error_for(status, "", headers)
     assert isinstance(error, BusyError) == (status in {429, 503})
     assert isinstance(error, RefusedError) == (400 <= status < 500 and status != 429)
     assert error.status == status

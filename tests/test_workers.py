@@ -26,9 +26,12 @@ class MakeWorkers(Protocol):
 
 
 class FastClock(SystemClock):
-    """A clock on which two seconds are a twentieth of one."""
+    """A clock on which two seconds are a twentieth of one; counts how often it is looked at."""
+
+    looks = 0
 
     def monotonic(self) -> float:
+        self.looks += 1
         return 40.0 * super().monotonic()
 
 
@@ -275,31 +278,58 @@ def test_a_run_that_is_to_end_waits_two_seconds_for_a_call_that_hangs(
     assert 2.0 <= clock.monotonic() - began < 40.0 * LONG_SECONDS
 
 
-def test_a_deadline_comes_before_the_two_seconds(
-    make: MakeWorkers, stop: threading.Event, never: threading.Event, clock: FakeClock
-) -> None:
-    def call(_: int) -> None:
-        stop.set()
-        clock.seconds = 600.0  # where it stays: the two seconds never pass
-        never.wait(LONG_SECONDS)
+def test_no_deadline_cuts_the_two_seconds_short(make: MakeWorkers, stop: threading.Event) -> None:
+    clock = SystemClock(stop)
 
-    began = time.monotonic()
+    def call(item: int) -> int:
+        stop.set()
+        time.sleep(0.3)
+        return item
+
+    def results() -> Iterator[int]:
+        gathering: Gathering[int] = make(1, clock).gather()
+        gathering.send(partial(call, 7))
+        stop.wait(LONG_SECONDS)
+        yield from gathering.results(until=clock.monotonic())
+
+    assert before_the_end(results()) == [7]
+
+
+def test_the_two_seconds_pass_once_however_often_results_are_asked_for(
+    make: MakeWorkers, stop: threading.Event, never: threading.Event
+) -> None:
+    clock = FastClock(stop)
+    gathering: Gathering[int] = make(1, clock).gather()
+
+    def call() -> int:
+        stop.set()
+        never.wait(LONG_SECONDS)
+        return 1
+
+    gathering.send(call)
+    stop.wait(LONG_SECONDS)
     with pytest.raises(TerminatedError):
-        list(gathered(make(1, clock), call, range(3), until=600.0))
-    assert time.monotonic() - began < LONG_SECONDS / 2
+        list(gathering.results())
+
+    looks = clock.looks
+    with pytest.raises(TerminatedError):
+        list(gathering.results())
+    assert clock.looks - looks == 1, "it is seen at once that the time has passed"
 
 
 def test_a_call_that_is_told_to_end_takes_no_answer_from_the_others(
     make: MakeWorkers, stop: threading.Event
 ) -> None:
-    clock, told = SystemClock(stop), threading.Event()
+    clock, told, begun = SystemClock(stop), threading.Event(), threading.Event()
 
     def call(item: int) -> int:
         if item == 0:
+            begun.set()
             try:
                 clock.sleep(LONG_SECONDS)
             finally:
                 told.set()
+        begun.wait(LONG_SECONDS)
         stop.set()
         told.wait(LONG_SECONDS)
         time.sleep(0.05)  # the other one has ended by then

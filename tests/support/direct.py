@@ -81,7 +81,7 @@ def _answer(response: Response) -> Answer:
         data = text
     if not 200 <= response.status < 400:
         words = data.get("message", "") if isinstance(data, dict) else ""
-        raise error_for(response.status, words, response.headers.get("Retry-After"))
+        raise error_for(response.status, words, response.headers)
     return Answer(data, http_date(response.headers.get("Date")))
 
 
