@@ -81,7 +81,8 @@ class SnapshotRecord:
             row was last decided, by the same clock. Whole seconds, UTC.
         batch_label: The batch that the row belongs to; may be empty.
         status: The site's own word, or ``planned``.
-        error: Why the row is not complete, in one line; empty where there is nothing to say.
+        error: Why the row is not complete, or its snapshot could not be fetched, in one line;
+            empty where there is nothing to say.
         content: What was found in the snapshot; None where it was not fetched and checked.
         started: How many snapshots this run has started for the project. Not in the report.
     """
@@ -97,7 +98,7 @@ class SnapshotRecord:
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is nothing left to do for the project."""
+        """Whether the snapshot is complete, by the site's word; it may still have to be fetched."""
         return self.status == SnapshotStatus.COMPLETE
 
     @property
