@@ -72,7 +72,7 @@ def run(
         summary = Summary.of(report.records, to_fetch=to_fetch, hidden=hidden)
         _finish(report, summary)
     try:
-        page.write(report.records, output, site_url=site_url, written_at=site.now())
+        page.write(report.records, summary, output, site_url=site_url, written_at=site.now())
     except OutputError as error:
         log.warning("%s", error)
     except Exception:  # the report is what counts, and is written

@@ -218,6 +218,11 @@ class Summary:
         """Whether every project of the batch has what was asked for."""
         return not self.incomplete
 
+    @property
+    def unfetched(self) -> tuple[SnapshotRecord, ...]:
+        """Those of the incomplete whose snapshot is complete: it alone was not fetched."""
+        return tuple(record for record in self.incomplete if record.is_complete)
+
 
 def is_id(text: str) -> bool:
     """Whether it is an id as the site gives them: 24 hex digits in lower case."""

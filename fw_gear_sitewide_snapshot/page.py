@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__, page_content, page_table
-from .models import SnapshotRecord, report_order
+from .models import SnapshotRecord, Summary, report_order
 from .whole_file import written_whole
 from .wording import counted
 
@@ -26,12 +26,18 @@ PAGE_NAME = "snapshot_report.html"
 
 
 def write(
-    records: Iterable[SnapshotRecord], folder: Path, *, site_url: str, written_at: datetime
+    records: Iterable[SnapshotRecord],
+    summary: Summary,
+    folder: Path,
+    *,
+    site_url: str,
+    written_at: datetime,
 ) -> Path:
     """Write the page in one step: whoever looks sees the old one or the new one, whole.
 
     Args:
         records: The batch, in any order; sorted like the report on the way.
+        summary: What these records came to, as the exit status has it.
         folder: The output folder.
         site_url: The site's root, such as ``https://flywheel.example.org``; what is no address of
             a web site makes no links.
@@ -45,12 +51,12 @@ def write(
     """
     path = folder / PAGE_NAME
     with written_whole(path) as file:
-        file.writelines(render(records, site_url=site_url, written_at=written_at))
+        file.writelines(render(records, summary, site_url=site_url, written_at=written_at))
     return path
 
 
 def render(
-    records: Iterable[SnapshotRecord], *, site_url: str, written_at: datetime
+    records: Iterable[SnapshotRecord], summary: Summary, *, site_url: str, written_at: datetime
 ) -> Iterator[str]:
     """The page as pieces of HTML, in order; the arguments are those of ``write``.
 
@@ -58,6 +64,7 @@ def render(
     """
     template, style, script = _template()
     records = sorted(records, key=report_order)
+    unfetched = frozenset(record.project.id for record in summary.unfetched)
     columns = page_table.columns(records)
     widths = " ".join(f"var(--{column.name})" for column in columns)
     style = f"{style}\n.projects {{ --columns: {widths}; }}"
@@ -69,17 +76,19 @@ def render(
         version=__version__,
         written_at=page_content.shown_time(written_at),
         batches=page_content.batch_names(records),
-        tone=page_content.tone(records),
-        verdict=page_content.verdict(records),
+        tone=page_content.tone(summary),
+        verdict=page_content.verdict(summary),
+        is_complete=summary.is_complete,
+        unfetched=len(unfetched),
         total=len(records),
         statuses=page_content.statuses(records),
         kinds=page_content.kinds(records),
         groups=page_content.groups(records),
-        reasons=page_content.reasons(records, site_url),
+        reasons=page_content.reasons(records, unfetched, site_url),
         most_reasons=page_content.MOST_REASONS,
         counted=counted,
         columns=columns,
-        rows=page_table.rows(records, columns, site_url),
+        rows=page_table.rows(records, columns, unfetched, site_url),
         totals=page_table.totals(columns, records),
     )
 

@@ -5,11 +5,11 @@ how anything looks is the templates' part.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .models import SnapshotRecord, SnapshotStatus, is_id, one_line
+from .models import SnapshotRecord, SnapshotStatus, Summary, is_id, one_line
 from .wording import counted
 
 MOST_REASONS = 200
@@ -56,11 +56,13 @@ class Group:
     bar: tuple[tuple[str, float, float], ...]
 
 
-def verdict(records: Sequence[SnapshotRecord]) -> str:
+def verdict(summary: Summary) -> str:
     """What the batch has come to, in one sentence."""
-    total = len(records)
+    total, unfetched = summary.total, len(summary.unfetched)
     projects = counted(total, "project")
-    counts = Counter(map(kind_of, records))
+    counts: Counter[str] = Counter()
+    for status, count in summary.counts.items():
+        counts[kind_of(status)] += count
     missing = total - counts["complete"]
     if not total:
         return "There are no projects in this batch."
@@ -68,11 +70,8 @@ def verdict(records: Sequence[SnapshotRecord]) -> str:
         many = projects if planned == total else f"{planned:,} of {projects}"
         return f"Dry run: {many} would be snapshotted; nothing was started."
     if not missing:
-        return (
-            "The project has a complete snapshot."
-            if total == 1
-            else f"All {projects} have a complete snapshot."
-        )
+        have = "The project has" if total == 1 else f"All {projects} have"
+        return f"{have} a complete snapshot{_but_unfetched(unfetched, total)}."
     yet = " yet" if missing == counts[_RUNNING] else ""
     if missing == total:
         return (
@@ -81,12 +80,22 @@ def verdict(records: Sequence[SnapshotRecord]) -> str:
             else f"None of the {projects} has a complete snapshot{yet}."
         )
     verb = "has" if missing == 1 else "have"
-    return f"{missing:,} of {projects} {verb} no complete snapshot{yet}."
+    also = f", and {counted(unfetched, 'snapshot')} could not be fetched" if unfetched else ""
+    return f"{missing:,} of {projects} {verb} no complete snapshot{yet}{also}."
 
 
-def tone(records: Iterable[SnapshotRecord]) -> str:
+def _but_unfetched(unfetched: int, total: int) -> str:
+    """What is to be added of a batch whose snapshots are all complete."""
+    if not unfetched:
+        return ""
+    if unfetched < total:
+        return f", but {unfetched:,} could not be fetched"
+    return ", but it could not be fetched" if total == 1 else ", but none could be fetched"
+
+
+def tone(summary: Summary) -> str:
     """The kind that the verdict is shown in: the worst one, or the plan."""
-    found = set(map(kind_of, records))
+    found = set(map(kind_of, summary.counts)) | ({"failed"} if summary.unfetched else set())
     return next(
         (kind for kind in ("planned", "failed", _RUNNING, "complete") if kind in found), "planned"
     )
@@ -101,13 +110,13 @@ def batch_names(records: Iterable[SnapshotRecord]) -> str:
 
 def kinds(records: Iterable[SnapshotRecord]) -> list[str]:
     """The kinds that there are, in the order of the bars."""
-    found = set(map(kind_of, records))
+    found = {kind_of(record.status) for record in records}
     return [kind for kind in _KIND_ORDER if kind in found]
 
 
 def statuses(records: Sequence[SnapshotRecord]) -> list[tuple[str, str, int]]:
     """Each status with its kind and how many rows have it, in the order of the bars."""
-    counts = Counter((kind_of(record), shown_status(record)) for record in records)
+    counts = Counter((kind_of(record.status), shown_status(record)) for record in records)
     order = {kind: place for place, kind in enumerate(_KIND_ORDER)}
     return [
         (kind, status, counts[kind, status])
@@ -119,7 +128,7 @@ def groups(records: Sequence[SnapshotRecord]) -> list[Group]:
     """The groups by name, those with a project that failed or is unfinished first."""
     counts: dict[str, Counter[str]] = {}
     for record in records:
-        counts.setdefault(record.project.group, Counter())[kind_of(record)] += 1
+        counts.setdefault(record.project.group, Counter())[kind_of(record.status)] += 1
 
     def is_calm(found: Counter[str]) -> bool:
         return not found["failed"] and not found[_RUNNING]
@@ -142,15 +151,26 @@ def _bar(counts: Counter[str]) -> tuple[tuple[str, float, float], ...]:
     return tuple(bar)
 
 
-def reasons(records: Iterable[SnapshotRecord], site_url: str) -> list[Reason]:
+def reasons(
+    records: Iterable[SnapshotRecord], unfetched: Collection[str], site_url: str
+) -> list[Reason]:
     """What needs a look, by reason: failures first, then what concerns the most projects.
 
     A complete snapshot that something is to be said about is among them; a plan is not.
+
+    Args:
+        records: The batch, in the report's order.
+        unfetched: The ids of the projects whose snapshot is complete, but could not be fetched:
+            a failure here, where a bar shows the site's word alone.
+        site_url: The site's root, for the links.
     """
     found: dict[tuple[str, str, str], list[SnapshotRecord]] = {}
     for record in records:
-        if text := _reason(record):
-            found.setdefault((kind_of(record), shown_status(record), text), []).append(record)
+        kind, status = kind_of(record.status), shown_status(record)
+        if record.project.id in unfetched:
+            kind, status = "failed", f"{status}, not fetched"
+        if text := _reason(record, kind):
+            found.setdefault((kind, status, text), []).append(record)
     order = {"failed": 0, _RUNNING: 1}
     return [
         Reason(
@@ -166,10 +186,10 @@ def reasons(records: Iterable[SnapshotRecord], site_url: str) -> list[Reason]:
     ]
 
 
-def _reason(record: SnapshotRecord) -> str:
+def _reason(record: SnapshotRecord, kind: str) -> str:
     if record.error:
         return shown(record.error)
-    match kind_of(record):
+    match kind:
         case "failed":
             return "No reason is known"
         case "running" if record.snapshot_id:
@@ -190,9 +210,9 @@ def named(record: SnapshotRecord, site_url: str) -> Named:
     return Named(shown_name(record.project.group), shown_name(record.project.label), link)
 
 
-def kind_of(record: SnapshotRecord) -> str:
+def kind_of(status: str) -> str:
     """What a status is shown as: one that is none of ours, or that nobody knows, is running."""
-    return _KINDS.get(record.status, _RUNNING)
+    return _KINDS.get(status, _RUNNING)
 
 
 def shown_status(record: SnapshotRecord) -> str:

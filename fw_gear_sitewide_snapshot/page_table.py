@@ -1,6 +1,6 @@
 """The page's table of all projects: its columns, its rows, its totals. Values only."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,10 +40,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A project in the table."""
+    """A project in the table; one that is ``unfetched`` is not complete, whatever its status."""
 
     project: Named
     kind: str
+    unfetched: bool
     cells: tuple[Cell, ...]
 
 
@@ -72,12 +73,19 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
 
 
 def rows(
-    records: Iterable[SnapshotRecord], columns: Sequence[Column], site_url: str
+    records: Iterable[SnapshotRecord],
+    columns: Sequence[Column],
+    unfetched: Collection[str],
+    site_url: str,
 ) -> Iterator[Row]:
-    """The table's rows, in the records' order; made one at a time, for there may be thousands."""
+    """The table's rows, in the records' order; made one at a time, for there may be thousands.
+
+    ``unfetched`` has the ids of the projects whose complete snapshot could not be fetched.
+    """
     for record in records:
         cells = tuple(column.cell(record) for column in columns)
-        yield Row(named(record, site_url), kind_of(record), cells)
+        kind, is_unfetched = kind_of(record.status), record.project.id in unfetched
+        yield Row(named(record, site_url), kind, is_unfetched, cells)
 
 
 def totals(columns: Sequence[Column], records: Sequence[SnapshotRecord]) -> list[tuple[str, str]]:

@@ -192,6 +192,18 @@ def test_nothing_is_started_again_while_the_report_can_t_be_written(
     assert gear.rows[project].status == "failed"
 
 
+def test_the_page_says_that_a_complete_snapshot_could_not_be_fetched(gear: Gear) -> None:
+    gear.simulated.add_project()
+    broken = gear.simulated.add_project()
+    gear.simulated.fault(Fault("download", broken, action=refuse(403, "Not for you")))
+
+    assert not gear.run(download=True).is_complete
+
+    page = (gear.output / "snapshot_report.html").read_text("utf-8")
+    assert "All 2 projects have a complete snapshot, but 1 could not be fetched." in page
+    assert 'class="verdict mark failed"' in page
+
+
 def test_a_page_that_can_t_be_written_costs_the_batch_nothing(
     gear: Gear, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -136,6 +136,13 @@ def test_a_summary_has_the_incomplete_rows_in_the_reports_order() -> None:
     assert [row.project.label for row in Summary.of(rows).incomplete] == ["z", "a", "b"]
 
 
+def test_a_summary_tells_what_was_not_fetched_from_what_is_not_complete() -> None:
+    rows = [RECORD, labelled("a"), labelled("b", "failed"), labelled("c", "x")]
+    assert Summary.of(rows, to_fetch=True).unfetched == (rows[1],)
+    assert len(Summary.of(rows, to_fetch=True).incomplete) == 3
+    assert Summary.of(rows).unfetched == ()
+
+
 @pytest.mark.parametrize(
     ("statuses", "expected"),
     [([], True), (["complete"], True), (["complete", "failed"], False), (["planned"], False)],

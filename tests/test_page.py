@@ -17,7 +17,13 @@ import pytest
 import fw_gear_sitewide_snapshot
 from fw_gear_sitewide_snapshot import page
 from fw_gear_sitewide_snapshot.errors import OutputError
-from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord, whole_seconds
+from fw_gear_sitewide_snapshot.models import (
+    Project,
+    SnapshotContent,
+    SnapshotRecord,
+    Summary,
+    whole_seconds,
+)
 
 SITE = "https://flywheel.example.org"
 NOW = datetime(2026, 1, 31, 12, 30, tzinfo=UTC)
@@ -77,8 +83,12 @@ def batch(count: int, *, fetched: bool = False) -> list[SnapshotRecord]:
     return records
 
 
-def render(records: Iterable[SnapshotRecord], site_url: str = SITE) -> str:
-    return "".join(page.render(records, site_url=site_url, written_at=NOW))
+def render(
+    records: Iterable[SnapshotRecord], site_url: str = SITE, *, to_fetch: bool = False
+) -> str:
+    records = list(records)
+    summary = Summary.of(records, to_fetch=to_fetch)
+    return "".join(page.render(records, summary, site_url=site_url, written_at=NOW))
 
 
 class Reader(HTMLParser):
@@ -220,6 +230,35 @@ def test_where_nothing_is_wrong_there_is_no_list_of_it(status: str) -> None:
     assert 'id="look"' not in render([record(1, status)])
 
 
+def test_a_snapshot_that_could_not_be_fetched_is_not_complete() -> None:
+    records = [
+        replace(record(1), content=content(1)),
+        record(2, error="download failed: the site says 404"),
+        record(3),
+        record(4, error="download failed: the site says 404"),
+        record(5, "failed", "no rights"),
+    ]
+    html = render(records, to_fetch=True)
+    reader = Reader(html)
+
+    assert " ".join(reader.section("Not complete").split()) == (
+        "4 "
+        "complete, not fetched download failed: the site says 404 2 projects "
+        "group/Project 2 group/Project 4 "
+        "complete, not fetched No reason is known group/Project 3 "
+        "failed no rights group/Project 5"
+    )
+    assert 'class="verdict mark failed"' in html
+    assert reader.tables["groups"][1][2:] == ["4", "1", "5"]
+
+
+def test_where_nothing_was_to_be_fetched_nothing_lacks() -> None:
+    html = render([replace(record(1), content=content(1)), record(2)])
+
+    assert 'class="verdict mark complete"' in html
+    assert 'id="look"' not in html
+
+
 def test_long_lists_of_reasons_end_in_the_table() -> None:
     same = [record(n, "failed", "no rights") for n in range(1, 151)]
     own = [record(n, "failed", f"error {n}") for n in range(201, 501)]
@@ -245,8 +284,8 @@ def test_without_a_batch_name_the_title_is_the_gear_s() -> None:
 
 def test_times_are_utc() -> None:
     east = datetime.fromisoformat("2026-02-01T00:30:00+12:00")
-    pieces = page.render([replace(record(1), timestamp=east)], site_url=SITE, written_at=east)
-    html = "".join(pieces)
+    records = [replace(record(1), timestamp=east)]
+    html = "".join(page.render(records, Summary.of(records), site_url=SITE, written_at=east))
 
     assert html.count("2026-01-31 12:30:00") == 2
 
@@ -323,7 +362,8 @@ def test_a_hostile_status_stays_text() -> None:
 
 
 def test_it_is_written_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = page.write([record(1)], tmp_path, site_url=SITE, written_at=NOW)
+    few, many = [record(1)], batch(9)
+    path = page.write(few, Summary.of(few), tmp_path, site_url=SITE, written_at=NOW)
     before = path.read_text("utf-8")
     seen: list[str] = []
     replace_file = Path.replace
@@ -334,16 +374,16 @@ def test_it_is_written_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return replace_file(part, target)
 
     monkeypatch.setattr(Path, "replace", watch)
-    page.write(batch(9), tmp_path, site_url=SITE, written_at=NOW)
+    page.write(many, Summary.of(many), tmp_path, site_url=SITE, written_at=NOW)
 
     assert seen == [before]
     assert [found.name for found in tmp_path.iterdir()] == ["snapshot_report.html"]
-    assert path.read_text("utf-8") == render(batch(9))
+    assert path.read_text("utf-8") == render(many)
 
 
 def test_a_folder_that_can_t_be_written_to_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"snapshot_report\.html can't be written"):
-        page.write([record(1)], tmp_path / "missing", site_url=SITE, written_at=NOW)
+        page.write([], Summary(), tmp_path / "missing", site_url=SITE, written_at=NOW)
 
 
 def test_it_works_where_the_package_is_only_a_folder(tmp_path: Path) -> None:
@@ -351,10 +391,11 @@ def test_it_works_where_the_package_is_only_a_folder(tmp_path: Path) -> None:
     folder = Path(fw_gear_sitewide_snapshot.__file__).parent
     shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
-        "import sys, pathlib, datetime; from fw_gear_sitewide_snapshot import page;"
+        "import sys, pathlib, datetime; from fw_gear_sitewide_snapshot import models, page;"
         "assert 'jinja2' not in sys.modules;"
         "now = datetime.datetime.now(datetime.UTC);"
-        "print(page.write([], pathlib.Path('.'), site_url='', written_at=now))"
+        "summary = models.Summary();"
+        "print(page.write([], summary, pathlib.Path('.'), site_url='', written_at=now))"
     )
     # What measures coverage would take the copy for a second package.
     bare = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}

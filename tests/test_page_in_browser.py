@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from fw_gear_sitewide_snapshot import page as pages
-from fw_gear_sitewide_snapshot.models import SnapshotRecord
+from fw_gear_sitewide_snapshot.models import SnapshotRecord, Summary
 from fw_gear_sitewide_snapshot.wording import size_text
-from tests.test_page import HOSTILE, NOW, SITE, batch, record
+from tests.test_page import HOSTILE, NOW, SITE, batch, content, record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -32,6 +33,11 @@ BATCHES: dict[str, list[SnapshotRecord]] = {
     "3": [record(n, group="neuro") for n in (1, 2, 3)],
     "300": batch(300),
     "5000": batch(5_000, fetched=True),
+    "not fetched": [
+        replace(record(1), content=content(1)),
+        record(2, error="download failed: the site says 404"),
+        replace(record(3), content=content(3)),
+    ],
     "dry run": [record(n, "planned") for n in range(1, 31)],
     "hostile": [
         record(n, status, text or "x", group=HOSTILE[-n], label=text, batch=text)
@@ -58,7 +64,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def write(name: str) -> Path:
         if not (folder / name).exists():
             (folder / name).mkdir()
-            pages.write(BATCHES[name], folder / name, site_url=SITE, written_at=NOW)
+            records = BATCHES[name]
+            summary = Summary.of(records, to_fetch=name == "not fetched")
+            pages.write(records, summary, folder / name, site_url=SITE, written_at=NOW)
         return folder / name / pages.PAGE_NAME
 
     return write
@@ -190,6 +198,17 @@ def test_filtering_by_status(show: Callable[..., Page], name: str) -> None:
     expect(shown.get_by_role("status")).to_contain_text(f"{open_} of ")
 
 
+def test_what_could_not_be_fetched_is_not_complete(show: Callable[..., Page]) -> None:
+    shown = show("not fetched")
+    choice = shown.get_by_label("Status", exact=True)
+
+    choice.select_option("Not complete")
+    assert cells(shown, 1) == ["Project 2"]
+
+    choice.select_option("Complete (3)")
+    assert len(cells(shown, 1)) == 3
+
+
 def test_filtering_by_text(show: Callable[..., Page]) -> None:
     shown = show("300")
     words = shown.get_by_label("Filter", exact=True)
@@ -308,7 +327,7 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.mark.parametrize("name", ["300", "dry run"])
+@pytest.mark.parametrize("name", ["300", "not fetched", "dry run"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_is_sufficient(show: Callable[..., Page], scheme: str, name: str) -> None:
     shown = show(name, color_scheme=scheme)

@@ -52,8 +52,9 @@
     shown = 0;
     for (const row of rows) {
       const word = row.cells[statusAt].textContent;
+      const isComplete = word === "complete" && !row.hasAttribute("data-unfetched");
       const fits =
-        (choice === "" || (choice === "not-complete" ? word !== "complete" : choice === `=${word}`)) &&
+        (choice === "" || (choice === "not-complete" ? !isComplete : choice === `=${word}`)) &&
         (wanted.length === 0 || wanted.every((piece) => textsOf().get(row).includes(piece)));
       if (row.hidden === fits) row.hidden = !fits;
       if (fits) shown += 1;
