@@ -49,7 +49,10 @@ class Row:
 
 
 def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
-    """The table's columns: those of which no row has anything to say are left out."""
+    """The table's columns: those of which no row has anything to say are left out.
+
+    The five that are numbers come last, where the style finds them.
+    """
     found = [
         Column("group", "Group", lambda record: Cell(shown_name(record.project.group))),
         Column("label", "Project", lambda record: Cell(shown_name(record.project.label))),
@@ -63,6 +66,7 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
         found.append(Column("error", "Error", lambda record: Cell(shown(record.error))))
     if any(record.content for record in records):
         found += [
+            Column("checksum", "SHA-256", _checksum),
             _number("size", "Size", lambda content: content.size_bytes, size_text),
             _number("count", "Subjects", lambda content: content.subjects),
             _number("count", "Sessions", lambda content: content.sessions),
@@ -95,6 +99,10 @@ def totals(columns: Sequence[Column], records: Sequence[SnapshotRecord]) -> list
         for column in columns
         if column.number
     ]
+
+
+def _checksum(record: SnapshotRecord) -> Cell:
+    return Cell(record.content.sha256 if record.content else "")
 
 
 def _number(

@@ -176,6 +176,14 @@ def test_what_was_found_in_the_snapshots_is_summed() -> None:
     assert totals == ["All projects", "3.5 MiB", "3", "6", "21", "198"]
 
 
+def test_the_checksums_of_what_was_fetched_are_there_in_full() -> None:
+    records = [replace(record(1), content=content(1)), record(2)]
+    header, *rows, _ = Reader(render(records)).tables["projects"]
+
+    assert [row[header.index("SHA-256")] for row in rows] == [f"{1:064x}", ""]
+    assert "SHA-256" not in render([record(2)])
+
+
 def test_the_groups_add_up_and_those_in_trouble_come_first() -> None:
     records = batch(300)
     header, *rows = Reader(render(records)).tables["groups"]

@@ -138,7 +138,7 @@ def test_every_column_sorts_and_loses_no_row(show: Callable[..., Page]) -> None:
     before = sorted(cells(shown, 1))
     buttons = shown.locator("#table thead button")
 
-    assert buttons.count() == 11
+    assert buttons.count() == 12
     for button in buttons.all():
         button.click()
         assert sorted(cells(shown, 1)) == before
@@ -151,7 +151,7 @@ def test_numbers_sort_as_numbers_with_blanks_last(show: Callable[..., Page]) -> 
     for title in ("Size", "Subjects"):
         for in_order in (sizes, sizes[::-1]):
             head(shown, title).click()
-            found = cells(shown, 6)
+            found = cells(shown, 7)
             assert found[: len(sizes)] == [size_text(size) for size in in_order]
             assert set(found[len(sizes) :]) == {""}
 
@@ -232,6 +232,38 @@ def test_filtering_by_text(show: Callable[..., Page]) -> None:
     shown.get_by_role("button", name="Clear").click()
     expect(shown.locator(ROWS)).to_have_count(300)
     expect(shown.get_by_text("No project matches.")).to_be_hidden()
+
+
+def test_a_checksum_is_found_and_read_in_full(show: Callable[..., Page]) -> None:
+    shown = show("5000")
+    checksum = f"{4321:064x}"
+
+    shown.get_by_label("Filter", exact=True).fill(checksum)
+    expect(shown.locator(ROWS)).to_have_count(1)
+
+    cut = shown.locator(ROWS).get_by_text(checksum)
+    cut.hover()
+    assert cut.get_attribute("title") == checksum
+
+
+@pytest.mark.parametrize(("width", "digits"), [(400, 8), (1280, 8), (1600, 12)])
+def test_of_a_checksum_the_first_digits_show(
+    show: Callable[..., Page], width: int, digits: int
+) -> None:
+    cut = show("not fetched", width).locator("#table tbody .id span").first
+    room: float = cut.evaluate(
+        """cut => {
+          const digit = document.createElement("b");
+          digit.style.cssText = "font: inherit; position: absolute";
+          digit.textContent = "0".repeat(64);
+          cut.parentElement.append(digit);
+          return cut.clientWidth / (digit.getBoundingClientRect().width / 64);
+        }"""
+    )
+
+    assert digits + 1 <= room < digits + 3  # one is for the sign that there are more
+    assert cut.evaluate("cut => cut.getClientRects().length") == 1
+    assert cut.evaluate("cut => cut.clientHeight < 30")
 
 
 def test_sorting_keeps_the_filter(show: Callable[..., Page]) -> None:
@@ -389,6 +421,21 @@ def test_print_shows_every_project_and_no_controls(show: Callable[..., Page]) ->
     box = shown.locator(".tall")
     assert box.evaluate("box => box.scrollHeight <= box.clientHeight")
     assert shown.evaluate(CONTRAST) == []
+
+
+def test_numbers_and_their_headings_stay_in_one_line_on_paper(show: Callable[..., Page]) -> None:
+    shown = show("5000")
+    shown.emulate_media(media="print")
+
+    for row in ("thead tr", "tbody tr:first-child", "tfoot tr"):
+        last = shown.locator(f"#table {row} > :nth-last-child(-n + 5)")
+        styles = last.evaluate_all(
+            """cells => cells.map((cell) => {
+              const style = getComputedStyle(cell);
+              return [style.whiteSpace, style.textAlign];
+            })"""
+        )
+        assert styles == [["nowrap", "end"]] * 5, row
 
 
 def test_hostile_text_does_nothing(show: Callable[..., Page]) -> None:

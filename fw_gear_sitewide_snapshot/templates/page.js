@@ -90,6 +90,11 @@
     cell.setAttribute("role", { col: "columnheader", row: "rowheader" }[cell.scope] ?? "cell");
   }
 
+  body.addEventListener("mouseover", ({ target }) => {
+    const cut = target.closest(".id span");
+    if (cut) cut.title = cut.textContent;
+  });
+
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
