@@ -42,6 +42,7 @@ class Column:
 class Row:
     """A project in the table; one that is ``unfetched`` is not complete, whatever its status."""
 
+    id: str
     project: Named
     kind: str
     unfetched: bool
@@ -89,7 +90,8 @@ def rows(
     for record in records:
         cells = tuple(column.cell(record) for column in columns)
         kind, is_unfetched = kind_of(record.status), record.project.id in unfetched
-        yield Row(named(record, site_url), kind, is_unfetched, cells)
+        project_id = shown(record.project.id)
+        yield Row(project_id, named(record, site_url), kind, is_unfetched, cells)
 
 
 def totals(columns: Sequence[Column], records: Sequence[SnapshotRecord]) -> list[tuple[str, str]]:

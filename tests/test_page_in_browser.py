@@ -32,6 +32,7 @@ pytestmark = [
 BATCHES: dict[str, list[SnapshotRecord]] = {
     "3": [record(n, group="neuro") for n in (1, 2, 3)],
     "300": batch(300),
+    "unlinked": batch(300),
     "5000": batch(5_000, fetched=True),
     "not fetched": [
         replace(record(1), content=content(1)),
@@ -66,7 +67,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             (folder / name).mkdir()
             records = BATCHES[name]
             summary = Summary.of(records, to_fetch=name == "not fetched")
-            pages.write(records, summary, folder / name, site_url=SITE, written_at=NOW)
+            site_url = "" if name == "unlinked" else SITE
+            pages.write(records, summary, folder / name, site_url=site_url, written_at=NOW)
         return folder / name / pages.PAGE_NAME
 
     return write
@@ -222,9 +224,6 @@ def test_filtering_by_text(show: Callable[..., Page]) -> None:
     expect(shown.get_by_role("status")).to_have_text(f"{len(matching)} of 300 projects shown")
     assert len(cells(shown, 0)) == len(matching)
 
-    words.fill(f"{7:024x}")  # the project's id, which only its link shows
-    expect(shown.locator(ROWS)).to_have_count(1)
-
     words.fill("there is no such project")
     expect(shown.get_by_text("No project matches.")).to_be_visible()
     expect(shown.get_by_role("status")).to_have_text("0 of 300 projects shown")
@@ -232,6 +231,21 @@ def test_filtering_by_text(show: Callable[..., Page]) -> None:
     shown.get_by_role("button", name="Clear").click()
     expect(shown.locator(ROWS)).to_have_count(300)
     expect(shown.get_by_text("No project matches.")).to_be_hidden()
+
+
+@pytest.mark.parametrize("name", ["300", "unlinked"])
+def test_a_project_is_found_by_its_id_which_no_cell_shows(
+    show: Callable[..., Page], name: str
+) -> None:
+    shown = show(name)
+    words = shown.get_by_label("Filter", exact=True)
+
+    words.fill(f"{7:024x}")
+    expect(shown.locator(ROWS)).to_have_count(1)
+
+    for word in ("null", "undefined", "information"):  # nor by what stands beside an id
+        words.fill(word)
+        expect(shown.locator(ROWS)).to_have_count(0)
 
 
 def test_a_checksum_is_found_and_read_in_full(show: Callable[..., Page]) -> None:

@@ -18,8 +18,8 @@
   const textsOf = () => {
     texts ??= new Map(
       rows.map((row) => {
-        const link = row.querySelector("a");
-        const id = link ? link.href.match(/[0-9a-f]{24}/) : "";
+        // The project's id is in its link, …/projects/<id>/information, or else at the row.
+        const id = row.dataset.id ?? row.querySelector("a").hash.split("/").at(-2);
         return [row, plain(`${Array.from(row.cells, (cell) => cell.textContent).join("\n")}\n${id}`)];
       }),
     );
