@@ -232,7 +232,7 @@ def test_the_page_on_reliability_has_the_numbers_of_the_code() -> None:
     assert snapshot._SETTLE_SECONDS == 7
     assert "six times within about a minute" in text
     assert (patience.ATTEMPTS, patience.PATIENCE_SECONDS) == (6, 60)
-    assert "after five answers 404 in a row within forty seconds" in text
+    assert "after five answers 404 in a row that span forty seconds" in text
     assert (waited.GONE_AFTER, waited.GONE_SECONDS) == (5, 40)
     assert "`make soak` tries 100,000" in text
     assert "SCHEDULES=100000" in read("Makefile")

@@ -15,6 +15,7 @@ from flywheel_site_simulator import (
     break_off,
     refuse,
 )
+from fw_gear_sitewide_snapshot.workers import IN_FLIGHT
 from tests.support.gear import GearRun, RunHere, gear_maker, run_together
 from tests.support.time import START, FakeClock
 
@@ -188,39 +189,78 @@ def test_the_last_look_starts_nothing(simulated: SimulatedSite, run_here: RunHer
     assert simulated.creates(project) == 1
 
 
+MANY = IN_FLIGHT + 4
+"""Calls that hang: more than there may be at a time."""
+
+
 @pytest.fixture(scope="module")
-def held_up(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    """A run in which one project's second attempt hangs, as its status calls would; six seconds."""
-    site = SimulatedSite(build_seconds=(2.0, 2.0))
-    projects = {label: site.add_project(label=label) for label in ("hangs", "fine")}
-    site.outcome(projects["hangs"], "failed")
-    answered = {"_id": "f" * 24, "status": "failed", "created": "2026-01-01T00:00:00+00:00"}
-    site.fault(
-        Fault("create", projects["hangs"], times=1, action=answer_with(answered, work=False))
+def held_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
+    """Runs in which many calls hang, while the snapshot of one project is made in two seconds."""
+    folder = tmp_path_factory.mktemp("held up")
+
+    def run(name: str, minutes: float, attempts: int) -> Case:
+        site = SimulatedSite(build_seconds=(2.0, 2.0))
+        hanging = {f"hangs {number}": site.add_project("a") for number in range(MANY)}
+        for project in hanging.values():
+            if name == "status calls":
+                site.fault(Fault("detail", project, action=break_off("hang")))
+                continue
+            site.outcome(project, "failed")
+            answered = {"_id": project, "status": "failed", "created": "2026-01-01T00:00:00+00:00"}
+            first = answer_with(answered, work=False)
+            site.fault(Fault("create", project, times=1, action=first))
+            site.fault(Fault("create", project, action=break_off("hang")))
+        projects = {**hanging, "fine": site.add_project("z")}
+        config = {"project filter": "ALL", "timeout minutes": minutes}
+        with SimulatorServer(site) as server:
+            gear = gear_maker(folder / name, server)
+            return Case(gear(**config, **{"attempts per project": attempts}).run(), projects)
+
+    return run_together(
+        {
+            "second attempts": partial(run, "second attempts", 0.1, 2),
+            "status calls": partial(run, "status calls", 0.3, 1),
+        }
     )
-    site.fault(Fault("create", projects["hangs"], action=break_off("hang")))
-    config = {"project filter": "ALL", "timeout minutes": 0.1, "attempts per project": 2}
-    with SimulatorServer(site) as server:
-        gear = gear_maker(tmp_path_factory.mktemp("held up"), server)
-        return Case(gear(**config).run(), projects)
 
 
 @pytest.mark.process
-def test_one_project_s_second_attempt_that_hangs_does_not_move_the_deadline(held_up: Case) -> None:
-    waited = _logged(held_up.run, "The time is up") - _logged(held_up.run, "; 6 s left")
+def test_second_attempts_that_hang_do_not_move_the_deadline(held_up: dict[str, Case]) -> None:
+    run = held_up["second attempts"].run
+    waited = _logged(run, "The time is up") - _logged(run, "; 6 s left")
 
     assert waited < timedelta(seconds=15)
 
 
 @pytest.mark.process
-def test_the_others_are_seen_to_be_complete_meanwhile(held_up: Case) -> None:
-    assert _logged(held_up.run, "1 complete") < _logged(held_up.run, "The time is up")
-    assert held_up.row("fine")["status"] == "complete"
+@pytest.mark.parametrize("name", ["second attempts", "status calls"])
+def test_the_others_are_seen_to_be_complete_meanwhile(held_up: dict[str, Case], name: str) -> None:
+    case = held_up[name]
+
+    assert _logged(case.run, "1 complete") < _logged(case.run, "The time is up")
+    assert case.row("fine")["status"] == "complete"
 
 
 @pytest.mark.process
-def test_what_became_of_it_is_not_known_and_a_retry_looks(held_up: Case) -> None:
-    row = held_up.row("hangs")
+def test_of_those_that_hang_it_is_not_known_what_becomes_of_them_and_a_retry_looks(
+    held_up: dict[str, Case],
+) -> None:
+    case = held_up["second attempts"]
+    rows = [case.row(f"hangs {number}") for number in range(MANY)]
 
-    assert (row["status"], row["snapshot_id"]) == ("pending", "")
-    assert "a retry looks for it" in row["error"]
+    asked = [row for row in rows if "a retry looks for it" in row["error"]]
+    assert len(asked) == IN_FLIGHT / 2
+    assert {(row["status"], row["snapshot_id"]) for row in asked} == {("pending", "")}
+
+
+@pytest.mark.process
+def test_those_whose_second_attempt_came_too_late_keep_the_failed_snapshot(
+    held_up: dict[str, Case],
+) -> None:
+    case = held_up["second attempts"]
+    rows = [case.row(f"hangs {number}") for number in range(MANY)]
+
+    late = [row for row in rows if "the time was up before" in row["error"]]
+    assert len(late) == MANY - IN_FLIGHT / 2
+    assert all(row["status"] == "failed" for row in late)
+    assert all(row["snapshot_id"] == row["project_id"] for row in late)
