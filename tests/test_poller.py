@@ -235,6 +235,20 @@ def test_a_state_that_nobody_knows_is_kept_verbatim_and_waited_for(clock: FakeCl
     assert clock.seconds >= 30
 
 
+@pytest.mark.parametrize(("ours", "theirs"), [("complete", "failed"), ("failed", "complete")])
+def test_a_newer_snapshot_that_somebody_else_made_is_not_taken_for_its_own(
+    wait: Wait, ours: str, theirs: str
+) -> None:
+    record = wait.add(ours)
+    newer = wait.simulated.add_snapshot(record.project.id, theirs, created=wait.simulated.now() + 1)
+
+    last = wait.run()[record.project.id]
+
+    assert (last.status, last.snapshot_id) == (ours, record.snapshot_id)
+    assert wait.clock.seconds >= BUILD_SECONDS, "theirs was finished from the beginning"
+    assert newer not in {request.snapshot_id for request in wait.simulated.requests}
+
+
 def test_a_failed_one_is_offered_for_a_restart_once(wait: Wait) -> None:
     failing, good = wait.add("failed", seconds=2), wait.add(seconds=9)
 
