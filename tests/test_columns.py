@@ -144,7 +144,16 @@ def test_a_timestamp_is_read_as_utc_in_whole_seconds(cell: str, expected: dateti
 
 @pytest.mark.parametrize(
     "cell",
-    ["yesterday", "31.01.2026 12:00", "46053.5", "0001-01-01T00:00+12:00", "2026-13-01", "'"],
+    [
+        "yesterday",
+        "31.01.2026 12:00",
+        "31/01/2026 13:00",
+        "1/31/26 1:00 PM",
+        "46053.5",
+        "0001-01-01T00:00+12:00",
+        "2026-13-01",
+        "'",
+    ],
 )
 def test_a_timestamp_that_is_none_is_refused(cell: str) -> None:
     text = problem(timestamp=cell)
