@@ -4,138 +4,26 @@
 takes jobs: each job is a run of the whole gear against the simulated site.
 """
 
-import json
+import ast
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 
 from .support.gear import REPORT, GearFolder, GearRun, MakeGear, RunHere, run_together
-from .support.repository import ROOT, read_manifest
+from .support.jobs import GEAR_ID, PROJECT_ID, Platform, told
+from .support.repository import ROOT, read
 
 NIGHTLY = ROOT / "examples" / "nightly.py"
 COMPLETE, INCOMPLETE = "snapshots-complete", "snapshots-incomplete"
-GEAR_ID, PROJECT_ID, FILE_ID = "9" * 24, "a" * 24, "7" * 24
 ALL = {"project filter": "ALL"}
 
-
-def told(run: GearRun) -> dict[str, Any]:
-    """What a run tells the platform of its report; nothing where it tells nothing."""
-    path = run.folder / "output" / ".metadata.json"
-    if not path.exists():
-        return {}
-    [file] = json.loads(path.read_text())["project"]["files"]
-    return dict(file)
-
-
-# ----------------------------------------------------------------------- a platform that takes jobs
-
-
-@dataclass
-class JobFolder(GearFolder):
-    """A job's folder that has the job's own id in it."""
-
-    job_id: str = ""
-
-    def prepare(self, retry_failed: Path | None = None) -> None:
-        super().prepare(retry_failed)
-        path = self.path / "config.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "job": {"id": self.job_id}}))
-
-
-@dataclass
-class Platform:
-    """A project that reports are kept in, and the jobs that were started there."""
-
-    folder: Path
-    api_key: str
-    keeps_metadata: bool = True
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    runs: dict[str, GearRun] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
-    report: Path | None = None
-    tags: list[str] = field(default_factory=list)
-    info: dict[str, Any] = field(default_factory=dict)
-
-    def answer(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        match method, path.partition("?")[0].split("/")[2:]:
-            case "GET", ["auth", "status"]:
-                return {"origin": {"type": "user", "id": "cron@example.org"}}
-            case "POST", ["lookup"] if body["path"] == ["gears", "sitewide-snapshot"]:
-                return {"_id": GEAR_ID, "container_type": "gear", "gear": read_manifest()}
-            case "POST", ["lookup"] if body["path"] == ["admin", "Snapshots"]:
-                return self.project()
-            case "GET", ["projects", project_id] if project_id == PROJECT_ID:
-                return self.project()
-            case "POST", ["jobs", "add"]:
-                return {"_id": self.add_job(body)}
-            case "GET", ["jobs", job_id]:
-                return {"_id": job_id, "gear_id": GEAR_ID, "state": self.state(job_id)}
-        return None
-
-    def project(self) -> dict[str, Any]:
-        report = {"name": REPORT, "file_id": FILE_ID, "tags": self.tags, "info": self.info}
-        return {
-            "_id": PROJECT_ID,
-            "container_type": "project",
-            "label": "Snapshots",
-            "group": "admin",
-            "files": [report] if self.report else [],
-        }
-
-    def add_job(self, body: dict[str, Any]) -> str:
-        """Run the gear, and keep its outputs as the platform does."""
-        self.asked.append(body)
-        job_id = f"{len(self.asked):024x}"
-        given = body["inputs"].get("retry failed")
-        if given is not None:
-            assert given == {"type": "project", "id": PROJECT_ID, "name": REPORT}
-        job = JobFolder(self.folder / job_id, self.api_key, body["config"], job_id)
-        run = job.run(self.report if given else None)
-        if run.exit_status == 0:
-            self.report = run.report
-            if self.keeps_metadata:
-                self.tags, self.info = told(run)["tags"], told(run)["info"]
-        self.runs[job_id] = run
-        return job_id
-
-    def state(self, job_id: str) -> str:
-        """Running when it is first looked at, so that the script has to look again."""
-        if job_id not in self.seen:
-            self.seen.add(job_id)
-            return "running"
-        return "failed" if self.runs[job_id].exit_status else "complete"
-
-
-def face_of(platform: Platform) -> type[BaseHTTPRequestHandler]:
-    class Face(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            document = platform.answer(self.command, self.path, json.loads(sent or b"{}"))
-            body = json.dumps(document or {"message": "no such call", "status_code": 404}).encode()
-            self.send_response(200 if document else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing among the tests' output."""
-
-    return Face
+# ----------------------------------------------------------------------------- every night, by cron
 
 
 @pytest.fixture
@@ -146,16 +34,12 @@ def platform(tmp_path: Path, served: SimulatorServer) -> Platform:
 @pytest.fixture
 def cron(platform: Platform, tmp_path: Path) -> Iterator[list[str]]:
     """The script's API key; the script itself is a copy that doesn't wait for half a minute."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), face_of(platform)) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        script = NIGHTLY.read_text()
-        assert script.count("LOOK_SECONDS = 30") == 1
-        copy = tmp_path / "nightly.py"
-        copy.write_text(script.replace("LOOK_SECONDS = 30", "LOOK_SECONDS = 0.1"))
-        yield [f"127.0.0.1:{server.server_port}:__force_insecure:cron", str(copy)]
-        server.shutdown()
-        thread.join()
+    script = NIGHTLY.read_text()
+    assert script.count("time.sleep(30)") == 1
+    copy = tmp_path / "nightly.py"
+    copy.write_text(script.replace("time.sleep(30)", "time.sleep(0.1)"))
+    with platform.served() as api_key:
+        yield [api_key, str(copy)]
 
 
 def nightly(cron: list[str]) -> subprocess.CompletedProcess[str]:
@@ -192,10 +76,9 @@ def test_the_nightly_script_retries_what_failed_until_the_batch_is_complete(
 
 
 @pytest.mark.process
-def test_a_project_that_always_fails_ends_the_nightly_script_but_would_not_end_a_rule(
+def test_a_project_that_always_fails_ends_the_nightly_script_after_two_retries(
     served: SimulatorServer, platform: Platform, cron: list[str]
 ) -> None:
-    """Each run's report is incomplete again: nothing that the gear writes counts the runs."""
     project = served.site.add_project()
     served.site.outcome(project, *["failed"] * 9)
 
@@ -234,10 +117,15 @@ def test_the_nightly_script_takes_no_other_job_s_report_for_its_own(
     assert len(platform.asked) == 1
 
 
-def test_the_nightly_script_is_short_enough_to_read() -> None:
-    code = NIGHTLY.read_text().split('"""')[2]
+def test_the_nightly_script_is_as_short_as_the_faq_says() -> None:
+    [docstring, *statements] = ast.parse(NIGHTLY.read_text()).body
+    assert docstring.end_lineno is not None
+    lines = NIGHTLY.read_text().splitlines()[docstring.end_lineno :]
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
-    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+    assert statements
+    assert len(code) <= 20
+    assert "is one of twenty lines" in " ".join(read("FAQ.md").split())
 
 
 # ------------------------------------------------------------------------- what a rule can go by
