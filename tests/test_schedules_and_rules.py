@@ -5,18 +5,21 @@ takes jobs: each job is a run of the whole gear against the simulated site.
 """
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import flywheel
 import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 
 from .support.gear import REPORT, GearFolder, GearRun, MakeGear, RunHere, run_together
-from .support.jobs import GEAR_ID, PROJECT_ID, Platform, told
+from .support.jobs import GEAR_ID, PROJECT_ID, Platform, Rule, told
 from .support.repository import ROOT, read
 
 NIGHTLY = ROOT / "examples" / "nightly.py"
@@ -201,22 +204,210 @@ def test_for_a_rule_s_job_all_is_one_project_and_the_log_says_so(
     assert run.lines("ALL is one project: a job that a gear rule starts sees its own project only")
 
 
+# ----------------------------------------------------------------------- a rule that retries, once
+
+FIRST_RUN = {"project filter": "label=Own", "fail on incomplete": False}
+# What is not verified of a platform, at its worst: whatever can set the rule off does.
+WORST = {"keeps_tags": True, "each_version_is_new": True}
+
+
+def faq_on_rules() -> str:
+    section = read("FAQ.md").partition("\n## Can a gear rule retry what failed?\n")[2]
+    return section.partition("\n## ")[0]
+
+
+def faq_rule() -> dict[str, str]:
+    """What the FAQ says to enter, by the rule's field."""
+    return dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \|$", faq_on_rules(), re.MULTILINE))
+
+
+def conditions(entered: str) -> tuple[tuple[str, str], ...]:
+    return tuple(re.findall(r"`(file\.\w+)` is `([^`]+)`", entered))
+
+
+@pytest.fixture
+def rule(ruled: Ruled) -> Rule:
+    """The FAQ's rule, in the project of the one site that it can see."""
+    entered = faq_rule()
+    options = re.findall(r"`([a-z ]+)` \*\*(on|off)\*\*", entered["config"])
+    assert options
+    assert "`project filter` empty" in entered["config"]
+    config = {name: value == "on" for name, value in options}
+    return Rule(config, conditions(entered["all"]), conditions(entered["not"]), ruled.key)
+
+
+@pytest.fixture
+def make_platform(ruled: Ruled, rule: Rule, tmp_path: Path) -> Callable[..., Platform]:
+    def make(**how: Any) -> Platform:
+        return Platform(tmp_path / "jobs", ruled.server.api_key(), **{"rule": rule, **how})
+
+    return make
+
+
+def test_the_faq_s_rule_has_the_fields_and_conditions_that_the_sdk_knows(rule: Rule) -> None:
+    entered = faq_rule()
+
+    assert set(entered) <= set(flywheel.GearRuleInput.attribute_map.values())
+    assert entered["triggering_input"] == "`retry failed`"
+    types = {str(known) for known in flywheel.GearRuleConditionType}
+    assert {of for of, _ in (*rule.all, *rule.none)} <= types
+    assert (len(rule.all), len(rule.none)) == (2, 1)
+
+
 @pytest.mark.process
-def test_a_rule_s_job_can_t_finish_a_batch_of_other_projects(ruled: Ruled, tmp_path: Path) -> None:
-    """So a rule that retries such a report would start one job after the other, in vain."""
+@pytest.mark.parametrize("how", [{}, WORST], ids=["best", "worst"])
+def test_an_incomplete_batch_gets_one_retry_and_a_retry_that_completes_it_none(
+    ruled: Ruled, make_platform: Callable[..., Platform], how: dict[str, bool]
+) -> None:
+    ruled.server.site.outcome(ruled.own, "failed", "complete")
+    platform = make_platform(**how)
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 0]
+    assert ruled.server.site.creates() == ruled.server.site.creates(ruled.own) == 2
+    assert COMPLETE in platform.tags
+
+
+@pytest.mark.process
+def test_a_batch_that_stays_incomplete_gets_one_retry_after_each_run(
+    ruled: Ruled, make_platform: Callable[..., Platform]
+) -> None:
+    ruled.server.site.outcome(ruled.own, *["failed"] * 9)
+    platform = make_platform(**WORST)
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 1]
+    assert ruled.server.site.creates() == 2
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 1, 0, 1]
+    assert ruled.server.site.creates() == 4
+
+
+@pytest.mark.process
+def test_a_complete_batch_gets_none_and_where_tags_add_up_later_ones_neither(
+    ruled: Ruled, make_platform: Callable[..., Platform]
+) -> None:
+    ruled.server.site.outcome(ruled.own, "complete", "failed")
+    platform = make_platform(**WORST)
+
+    for _ in range(2):
+        platform.start(FIRST_RUN)
+
+    assert platform.tags == [COMPLETE, INCOMPLETE]
+    assert platform.exit_statuses == [0, 0]
+    assert ruled.server.site.creates() == 2
+
+
+@pytest.mark.process
+def test_with_fail_on_incomplete_off_nothing_bounds_the_rule(
+    ruled: Ruled, rule: Rule, make_platform: Callable[..., Platform]
+) -> None:
+    ruled.server.site.outcome(ruled.own, *["failed"] * 9)
+    unbounded = replace(rule, config={**rule.config, "fail on incomplete": False})
+    platform = make_platform(rule=unbounded, each_version_is_new=True, most_jobs=3)
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 0, 0]
+    assert ruled.server.site.creates() == 3
+
+
+@pytest.mark.process
+def test_a_site_that_starts_failed_jobs_again_does_so_with_the_retry_and_it_ends(
+    ruled: Ruled, make_platform: Callable[..., Platform]
+) -> None:
+    ruled.server.site.outcome(ruled.own, *["failed"] * 9)
+    platform = make_platform(**WORST, restarts=1)
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 1, 1]
+    assert ruled.server.site.creates() == 3
+
+
+@pytest.mark.process
+def test_a_rule_s_job_can_t_finish_a_batch_of_other_projects_but_a_person_can(
+    ruled: Ruled, make_platform: Callable[..., Platform]
+) -> None:
     for project in (ruled.own, ruled.other):
         ruled.server.site.outcome(project, "failed", "complete")
-    first = GearFolder(tmp_path / "first", ruled.server.api_key(), dict(ALL)).run()
+    platform = make_platform(**WORST)
+
+    platform.start({**FIRST_RUN, **ALL})
+
+    first, retry = platform.runs.values()
     assert set(first.statuses.values()) == {"failed"}, first.log
-
-    config = {"fail on incomplete": False}
-    retry = GearFolder(tmp_path / "retry", ruled.key, config).run(first.report)
-
-    assert retry.exit_status == 0, retry.log
+    assert retry.exit_status == 1, retry.log
     assert retry.statuses == {ruled.own: "complete", ruled.other: "failed"}
     assert "not authorized" in retry.row(ruled.other)["error"]
     assert ruled.server.site.creates(ruled.other) == 1
-    assert told(retry)["tags"] == [INCOMPLETE]
+
+    platform.start({}, retry.report)
+
+    assert platform.exit_statuses == [0, 1, 0]
+    assert [ruled.server.site.creates(p) for p in (ruled.own, ruled.other)] == [2, 2]
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Path:
+    """The report that the FAQ has for trying the rule out."""
+    block = re.search(r"^```text\n(group_label.*?)^```$", faq_on_rules(), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    report = tmp_path / REPORT
+    report.write_text(block[1])
+    return report
+
+
+@pytest.mark.process
+def test_the_faq_s_trial_of_a_rule_starts_one_job_and_no_snapshot(
+    ruled: Ruled, make_platform: Callable[..., Platform], trial: Path
+) -> None:
+    platform = make_platform(**WORST)
+
+    platform.upload(trial, INCOMPLETE)
+
+    [run] = platform.runs.values()
+    assert run.exit_status == 1, run.log
+    assert "there is no such project" in run.rows[0]["error"]
+    assert ruled.server.site.creates() == 0
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("how", "jobs"),
+    [({"each_version_is_new": True}, 1), ({"keeps_tags": True}, 1), (WORST, 2)],
+    ids=["new match", "tags stay", "both"],
+)
+def test_if_rules_look_at_failed_jobs_two_more_things_must_hold_before_it_loops(
+    ruled: Ruled,
+    make_platform: Callable[..., Platform],
+    trial: Path,
+    how: dict[str, bool],
+    jobs: int,
+) -> None:
+    """And the trial shows it: there is a second job."""
+    platform = make_platform(rules_see_failed=True, most_jobs=2, **how)
+
+    platform.upload(trial, INCOMPLETE)
+
+    assert platform.exit_statuses == [1] * jobs
+    assert ruled.server.site.creates() == 0
+
+
+@pytest.mark.process
+def test_a_rule_that_doesn_t_fill_the_input_starts_nothing(
+    ruled: Ruled, rule: Rule, make_platform: Callable[..., Platform]
+) -> None:
+    platform = make_platform()
+
+    platform.start(rule.config, api_key=rule.api_key)
+
+    assert platform.exit_statuses == [2]
+    assert ruled.server.site.creates() == 0
 
 
 # ------------------------------------------------------------ a job that the platform starts again
