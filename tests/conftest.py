@@ -15,7 +15,12 @@ from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, 
 from tests.support.repository import read_manifest
 from tests.support.time import FakeClock
 
-LONGEST = ("test_schedules.py", "test_gear_killed.py", "test_downloader.py")
+LONGEST = (
+    "test_schedules.py",
+    "test_gear_killed.py",
+    "test_downloader.py",
+    "test_schedules_and_rules.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
