@@ -12,7 +12,7 @@ import flywheel
 
 client = flywheel.Client(os.environ["FW_API_KEY"])
 gear, project = client.lookup("gears/sitewide-snapshot"), client.lookup(sys.argv[1])
-config = {"project filter": "ALL", "fail on incomplete": False}
+config = {"project filter": "ALL", "snapshot batch name": "nightly", "fail on incomplete": False}
 inputs = {}
 for _ in range(3):  # the first run, and two retries
     job_id = gear.run(config=config, inputs=inputs, destination=project)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flywheel_site_simulator import SimulatedSite, SimulatorServer
+from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, break_off
 from fw_gear_sitewide_snapshot import reporter
 from fw_gear_sitewide_snapshot.errors import EXIT_INCOMPLETE, EXIT_TERMINATED
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
@@ -150,6 +150,21 @@ def test_a_run_that_is_told_to_end_before_it_has_begun_starts_nothing(
     assert cut.took_seconds < 5
     assert served.site.creates() == 0
     assert "Traceback" not in cut.log
+
+
+def test_the_report_is_on_disk_before_the_site_is_asked_what_all_leaves_out(
+    served: SimulatorServer, tmp_path: Path
+) -> None:
+    projects = [served.site.add_project() for _ in range(3)]
+    served.site.fault(Fault("users/self", action=break_off("hang")))
+    folder = GearFolder(tmp_path, served.api_key(), {"project filter": "ALL"})
+
+    cut = cut_off(folder, served.site, once_asked="users/self")
+
+    assert cut.exit_status == EXIT_TERMINATED
+    assert cut.took_seconds < 5
+    rows = reporter.read(tmp_path / "output" / reporter.REPORT_NAME)
+    assert sorted(row.project.id for row in rows) == sorted(projects)
 
 
 def test_creates_that_the_site_is_slow_to_answer_do_not_hold_the_end_up(
