@@ -27,6 +27,7 @@ ARCHIVE_NAME = "snapshots.zip"
 SUMS_NAME = "SHA256SUMS"
 
 _CHUNK_BYTES = 1 << 20
+_ROW_BYTES = 1 << 11  # of a project at the most: in the report, checksums, headers and directory
 _LONGEST_NAME_BYTES = 180  # of a folder's: with a project's id behind it, below the usual 255
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)  # that a zip can tell
 _LATEST = datetime(2107, 12, 31, tzinfo=UTC)
@@ -76,12 +77,25 @@ class Archive:
 
     Args:
         path: Where to make it, in the work folder; it is removed with that.
+        output: The folder that it is for.
+        rows: How many projects its report will tell of.
         clock: Tells when the run is to end.
+        free: Tells how many bytes can be written where a folder is.
+
+    Raises:
+        OSError: One of the folders can't be written to.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, output: Path, *, rows: int, clock: Clock, free: FreeBytes
+    ) -> None:
         self._path = path
+        self._output = output
+        self._part = output / f".{ARCHIVE_NAME}.part"
+        self._ending_bytes = (rows + 1) * _ROW_BYTES
         self._clock = clock
+        self._free = free
+        self._is_copied = not _moves(path, self._part)
         self._lock = threading.Lock()
         self._file = _WholeWrites(path, "w+")
         self._zip = zipfile.ZipFile(self._file, "w")
@@ -97,18 +111,25 @@ class Archive:
             when: When what is in it was made.
 
         Raises:
+            NoRoomError: The output folder has no room for the archive with the file.
             OSError: The disk is full, or can't be read or written.
             TerminatedError: The run is to end; the archive is of no use any more.
         """
         with self._lock:
-            before = self._zip.start_dir
-            try:
-                self._copy_in(source, _entry(name, source.stat().st_size, when))
-            except OSError:
-                self._take_back(name, before)
-                raise
-            self._sums[name] = sha256
-        source.unlink()
+            self.look_for_room(source.stat().st_size)
+            self._take_in(source, name, sha256, when)
+
+    def look_for_room(self, size: int) -> None:
+        """See whether a file of so many bytes would leave the archive small enough to be placed.
+
+        It always is where placing it takes no room of its own.
+
+        Raises:
+            NoRoomError: The output folder has no room for the archive with the file.
+        """
+        if self._is_copied:
+            whole = self._zip.start_dir + size + self._ending_bytes
+            self._need_in_output(whole, "for it in the output folder")
 
     def finish(self, records: Sequence[SnapshotRecord]) -> int:
         """Put the report and the checksums in; returns the archive's size.
@@ -119,9 +140,10 @@ class Archive:
         """
         report = reporter.write(records, self._path.parent)
         now = self._clock.now()
-        self.add(report, report.name, hashlib.sha256(report.read_bytes()).hexdigest(), now)
-        lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(self._sums.items()))
+        sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
         with self._lock:
+            self._take_in(report, report.name, sha256, now)
+            lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(self._sums.items()))
             self._zip.writestr(_entry(SUMS_NAME, 0, now), lines)
             self._zip.close()
             os.fsync(self._file.fileno())
@@ -136,37 +158,49 @@ class Archive:
         self._zip.fp = None  # else it would be finished, when nobody wants it any more
         self._file.close()
 
-    def place(self, folder: Path, free: FreeBytes) -> Path:
-        """Move the finished archive into a folder in one step; returns where it is.
+    def place(self) -> Path:
+        """Move the finished archive into the output folder in one step; returns where it is.
 
         Raises:
-            NoRoomError: The folder is on a disk that is too small.
+            NoRoomError: Meanwhile others have filled the output folder's disk.
             OSError: It can't be written to.
             TerminatedError: The run is to end; nothing is in the folder.
         """
-        target = folder / ARCHIVE_NAME
-        try:
+        target = self._output / ARCHIVE_NAME
+        if self._is_copied:
+            size = self._path.stat().st_size
+            self._need_in_output(size, "for the archive in the output folder")
+            self._copy_to(target)
+        else:
             self._path.replace(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            with Room(folder, self._clock, free).claim() as claim:
-                claim.need(self._path.stat().st_size, "for the archive in the output folder")
-                self._copy_to(target)
         return target
 
+    def _need_in_output(self, size: int, purpose: str) -> None:
+        """Raise NoRoomError where there is not so much; nobody else writes there meanwhile."""
+        with Room(self._output, self._clock, self._free).claim() as claim:
+            claim.need(size, purpose)
+
     def _copy_to(self, target: Path) -> None:
-        """Copy it to another file system, where nobody sees it before it is whole."""
-        part = target.with_name(f".{target.name}.part")
+        """Copy it to where it can't be moved; nobody sees it there before it is whole."""
         try:
-            with self._path.open("rb") as source, part.open("wb") as file:
+            with self._path.open("rb") as source, self._part.open("wb") as file:
                 self._copy(source, file)
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(target)
+            self._part.replace(target)
         finally:
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+                self._part.unlink(missing_ok=True)
+
+    def _take_in(self, source: Path, name: str, sha256: str, when: datetime | None) -> None:
+        before = self._zip.start_dir
+        try:
+            self._copy_in(source, _entry(name, source.stat().st_size, when))
+        except OSError:
+            self._take_back(name, before)
+            raise
+        self._sums[name] = sha256
+        source.unlink()
 
     def _copy_in(self, source: Path, entry: zipfile.ZipInfo) -> None:
         with source.open("rb") as file, self._zip.open(entry, "w") as target:
@@ -195,6 +229,22 @@ class _WholeWrites(io.FileIO):
         while written < len(view):
             written += super().write(view[written:]) or 0
         return written
+
+
+def _moves(path: Path, target: Path) -> bool:
+    """Try whether a file gets from one path to the other in one step; leaves none behind.
+
+    Between two disks it doesn't; nor between two mounts of one disk, which look like one.
+    """
+    path.touch()
+    try:
+        path.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    target.unlink()
+    return True
 
 
 def _entry(name: str, size: int, when: datetime | None) -> zipfile.ZipInfo:

@@ -69,7 +69,9 @@ def fetch_all(
                 dir=work,
                 ignore_cleanup_errors=True,  # a worker may still hang in there
             ) as name,
-            Archive(Path(name) / ARCHIVE_NAME, clock) as archive,
+            Archive(
+                Path(name) / ARCHIVE_NAME, output, rows=len(records), clock=clock, free=free
+            ) as archive,
         ):
             fetch = Fetch(wanted, archive, site=site, clock=clock, folder=Path(name), free=free)
             for record, came in workers.each(fetch, wanted):
@@ -79,7 +81,7 @@ def fetch_all(
                     problems[record.project.id] = came
             if contents:
                 size = archive.finish(_replaced(records, contents, problems))
-                archive.place(output, free)
+                archive.place()
     except (OSError, OutputError, NoRoomError) as error:
         problem = f"download failed: the archive can't be written: {in_words(error)}"
         log.error("%s", problem)

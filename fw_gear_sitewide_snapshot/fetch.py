@@ -146,6 +146,8 @@ class Fetch:
                 self._clock.sleep(0.0)
                 if not size and received.startswith(snapshot_file.SQLITE_MAGIC):
                     packer = zlib.compressobj(wbits=snapshot_file.GZIP_WINDOW)
+                elif not size:  # it is archived as it comes
+                    self._archive.look_for_room(stream.size or 0)
                 chunk = packer.compress(received) if packer else received
                 claim.take(len(chunk), "for it")
                 file.write(chunk)

@@ -1,5 +1,6 @@
 """Fixtures with defaults: a clock that passes at once, simulated sites, the gear as a process."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,20 @@ def run_here(site: Site, workers: InTurn, clock: FakeClock, tmp_path: Path) -> R
         return {row["project_id"]: row for row in rows_of(tmp_path / REPORT)}
 
     return run
+
+
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    """A folder on another file system than the tests' own."""
+    path = Path("/dev/shm")
+    if not path.is_dir():
+        pytest.skip("there is no second file system")
+    folder = path / f"sitewide-snapshot-test-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import unicodedata
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -23,12 +24,13 @@ from fw_gear_sitewide_snapshot.archive import (
     names_for,
     safe_name,
 )
-from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
-from fw_gear_sitewide_snapshot.room import free_bytes
+from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
+from fw_gear_sitewide_snapshot.room import FreeBytes, NoRoomError, free_bytes
 
 from .support.time import FakeClock
 
 MADE = datetime(2026, 1, 31, 12, 0, 2, tzinfo=UTC)
+SPARE = 1 << 24  # stays free, whatever comes
 WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{d}{n}" for d in ("COM", "LPT") for n in "123")}
 
 HOSTILE = [
@@ -93,13 +95,17 @@ def test_what_is_unpacked_stays_inside_and_is_all_there(labels: list[tuple[str, 
         assert sorted(path.name for path in folder.iterdir()) == ["inside", "out", "work"]
 
 
+def an_archive(work: Path, output: Path, free: FreeBytes = free_bytes) -> Archive:
+    """An archive in the making, of a batch of two."""
+    return Archive(work / ARCHIVE_NAME, output, rows=2, clock=FakeClock(), free=free)
+
+
 def archive_of(folder: Path, records: list[SnapshotRecord]) -> Path:
     """An archive with a file for each record."""
     work, output = folder / "work", folder / "out"
     work.mkdir()
     output.mkdir()
-    clock = FakeClock()
-    with Archive(work / ARCHIVE_NAME, clock) as archive:
+    with an_archive(work, output) as archive:
         names = names_for(records)
         for record in records:
             source = work / record.project.id
@@ -108,7 +114,7 @@ def archive_of(folder: Path, records: list[SnapshotRecord]) -> Path:
             archive.add(source, names[record.project.id], sha256, MADE)
             assert not source.exists()
         archive.finish(records)
-        placed = archive.place(output, free_bytes)
+        placed = archive.place()
     assert list(work.iterdir()) == []
     return placed
 
@@ -185,7 +191,7 @@ def test_a_time_that_no_zip_can_tell_is_none_to_stumble_over(tmp_path: Path, yea
     source = tmp_path / "source"
     source.write_bytes(b"data")
 
-    with Archive(tmp_path / ARCHIVE_NAME, FakeClock()) as archive:
+    with an_archive(tmp_path, tmp_path) as archive:
         archive.add(source, "name", "0" * 64, datetime(year, 6, 1, tzinfo=UTC))
         archive.finish([])
 
@@ -206,7 +212,7 @@ def test_an_entry_that_breaks_off_leaves_no_trace(tmp_path: Path) -> None:
     sources = [tmp_path / name for name in ("one", "two", "three")]
     for source in sources:
         source.write_bytes(source.name.encode() * 100)
-    with Archive(path, FakeClock()) as archive:
+    with an_archive(tmp_path, tmp_path) as archive:
         archive.add(sources[0], "one", "1" * 64)
         before = path.stat().st_size
         archive.__class__ = FullDisk
@@ -228,7 +234,54 @@ def test_an_entry_that_breaks_off_leaves_no_trace(tmp_path: Path) -> None:
 def test_an_archive_that_nobody_finishes_says_nothing_when_it_goes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Archive(tmp_path / ARCHIVE_NAME, FakeClock()):
+    with an_archive(tmp_path, tmp_path):
         pass
 
     assert capsys.readouterr().err == ""
+
+
+def test_what_the_output_folder_has_no_room_for_is_not_taken_in(
+    tmp_path: Path, other_disk: Path
+) -> None:
+    """Room for the archive with one file: what the second would need counts the first one too."""
+    sources = [tmp_path / name for name in ("one", "two")]
+    for source in sources:
+        source.write_bytes(b"x" * 100_000)
+    free = SPARE + 150_000
+
+    with an_archive(tmp_path, other_disk, lambda _: free) as archive:
+        archive.add(sources[0], "one", "1" * 64)
+        with pytest.raises(NoRoomError, match=r"^no room for it in the output folder: 5\d\.\d KiB"):
+            archive.add(sources[1], "two", "2" * 64)
+        archive.finish([])
+        path = archive.place()
+
+    assert sources[1].exists()
+    assert [file.name for file in other_disk.iterdir()] == [ARCHIVE_NAME]
+    with zipfile.ZipFile(path) as made:
+        assert made.testzip() is None
+        assert made.namelist() == ["one", reporter.REPORT_NAME, SUMS_NAME]
+
+
+def test_a_byte_too_little_is_noticed_before_the_last_file_is_in(
+    tmp_path: Path, other_disk: Path
+) -> None:
+    """Report, checksums and directory are foreseen, with names as long as they get."""
+    labels = [("g" * 180, f"{number:02d}" + "ü" * 89) for number in range(40)]
+    content = SnapshotContent(1 << 40, "0" * 64, 10**6, 10**6, 10**7, 10**8)
+    records = [replace(record, content=content) for record in records_of(labels)]
+    names = names_for(records)
+
+    def placed_size(free: int) -> int:
+        path = tmp_path / ARCHIVE_NAME
+        with Archive(path, other_disk, rows=40, clock=FakeClock(), free=lambda _: free) as archive:
+            for record in records:
+                source = tmp_path / record.project.id
+                source.write_bytes(b"the snapshot")
+                archive.add(source, names[record.project.id], "0" * 64, MADE)
+            archive.finish(records)
+            return archive.place().stat().st_size
+
+    size = placed_size(1 << 40)
+    with pytest.raises(NoRoomError, match="for it in the output folder"):
+        placed_size(SPARE + size - 1)

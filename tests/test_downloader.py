@@ -608,17 +608,21 @@ def test_an_archive_that_can_t_be_placed_is_the_error_of_all_that_is_in_it(
     assert [path.name for path in fetching.output.iterdir()] == [ARCHIVE_NAME]
 
 
-def test_a_work_folder_that_is_gone_is_told(fetching: Fetching) -> None:
+@pytest.mark.parametrize("gone", ["work", "output"])
+def test_a_folder_that_is_gone_is_told_before_anything_is_fetched(
+    fetching: Fetching, gone: str
+) -> None:
     project = fetching.add()
-    missing = fetching.work / "missing"
+    folders = {name: getattr(fetching, name) for name in ("work", "output")}
+    folders[gone] /= "missing"
 
     (after,) = downloader.fetch_all(
         fetching.records,
         site=Site(fetching.transport, fetching.clock),
         workers=fetching.workers,
         clock=fetching.clock,
-        work=missing,
-        output=fetching.output,
+        work=folders["work"],
+        output=folders["output"],
     )
 
     assert "No such file or directory" in after.error
@@ -668,20 +672,6 @@ def test_a_run_that_is_ended_at_any_moment_leaves_nothing_half(
     assert len(fetching.files) == 4
 
 
-@pytest.fixture
-def other_disk() -> Iterator[Path]:
-    """A folder on another file system than the tests' own."""
-    path = Path("/dev/shm")
-    if not path.is_dir():
-        pytest.skip("there is no second file system")
-    folder = path / f"sitewide-snapshot-test-{os.getpid()}"
-    folder.mkdir()
-    yield folder
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
-
-
 def test_an_output_folder_on_another_disk_gets_the_archive_whole(
     fetching: Fetching, other_disk: Path
 ) -> None:
@@ -694,19 +684,91 @@ def test_an_output_folder_on_another_disk_gets_the_archive_whole(
     assert len(fetching.files) == 3
 
 
-def test_an_output_folder_on_another_disk_that_is_too_small_is_told(
+def on_disks(fetching: Fetching, output: Path, size: int) -> SmallDisk:
+    """Let the output folder be on a disk of its own, of a size, beside a large one to work on."""
+    disk = SmallDisk(size, output)
+    fetching.output = output
+    fetching.free = lambda folder: disk(folder) if folder == output else 1 << 40
+    return disk
+
+
+def test_an_output_folder_on_another_disk_that_is_too_small_gets_what_fits(
     fetching: Fetching, other_disk: Path
 ) -> None:
-    project = fetching.add()
-    fetching.output = other_disk
-    small, large = 1000, 1 << 40
-    fetching.free = lambda folder: small if folder == other_disk else large
+    projects = [fetching.add(size=2 * MEBIBYTE) for _ in range(4)]
+    small = fetching.add()
+    on_disks(fetching, other_disk, (16 + 5) * MEBIBYTE)
 
     after = fetching.run()
 
-    assert "no room for the archive in the output folder: 16.0 MiB more" in after[project].error
-    assert after[project].content is None
+    assert [bool(after[project].content) for project in projects] == [True, True, False, False]
+    for project in projects[2:]:
+        assert re.fullmatch(
+            r"download failed: no room for it in the output folder: "
+            r"1\.\d MiB more would have to be free",
+            after[project].error,
+        )
+    assert after[small].content is not None
+    assert [path.name for path in other_disk.iterdir()] == [ARCHIVE_NAME]
+    assert sum(name.endswith(".gz") for name in fetching.files) == 3
+
+
+def test_an_output_folder_on_another_disk_that_takes_nothing_is_told(
+    fetching: Fetching, other_disk: Path
+) -> None:
+    project = fetching.add()
+    on_disks(fetching, other_disk, 1000)
+
+    after = fetching.run()
+
+    assert "no room for it in the output folder: 16.0 MiB more" in after[project].error
     assert list(other_disk.iterdir()) == []
+
+
+class Counting(Silent):
+    """A transport that counts the bytes that are taken from it."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self.taken = 0
+
+    def __call__(self, question: Question) -> Answer:
+        answer = self._inner(question)
+        if isinstance(answer.data, Stream):
+            answer.data.chunks = map(self._count, answer.data.chunks)
+        return answer
+
+    def _count(self, chunk: bytes) -> bytes:
+        self.taken += len(chunk)
+        return chunk
+
+
+def test_what_the_output_s_disk_could_never_take_is_not_received(
+    fetching: Fetching, other_disk: Path
+) -> None:
+    large = fetching.add(size=8 * MEBIBYTE)
+    counting = fetching.transport = Counting(fetching.transport)
+    on_disks(fetching, other_disk, (16 + 4) * MEBIBYTE)
+
+    after = fetching.run()
+
+    assert re.search(r"no room for it in the output folder: 4\.\d MiB more", after[large].error)
+    assert 0 < counting.taken < MEBIBYTE
+
+
+def test_several_at_a_time_don_t_make_more_of_the_archive_than_the_output_s_disk_takes(
+    fetching: Fetching, other_disk: Path
+) -> None:
+    projects = [fetching.add(size=4 * MEBIBYTE) for _ in range(4)]
+    disk = on_disks(fetching, other_disk, (16 + 9) * MEBIBYTE)
+
+    stop = threading.Event()
+    with in_threads(fetching, SystemClock(stop), stop):
+        after = fetching.run()
+
+    assert sum(bool(after[project].content) for project in projects) == 2
+    assert len(fetching.files) == 4
+    assert disk(other_disk) > 16 * MEBIBYTE
 
 
 @pytest.mark.parametrize("how", ["at once", "hang", "streaming"])
