@@ -186,6 +186,28 @@ def test_an_archive_s_entries_are_stored_dated_and_readable(tmp_path: Path) -> N
     assert {entry.external_attr >> 16 for entry in entries} == {0o644}
 
 
+def test_a_file_too_large_for_a_plain_zip_is_archived_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if 1,000 bytes were 2 GiB: what is larger has to be told to the zip beforehand."""
+    data = b"the snapshot" * 100
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    with monkeypatch.context() as small:
+        small.setattr(zipfile, "ZIP64_LIMIT", 1000)
+        with an_archive(tmp_path, tmp_path) as archive:
+            archive.add(source, "name", "0" * 64)
+            archive.finish([])
+
+    path = tmp_path / ARCHIVE_NAME
+    with zipfile.ZipFile(path) as made:
+        assert made.testzip() is None
+        assert made.read("name") == data
+        assert made.getinfo("name").extract_version == zipfile.ZIP64_VERSION
+    if shutil.which("unzip"):
+        subprocess.run(["unzip", "-qt", str(path)], check=True)
+
+
 @pytest.mark.parametrize("year", [1, 1979, 2108, 9999])
 def test_a_time_that_no_zip_can_tell_is_none_to_stumble_over(tmp_path: Path, year: int) -> None:
     source = tmp_path / "source"
