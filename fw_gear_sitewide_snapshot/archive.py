@@ -2,13 +2,16 @@
 
 Each snapshot is in it as it came (``group/project label/snapshot id.db.gz``), beside the report and
 ``SHA256SUMS``, which ``sha256sum -c`` takes once the archive is unpacked. Knows no site.
+
+Nothing waits until it is on the disk itself (fsync): on a slow disk that takes minutes, in which
+nobody could end the run, and helps only where the machine fails, and the job with it. A disk that
+finds out late that it is full says so when the file is closed, which is before the move.
 """
 
 import contextlib
 import errno
 import hashlib
 import io
-import os
 import re
 import threading
 import unicodedata
@@ -146,7 +149,6 @@ class Archive:
             lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(self._sums.items()))
             self._zip.writestr(_entry(SUMS_NAME, 0, now), lines)
             self._zip.close()
-            os.fsync(self._file.fileno())
             self._file.close()
         return self._path.stat().st_size
 
@@ -156,7 +158,8 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         """Let go of the file, finished or not."""
         self._zip.fp = None  # else it would be finished, when nobody wants it any more
-        self._file.close()
+        with contextlib.suppress(OSError):  # where that counts, it is closed by now
+            self._file.close()
 
     def place(self) -> Path:
         """Move the finished archive into the output folder in one step; returns where it is.
@@ -185,8 +188,6 @@ class Archive:
         try:
             with self._path.open("rb") as source, self._part.open("wb") as file:
                 self._copy(source, file)
-                file.flush()
-                os.fsync(file.fileno())
             self._part.replace(target)
         finally:
             with contextlib.suppress(OSError):

@@ -21,12 +21,14 @@ from fw_gear_sitewide_snapshot.archive import (
     ARCHIVE_NAME,
     SUMS_NAME,
     Archive,
+    _WholeWrites,
     names_for,
     safe_name,
 )
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
 from fw_gear_sitewide_snapshot.room import FreeBytes, NoRoomError, free_bytes
 
+from .support.disk import no_file_larger_than
 from .support.time import FakeClock
 
 MADE = datetime(2026, 1, 31, 12, 0, 2, tzinfo=UTC)
@@ -251,6 +253,31 @@ def test_an_entry_that_breaks_off_leaves_no_trace(tmp_path: Path) -> None:
         assert made.read("three") == b"three" * 100
         assert b"two" not in made.read(SUMS_NAME)
     assert sources[1].exists()
+
+
+class FullWhenClosed(_WholeWrites):
+    """A file on a disk that says only at the end that it is full, as one in the network may."""
+
+    def close(self) -> None:
+        super().close()
+        raise OSError(28, "No space left on device")
+
+
+def test_an_archive_that_can_t_be_closed_is_not_placed(tmp_path: Path) -> None:
+    with an_archive(tmp_path, tmp_path) as archive:
+        archive._file.__class__ = FullWhenClosed
+        with pytest.raises(OSError, match="No space"):
+            archive.finish([])
+
+
+def test_a_copy_that_can_t_be_closed_is_not_placed(tmp_path: Path, other_disk: Path) -> None:
+    """So small an archive is in a buffer until its file is closed."""
+    with an_archive(tmp_path, other_disk) as archive:
+        size = archive.finish([])
+        with no_file_larger_than(size - 1), pytest.raises(OSError, match="too large"):
+            archive.place()
+
+    assert list(other_disk.iterdir()) == []
 
 
 def test_an_archive_that_nobody_finishes_says_nothing_when_it_goes(

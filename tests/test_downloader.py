@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import threading
@@ -47,6 +46,7 @@ from fw_gear_sitewide_snapshot.wording import size_text
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers, Workers
 
 from .support.direct import DirectTransport, InTurn
+from .support.disk import no_file_larger_than
 from .support.repository import ROOT
 from .support.time import FakeClock
 
@@ -556,17 +556,6 @@ def test_one_that_never_fits_takes_no_room_from_another_for_good(
     assert after[late].content is not None
     assert "waiting for the others" in caplog.text
     assert fetching.asked(late) == 2
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """Let the disk refuse what is written beyond a size, as a full one does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_disk_that_is_full_all_of_a_sudden_is_the_row_s_error(fetching: Fetching) -> None:
