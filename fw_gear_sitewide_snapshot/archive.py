@@ -12,67 +12,25 @@ import contextlib
 import errno
 import hashlib
 import io
-import re
 import threading
-import unicodedata
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from . import reporter
+from .archive_names import SUMS_NAME
 from .clock import Clock
-from .models import SnapshotRecord, report_order
+from .models import SnapshotRecord
 from .room import FreeBytes, Room
 
 ARCHIVE_NAME = "snapshots.zip"
-SUMS_NAME = "SHA256SUMS"
 
 _CHUNK_BYTES = 1 << 20
 _ROW_BYTES = 1 << 11  # of a project at the most: in the report, checksums, headers and directory
-_LONGEST_NAME_BYTES = 180  # of a folder's: with a project's id behind it, below the usual 255
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)  # that a zip can tell
 _LATEST = datetime(2107, 12, 31, tzinfo=UTC)
-_UNSAFE = re.compile(r'[/\\:*?"<>|\u2028\u2029\u202a-\u202e\u2066-\u2069]')
-_RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])", re.IGNORECASE)
-
-
-def names_for(records: Iterable[SnapshotRecord]) -> dict[str, str]:
-    """Name each record's file in the archive, by project id.
-
-    Safe to unpack anywhere: no way out of the folder, nothing that Windows can't write. No two
-    names are one, also where upper and lower case are not told apart; projects whose folders would
-    be one have their ids behind the label, save the first.
-    """
-    taken = {_folded(SUMS_NAME), _folded(reporter.REPORT_NAME)}
-    names = {}
-    for record in sorted(records, key=report_order):
-        group = safe_name(record.project.group)
-        if _folded(group) in taken:  # a file of ours at the top
-            group = f"{group}_"
-        folder = f"{group}/{safe_name(record.project.label)}"
-        while _folded(folder) in taken:
-            folder = f"{folder} {record.project.id}"
-        taken.add(_folded(folder))
-        names[record.project.id] = f"{folder}/{safe_name(record.snapshot_id)}.db.gz"
-    return names
-
-
-def safe_name(text: str) -> str:
-    """Text as the name of one file or folder, kept as far as every system can write it."""
-    name = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
-    name = _UNSAFE.sub("_", "".join("_" if unicodedata.category(c) == "Cc" else c for c in name))
-    name = name.encode()[:_LONGEST_NAME_BYTES].decode("utf-8", "ignore")
-    name = unicodedata.normalize("NFC", name.strip().rstrip(". "))
-    if not name or _RESERVED.fullmatch(name.split(".")[0].rstrip()):
-        name = f"_{name}"
-    return name
-
-
-def _folded(path: str) -> str:
-    """One and the same for names that some file system takes for one."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
 
 
 class Archive:

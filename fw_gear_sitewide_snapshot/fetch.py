@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import snapshot_file
-from .archive import Archive, names_for
+from .archive import Archive
+from .archive_names import names_for
 from .clock import Clock
 from .errors import BusyError, SiteError, UnclearError
 from .models import SnapshotContent, SnapshotRecord, one_line

@@ -17,14 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fw_gear_sitewide_snapshot import reporter
-from fw_gear_sitewide_snapshot.archive import (
-    ARCHIVE_NAME,
-    SUMS_NAME,
-    Archive,
-    _WholeWrites,
-    names_for,
-    safe_name,
-)
+from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME, Archive, _WholeWrites
+from fw_gear_sitewide_snapshot.archive_names import SUMS_NAME, names_for, safe_name
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
 from fw_gear_sitewide_snapshot.room import FreeBytes, NoRoomError, free_bytes
 

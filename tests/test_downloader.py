@@ -34,7 +34,8 @@ from flywheel_site_simulator import (
 )
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot import downloader, fetch, reporter
-from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME, SUMS_NAME
+from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME
+from fw_gear_sitewide_snapshot.archive_names import SUMS_NAME
 from fw_gear_sitewide_snapshot.calls import Answer, Question, Stream, Transport
 from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
 from fw_gear_sitewide_snapshot.errors import TerminatedError
