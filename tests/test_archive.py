@@ -306,6 +306,20 @@ def test_what_the_output_folder_has_no_room_for_is_not_taken_in(
         assert made.namelist() == ["one", reporter.REPORT_NAME, SUMS_NAME]
 
 
+def test_a_disk_that_others_have_filled_meanwhile_gets_no_archive(
+    tmp_path: Path, other_disk: Path
+) -> None:
+    free = 1 << 40
+
+    with an_archive(tmp_path, other_disk, lambda _: free) as archive:
+        archive.finish([])
+        free = 1000
+        with pytest.raises(NoRoomError, match=r"for the archive in the output folder: 16\.0 MiB"):
+            archive.place()
+
+    assert list(other_disk.iterdir()) == []
+
+
 def test_a_byte_too_little_is_noticed_before_the_last_file_is_in(
     tmp_path: Path, other_disk: Path
 ) -> None:
