@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,6 +10,7 @@ from .clock import Clock
 from .errors import SiteError, TerminatedError
 from .models import Snapshot, SnapshotRecord, SnapshotStatus, one_line
 from .pace import Pace, turn_seconds
+from .progress import Progress
 from .restarts import CALLS_EACH, PrepareRestarts, Restarts
 from .site import Site
 from .waited import Waited
@@ -25,8 +25,6 @@ _MOST_HANGING = (
 )
 _LAST_LOOK_SECONDS = 15.0  # at the deadline, at the least, however slow the site is
 _LAST_ANSWERS_SECONDS = 5.0  # after the last of the last calls was sent
-_LOG_CHANGES_SECONDS = 5.0
-_LOG_AT_LEAST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +66,7 @@ class Poller:
         self._asked = 0  # how many of them have an answer to come
         self._restarts = Restarts(prepare_restarts, clock)
         self._pace = Pace()
-        self._counts: Counter[str] = Counter()
-        self._logged_counts: Counter[str] = Counter()
-        self._logged = -math.inf
+        self._progress = Progress(clock)
 
     def wait(self, records: Iterable[SnapshotRecord]) -> Iterator[SnapshotRecord]:
         """Wait until every snapshot is finished, or the deadline has come.
@@ -99,7 +95,7 @@ class Poller:
             raise
         finally:
             self._calls.abandon()
-        self._log_progress(at_once=True)
+        self._progress.log(at_once=True)
 
     def _is_busy(self) -> bool:
         return bool(self._out or self._restarts.is_busy)
@@ -107,7 +103,7 @@ class Poller:
     def _until_deadline(self) -> Iterator[SnapshotRecord]:
         while self._is_busy() and self._clock.monotonic() < self._deadline:
             next_pulse = min(self._clock.monotonic() + _PULSE_SECONDS, self._deadline)
-            self._log_progress()
+            self._progress.log(self._deadline - self._clock.monotonic() if self._out else None)
             self._restart()
             self._ask(self._due())
             yield from self._take_in(next_pulse)
@@ -225,9 +221,7 @@ class Poller:
 
     def _replace(self, before: SnapshotRecord | None, after: SnapshotRecord) -> None:
         now = self._clock.monotonic()
-        if before is not None:
-            self._counts[before.status] -= 1
-        self._counts[after.status] += 1
+        self._progress.count(before, after)
         out = self._out.get(after.project.id)
         if not after.is_running:
             self._out.pop(after.project.id, None)
@@ -239,15 +233,3 @@ class Poller:
             out.record = after
         else:
             self._out[after.project.id] = Waited(after, since=now)
-
-    def _log_progress(self, *, at_once: bool = False) -> None:
-        now = self._clock.monotonic()
-        counts = +self._counts
-        changed = counts != self._logged_counts
-        every = _LOG_CHANGES_SECONDS if changed else _LOG_AT_LEAST_SECONDS
-        if now - self._logged < every and not (at_once and changed):
-            return
-        left = self._deadline - now
-        rest = f"; {duration(left)} left" if self._out and left > 0 else ""
-        log.info("%s%s", ", ".join(f"{n} {status}" for status, n in counts.most_common()), rest)
-        self._logged, self._logged_counts = now, counts

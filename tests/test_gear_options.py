@@ -245,16 +245,18 @@ def test_an_administrator_is_told_what_all_leaves_out(tmp_path: Path) -> None:
     assert site.creates() == 1
 
 
+@pytest.mark.parametrize("status", [403, 500])
 @pytest.mark.parametrize("kind", ["users/self", "projects"])
-def test_a_site_that_refuses_the_question_of_coverage_fails_nothing(
-    simulated: SimulatedSite, run_here: RunHere, kind: str
+def test_a_site_that_does_not_answer_the_question_of_coverage_fails_and_delays_nothing(
+    simulated: SimulatedSite, run_here: RunHere, clock: FakeClock, kind: str, status: int
 ) -> None:
     simulated.add_user(roles=("user", "site_admin"))
     project = simulated.add_project()
     pages = 2 if kind == "projects" else 0
-    simulated.fault(Fault(kind, after=pages, action=refuse(403, "no")))
+    simulated.fault(Fault(kind, after=pages, action=refuse(status, "no")))
 
     assert run_here()[project]["status"] == "complete"
+    assert clock.seconds < 2
 
 
 def test_all_that_is_one_project_brings_the_hint_on_gear_rules(
