@@ -95,9 +95,16 @@ def write_metadata(
         log.warning("The metadata can't be written: %s", error.strerror)
 
 
+def told_to_end() -> threading.Event:
+    """An event that a SIGTERM sets, from now on.
+
+    In a thread of its own: the handler interrupts the main thread wherever it is, which may be
+    while that holds the event's own lock, and would then wait for itself.
+    """
+    event = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: _thread.start_new_thread(event.set, ()) and None)
+    return event
+
+
 if __name__ == "__main__":
-    terminated = threading.Event()
-    # Set in a thread of its own: the handler interrupts the main thread wherever it is, which may
-    # be while it holds the event's own lock, and would wait for itself.
-    signal.signal(signal.SIGTERM, lambda *_: _thread.start_new_thread(terminated.set, ()) and None)
-    sys.exit(run(Path.cwd(), terminated))
+    sys.exit(run(Path.cwd(), told_to_end()))

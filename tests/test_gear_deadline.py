@@ -195,11 +195,11 @@ MANY = IN_FLIGHT + 4
 
 @pytest.fixture(scope="module")
 def held_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
-    """Runs in which many calls hang, while the snapshot of one project is made in two seconds."""
+    """Runs in which many calls hang, while the snapshot of one project is made."""
     folder = tmp_path_factory.mktemp("held up")
 
-    def run(name: str, minutes: float, attempts: int) -> Case:
-        site = SimulatedSite(build_seconds=(2.0, 2.0))
+    def run(name: str, minutes: float, attempts: int, build_seconds: float) -> Case:
+        site = SimulatedSite(build_seconds=(build_seconds, build_seconds))
         hanging = {f"hangs {number}": site.add_project("a") for number in range(MANY)}
         for project in hanging.values():
             if name == "status calls":
@@ -218,8 +218,9 @@ def held_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
 
     return run_together(
         {
-            "second attempts": partial(run, "second attempts", 0.1, 2),
-            "status calls": partial(run, "status calls", 0.3, 1),
+            "second attempts": partial(run, "second attempts", 0.1, 2, 2.0),
+            # A status call is given up after ten seconds. All who hang have been asked by then.
+            "status calls": partial(run, "status calls", 0.3, 1, 14.0),
         }
     )
 

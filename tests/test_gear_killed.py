@@ -6,6 +6,8 @@ tests, so that over time every moment is tried.
 
 import random
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +22,7 @@ from fw_gear_sitewide_snapshot.errors import EXIT_INCOMPLETE, EXIT_TERMINATED
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
 
 from .support.gear import GearFolder, GearRun
+from .support.repository import ROOT
 
 pytestmark = pytest.mark.process
 
@@ -135,6 +138,27 @@ def test_a_run_that_is_told_to_end_does_so_within_five_seconds_and_says_what_to_
             assert status in {0, EXIT_INCOMPLETE, EXIT_TERMINATED}, run
             assert "Traceback" not in log, run
             assert status != EXIT_TERMINATED or "run it again with the report" in log, run
+
+
+TELL = """
+import os, random, run, signal, threading
+from fw_gear_sitewide_snapshot.clock import SystemClock
+from fw_gear_sitewide_snapshot.errors import TerminatedError
+
+for _ in range(100):
+    clock = SystemClock(run.told_to_end())
+    threading.Timer(random.uniform(0.001, 0.02), os.kill, (os.getpid(), signal.SIGTERM)).start()
+    try:
+        while True:
+            clock.sleep(0.0)
+    except TerminatedError:
+        pass
+"""
+
+
+def test_the_signal_finds_the_run_wherever_it_is() -> None:
+    """Also where it looks whether it is to end: a hundred times, of which none may hang."""
+    subprocess.run([sys.executable, "-c", TELL], cwd=ROOT, check=True, timeout=PATIENCE_SECONDS)
 
 
 def test_a_run_that_is_told_to_end_before_it_has_begun_starts_nothing(
