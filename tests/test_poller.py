@@ -1,12 +1,13 @@
 """Waiting: until everything is finished or the time is up, at a pace, by an injected clock."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, answer_with, break_off, refuse
 from flywheel_site_simulator.faults import Action
+from fw_gear_sitewide_snapshot.errors import TerminatedError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.pace import MOST_CALLS_PER_SECOND
 from fw_gear_sitewide_snapshot.poller import Poller
@@ -159,6 +160,79 @@ def test_a_call_that_hangs_is_not_sent_beside_itself_and_moves_no_deadline(wait:
     assert stuck.in_flight == 3
     assert wait.clock.seconds == 600.0 + 15.0
     assert {record.error[:12] for record in last} == {"not finished"}
+
+
+class Beside(InTurn):
+    """Workers that send everything at once; each result comes some seconds later.
+
+    Attributes:
+        look_seconds: for the answer to a status call.
+        restart_seconds: for how a second attempt went.
+    """
+
+    def __init__(
+        self, clock: FakeClock, look_seconds: float = 0.0, restart_seconds: float = 0.0
+    ) -> None:
+        super().__init__(clock)
+        self.look_seconds, self.restart_seconds = look_seconds, restart_seconds
+        self._coming: list[tuple[float, Any]] = []
+
+    def gather(self) -> Any:
+        return self
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._coming)
+
+    def send(self, work: Callable[[], object]) -> None:
+        result = work()
+        is_restart = isinstance(result, SnapshotRecord)
+        seconds = self.restart_seconds if is_restart else self.look_seconds
+        self._coming.append((self._clock.seconds + seconds, result))
+
+    def results(self, until: float) -> Iterator[Any]:
+        self._coming.sort(key=lambda coming: coming[0])
+        while self._coming and self._coming[0][0] < until:
+            when, result = self._coming.pop(0)
+            self._clock.seconds = max(self._clock.seconds, when)
+            yield result
+
+    def abandon(self) -> None:
+        self._coming.clear()
+
+
+def test_a_first_snapshot_that_is_answered_after_the_deadline_has_the_whole_time_too(
+    clock: FakeClock,
+) -> None:
+    wait = Wait(clock, timeout_seconds=20.0)
+    record = wait.add("failed", seconds=18)
+    again = wait.simulated.add_snapshot(record.project.id, build_seconds=30.0)
+
+    def restart(failed: Sequence[SnapshotRecord]) -> list[Restart]:
+        started = SnapshotRecord(record.project, again, started=1)
+        return [Restart(failed[0], SnapshotRecord(record.project), lambda _: started)]
+
+    poller = wait.poller(restart, Beside(clock, restart_seconds=4.0))
+    last = list(poller.wait(wait.records))[-1]
+
+    assert (last.snapshot_id, last.status) == (again, "complete")
+
+
+def test_what_is_answered_after_the_run_is_told_to_end_is_not_lost(clock: FakeClock) -> None:
+    wait = Wait(clock)
+    wait.add(seconds=5)
+
+    def sleep(seconds: float) -> None:
+        clock.seconds += seconds
+        if clock.seconds >= 7:
+            raise TerminatedError
+
+    clock.sleep = sleep  # type: ignore[method-assign]
+    seen: list[SnapshotRecord] = []
+    with pytest.raises(TerminatedError):
+        seen.extend(wait.poller(workers=Beside(clock, look_seconds=2.0)).wait(wait.records))
+
+    assert seen[-1].status == "complete"
 
 
 def test_an_outage_of_half_a_minute_is_survived(wait: Wait) -> None:
