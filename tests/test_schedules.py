@@ -51,7 +51,8 @@ CREATE_FAULTS = st.one_of(
 )
 # No fault answers an empty list: a false "there is none" can't be told from a true one.
 READ_FAULTS = st.one_of(
-    st.builds(refuse, st.sampled_from([401, 403, 404, 429, 500, 502, 503, 504])),
+    st.builds(refuse, st.sampled_from([401, 403, 404])),
+    st.builds(refuse, st.sampled_from([429, 500, 502, 503, 504])),
     st.builds(break_off, st.sampled_from(["reset", "hang"])),
     st.builds(answer_with, st.sampled_from([{}, [3], None, {"status": 3}])),
 )
@@ -95,10 +96,14 @@ class Schedule:
 
 @st.composite
 def faults(draw: st.DrawFn, projects: int) -> Callable[[list[str], float], Fault]:
-    kind = draw(st.sampled_from(["create", "create", "create", "list", "detail", "project"]))
+    kind = draw(
+        st.sampled_from(
+            ["create", "create", "create", "list", "list", "detail", "project", "project"]
+        )
+    )
     action = draw(CREATE_FAULTS if kind == "create" else READ_FAULTS)
     number = draw(st.none() | st.integers(0, projects - 1))
-    times, after = draw(st.integers(1, 4)), draw(st.integers(0, 4))
+    times, after = draw(st.integers(1, 4)), draw(st.just(0) | st.integers(0, 4))
     note(f"fault: {kind} of {number}, {times} times after {after}: {action}")
     return lambda ids, _: Fault(
         kind, None if number is None else ids[number], times, after=after, action=action
@@ -133,7 +138,10 @@ def schedules(draw: st.DrawFn) -> Schedule:
         faults=draw(st.lists(st.one_of(faults(projects), outages()), max_size=4)),
         kills=draw(
             st.lists(
-                st.builds(Kill, st.integers(0, 25), SEEN, st.booleans(), st.booleans()), max_size=3
+                st.builds(
+                    Kill, st.integers(2, 8) | st.integers(0, 25), SEEN, st.booleans(), st.booleans()
+                ),
+                max_size=3,
             )
         ),
     )
