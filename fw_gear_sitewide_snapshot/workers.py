@@ -4,6 +4,7 @@
 a call that the site never answers keeps neither the deadline nor the end of the process waiting.
 """
 
+import itertools
 import math
 import queue
 import threading
@@ -22,6 +23,7 @@ IN_FLIGHT = 16
 """Calls to the site at one time, at the most. A create takes the site about 0.1 s: sixteen at a
 time start 500 snapshots in three seconds, and a site serves that many browsers without noticing."""
 
+_AHEAD = 1_000  # pieces of work in the queue: two seconds' worth, while a report is written
 _LOOK_UP_SECONDS = 0.1  # how often the waiting thread looks whether it is to stop
 _GRACE_SECONDS = 2.0  # how long calls in flight may still bring their answers after a SIGTERM
 
@@ -85,10 +87,14 @@ class ThreadWorkers:
             TerminatedError: See Gathering.results.
         """
         gathering: _ThreadGathering[Result] = self.gather()
+        waiting = iter(items)
         try:
-            for item in items:
+            for item in itertools.islice(waiting, _AHEAD):
                 gathering.send(partial(function, item))
-            yield from gathering.results()
+            for result in gathering.results():
+                for item in itertools.islice(waiting, 1):
+                    gathering.send(partial(function, item))
+                yield result
         finally:
             gathering.abandon()
 

@@ -104,8 +104,8 @@ def test_every_item_is_done_once(make: MakeWorkers) -> None:
         calls.append(item)
         return item * 2
 
-    assert sorted(make().each(call, range(1000))) == [item * 2 for item in range(1000)]
-    assert sorted(calls) == list(range(1000))
+    assert sorted(make().each(call, range(2500))) == [item * 2 for item in range(2500)]
+    assert sorted(calls) == list(range(2500))
 
 
 def test_no_items_are_no_results(make: MakeWorkers) -> None:
