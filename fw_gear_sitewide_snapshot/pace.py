@@ -4,8 +4,9 @@ Every snapshot that is out is asked for in turn, the one that was asked longest 
 most once a second. 50 calls a second are spent however few are out: with up to 50 out each is asked
 every second, which costs the site nothing. With more, a turn takes five seconds, so that quick
 builds are seen quickly; that takes more calls the more are out, but never more than 250 in any
-second, a few dozen people's browsing: with 5,000 out a turn takes 20 s. A snapshot that is younger
-than half of what the quickest one has taken, and than five seconds, is not asked at all.
+second, a few dozen people's browsing: with 5,000 out a turn takes 20 s. Second attempts and the
+last look at the deadline keep to that bound too. A snapshot that is younger than half of what the
+quickest one has taken, and than five seconds, is not asked at all.
 """
 
 import math

@@ -20,9 +20,7 @@ from .workers import Gathering, Workers
 log = logging.getLogger(__name__)
 
 _PULSE_SECONDS = 0.25  # calls are sent in small batches: this often
-_MOST_HANGING = (
-    4  # calls in flight for snapshots whose last call hung: the others have workers left
-)
+_MOST_HANGING = 4  # calls in flight for what hung the last time: the others have workers left
 _LAST_LOOK_SECONDS = 15.0  # at the deadline, at the least, however slow the site is
 _LAST_ANSWERS_SECONDS = 5.0  # after the last of the last calls was sent
 
