@@ -17,6 +17,7 @@ from .whole_file import written_whole
 
 REPORT_NAME = "snapshot_report.csv"
 
+_ROWS_AT_A_TIME = 2_000  # so that writing takes no more memory with more projects
 _SEPARATORS = ",;\t"  # a spreadsheet of a country with a decimal comma writes semicolons
 
 
@@ -35,14 +36,18 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
     """
     import pandas as pd  # noqa: PLC0415  0.4 s, which nothing before the first report needs
 
-    rows = [cells_of(record) for record in sorted(records, key=report_order)]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-    # Before Python 3.13 csv leaves a lone carriage return unquoted, where it would end the row.
-    lone_return = any("\r" in cell for row in rows for cell in row)
-    quoting: Literal[0, 1] = csv.QUOTE_ALL if lone_return else csv.QUOTE_MINIMAL
+    ordered = sorted(records, key=report_order)
     path = folder / REPORT_NAME
     with written_whole(path) as file:
-        frame.to_csv(file, index=False, quoting=quoting, lineterminator="\n")
+        for first in range(0, max(1, len(ordered)), _ROWS_AT_A_TIME):
+            rows = [cells_of(record) for record in ordered[first : first + _ROWS_AT_A_TIME]]
+            # Before Python 3.13 csv leaves a lone carriage return unquoted, where it would end the
+            # row.
+            lone_return = any("\r" in cell for row in rows for cell in row)
+            quoting: Literal[0, 1] = csv.QUOTE_ALL if lone_return else csv.QUOTE_MINIMAL
+            pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(
+                file, index=False, header=not first, quoting=quoting, lineterminator="\n"
+            )
     return path
 
 

@@ -168,6 +168,19 @@ def test_the_file_is_plain_utf_8_with_the_columns_in_order(tmp_path: Path) -> No
     ]  # fmt: skip
 
 
+def test_a_large_batch_comes_back_with_one_header(tmp_path: Path) -> None:
+    batch = [
+        record(project=Project(f"{number:024x}", f"Study {number}", "neuro"))
+        for number in range(4_500)
+    ]
+    batch[3_000] = replace(batch[3_000], batch_label="lone\rreturn")
+
+    path = reporter.write(batch, tmp_path)
+
+    assert path.read_text(encoding="utf-8").count("project_id") == 1
+    assert sorted(reporter.read(path), key=report_order) == sorted(batch, key=report_order)
+
+
 def test_rows_are_sorted_by_group_then_label_then_id(tmp_path: Path) -> None:
     order = [("a", "b", IDS[1]), ("b", "a", IDS[0]), ("b", "a", IDS[2]), ("b", "b", "0" * 24)]
     batch = [
