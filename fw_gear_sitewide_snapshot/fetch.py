@@ -18,7 +18,7 @@ from .archive_names import names_for
 from .clock import Clock
 from .errors import BusyError, SiteError, UnclearError
 from .models import SnapshotContent, SnapshotRecord, one_line
-from .patience import pause_seconds
+from .patience import ATTEMPTS, pause_seconds
 from .room import Claim, FreeBytes, NoRoomError, Room
 from .site import Site
 from .snapshot_file import SnapshotFileError
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 AT_A_TIME = 4
 
 _FETCHES = 3  # in all, of a snapshot that breaks off or fails its check
-_ASKS = 6  # in all, while the site can't hand it out (429, 503, no connection): about a minute
 _LATER = 2  # pauses begin as if so many attempts had gone before: at 8 s, then 16 s
 _LONGEST_PAUSE_SECONDS = 600.0  # a site that asks for a longer one is left to another run
 _TURN_SECONDS = 0.1
@@ -98,7 +97,7 @@ class Fetch:
                 continue
             except BusyError as error:
                 asks += 1
-                problem, last, pause = error, asks == _ASKS, pause_seconds(asks, error)
+                problem, last, pause = error, asks == ATTEMPTS, pause_seconds(asks, error)
             except (UnclearError, SnapshotFileError) as error:
                 fetches += 1
                 problem, last = error, fetches == _FETCHES

@@ -27,6 +27,10 @@ LAST_LOOK = 30.0
 # ------------------------------------------------------------------------------------- as a process
 
 
+MANY = IN_FLIGHT + 4
+"""Calls that hang: more than there may be at a time."""
+
+
 @dataclass(frozen=True)
 class Case:
     run: GearRun
@@ -34,6 +38,10 @@ class Case:
 
     def row(self, name: str) -> dict[str, str]:
         return self.run.row(self.projects[name])
+
+    @property
+    def hanging(self) -> list[dict[str, str]]:
+        return [self.row(f"hangs {number}") for number in range(MANY)]
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +197,6 @@ def test_the_last_look_starts_nothing(simulated: SimulatedSite, run_here: RunHer
     assert simulated.creates(project) == 1
 
 
-MANY = IN_FLIGHT + 4
-"""Calls that hang: more than there may be at a time."""
-
-
 @pytest.fixture(scope="module")
 def held_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     """Runs in which many calls hang, while the snapshot of one project is made."""
@@ -246,9 +250,7 @@ def test_the_others_are_seen_to_be_complete_meanwhile(held_up: dict[str, Case], 
 def test_of_those_that_hang_it_is_not_known_what_becomes_of_them_and_a_retry_looks(
     held_up: dict[str, Case],
 ) -> None:
-    case = held_up["second attempts"]
-    rows = [case.row(f"hangs {number}") for number in range(MANY)]
-
+    rows = held_up["second attempts"].hanging
     asked = [row for row in rows if "a retry looks for it" in row["error"]]
     assert len(asked) == IN_FLIGHT / 2
     assert {(row["status"], row["snapshot_id"]) for row in asked} == {("pending", "")}
@@ -258,9 +260,7 @@ def test_of_those_that_hang_it_is_not_known_what_becomes_of_them_and_a_retry_loo
 def test_those_whose_second_attempt_came_too_late_keep_the_failed_snapshot(
     held_up: dict[str, Case],
 ) -> None:
-    case = held_up["second attempts"]
-    rows = [case.row(f"hangs {number}") for number in range(MANY)]
-
+    rows = held_up["second attempts"].hanging
     late = [row for row in rows if "the time was up before" in row["error"]]
     assert len(late) == MANY - IN_FLIGHT / 2
     assert all(row["status"] == "failed" for row in late)

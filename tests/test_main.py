@@ -6,7 +6,7 @@ import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, refuse
 from fw_gear_sitewide_snapshot import main, reporter
-from fw_gear_sitewide_snapshot.calls import Answer, Question
+from fw_gear_sitewide_snapshot.calls import Answer, Question, Transport
 from fw_gear_sitewide_snapshot.errors import OutputError, ReportLostError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord, Summary
 from fw_gear_sitewide_snapshot.parser import GearConfig
@@ -21,7 +21,7 @@ class Gear:
 
     def __init__(self, simulated: SimulatedSite, clock: FakeClock, output: Path) -> None:
         self.simulated, self.clock, self.output = simulated, clock, output
-        self.transport = DirectTransport(simulated, clock)
+        self.transport: Transport = DirectTransport(simulated, clock)
 
     def run(self, retry: bool = False, **options: object) -> Summary:
         config = GearConfig(
@@ -57,7 +57,7 @@ def test_the_report_speaks_of_every_project_before_the_first_create(gear: Gear) 
             seen.append(gear.rows)
         return carry(question)
 
-    gear.transport = transport  # type: ignore[assignment]
+    gear.transport = transport
     gear.run()
 
     assert {row.status for row in seen[0].values()} == {"pending"}
@@ -77,7 +77,7 @@ def test_before_a_snapshot_is_started_again_the_report_on_disk_says_since_when_t
             seen.append(gear.rows[project])
         return carry(question)
 
-    gear.transport = transport  # type: ignore[assignment]
+    gear.transport = transport
     gear.run(attempts=2)
 
     assert [(row.status, row.snapshot_id) for row in seen] == [("pending", ""), ("pending", "")]
@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_leaves_every_snapshot_id_in_the_log(
             gear.output.rename(tmp_path.parent / f"{tmp_path.name} is gone")
         return carry(question)
 
-    gear.transport = transport  # type: ignore[assignment]
+    gear.transport = transport
 
     with pytest.raises(ReportLostError, match="what was started is in the lines above"):
         gear.run()
@@ -132,7 +132,7 @@ def test_the_report_is_not_written_more_often_than_it_is_worth(gear: Gear) -> No
             stamps.add(path.stat().st_mtime_ns)
         return carry(question)
 
-    gear.transport = transport  # type: ignore[assignment]
+    gear.transport = transport
     gear.run()
 
     assert 3 <= len(stamps) <= gear.clock.seconds / 5 + 2
@@ -184,7 +184,7 @@ def test_nothing_is_started_again_while_the_report_can_t_be_written(
             gone.rename(gear.output)
         return carry(question)
 
-    gear.transport = transport  # type: ignore[assignment]
+    gear.transport = transport
     gear.run(attempts=3, timeout_seconds=60.0)
 
     assert gear.simulated.creates(project) == 1

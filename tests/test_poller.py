@@ -1,6 +1,7 @@
 """Waiting: until everything is finished or the time is up, at a pace, by an injected clock."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -427,14 +428,14 @@ def test_second_attempts_keep_to_the_bound_too(wait: Wait) -> None:
         wait.add("failed", seconds=1)
     wait.simulated.behaviour.create_seconds = 0.001
 
-    def again(failed: SnapshotRecord) -> SnapshotRecord:
+    def again(failed: SnapshotRecord, _: float) -> SnapshotRecord:
         wait.site.project(failed.project.id)
         made = wait.site.create_snapshot(failed.project.id)
         return SnapshotRecord(failed.project, made.id, started=2)
 
     def restart(failed: Sequence[SnapshotRecord]) -> list[Restart]:
         return [
-            Restart(row, SnapshotRecord(row.project), lambda _, row=row: again(row))  # type: ignore[misc]
+            Restart(row, SnapshotRecord(row.project), partial(again, row))
             for row in failed
             if row.started < 2
         ]

@@ -395,7 +395,7 @@ def test_a_limit_by_the_minute_costs_no_project_its_snapshot(clock: FakeClock) -
     projects = [simulated.add_project() for _ in range(90)]
     for minute in range(3):  # thirty a minute
         begin = simulated.now() + 60.0 * minute
-        refusing = refuse(429, retry_after_seconds=60 - 10)
+        refusing = refuse(429, retry_after_seconds=60)
         simulated.fault(Fault("create", begin=begin + 10, end=begin + 60, action=refusing))
     simulated.behaviour.create_seconds = 0.3
     orders = [
