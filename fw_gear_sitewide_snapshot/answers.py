@@ -1,11 +1,11 @@
 """Turns what a site answers, decoded from JSON, into values. Does no I/O.
 
-What makes no sense is an UnclearError: from all of these functions.
+What makes no sense is an OutcomeUnknownError: from all of these functions.
 """
 
 from datetime import UTC, datetime
 
-from .errors import UnclearError
+from .errors import OutcomeUnknownError
 from .models import Project, Snapshot, SnapshotStatus, is_id, one_line
 
 
@@ -13,7 +13,7 @@ def document_in(data: object) -> dict[str, object]:
     """The answer as one document."""
     if isinstance(data, dict):
         return data
-    raise UnclearError("the answer makes no sense: no JSON object")
+    raise OutcomeUnknownError("the answer makes no sense: no JSON object")
 
 
 def _documents(data: object) -> list[object]:
@@ -21,7 +21,7 @@ def _documents(data: object) -> list[object]:
     items = data.get("results") if isinstance(data, dict) else data
     if isinstance(items, list):
         return items
-    raise UnclearError("the answer makes no sense: no JSON list")
+    raise OutcomeUnknownError("the answer makes no sense: no JSON list")
 
 
 def projects_in(data: object) -> list[Project]:
@@ -45,7 +45,7 @@ def snapshot_in(data: object) -> Snapshot:
     document = document_in(data)
     status = document.get("status")
     if not isinstance(status, str) or not status.strip():
-        raise UnclearError("the answer makes no sense: a snapshot without a status")
+        raise OutcomeUnknownError("the answer makes no sense: a snapshot without a status")
     word = one_line(_text(status))
     # Known words in another case are those words: reports are read that way too.
     known = word.lower() if word.lower() in set(SnapshotStatus) else word
@@ -56,7 +56,7 @@ def _id(document: dict[str, object]) -> str:
     identifier = document.get("_id")
     if isinstance(identifier, str) and is_id(identifier):
         return identifier
-    raise UnclearError('the answer makes no sense: no "_id" of 24 hex digits')
+    raise OutcomeUnknownError('the answer makes no sense: no "_id" of 24 hex digits')
 
 
 def _text(value: object) -> str:

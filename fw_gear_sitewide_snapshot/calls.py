@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
-from .errors import BusyError, GoneError, RefusedError, SiteError, UnclearError
+from .errors import (
+    NotFoundError,
+    OutcomeUnknownError,
+    RejectedError,
+    ServiceUnavailableError,
+    SiteError,
+)
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
@@ -52,7 +58,7 @@ class Stream:
 
     Attributes:
         chunks: The pieces, in order; once. Where the site packs them for the way, they come
-            unpacked. A stream that breaks off raises UnclearError.
+            unpacked. A stream that breaks off raises OutcomeUnknownError.
         size: How many bytes the site says that it sends; None where it doesn't say.
     """
 
@@ -68,7 +74,7 @@ def stream_in(data: object) -> Stream:
     """The data of an answer to a question that was ``streamed``."""
     if isinstance(data, Stream):
         return data
-    raise UnclearError("the answer makes no sense: no stream")
+    raise OutcomeUnknownError("the answer makes no sense: no stream")
 
 
 class Transport(Protocol):
@@ -89,12 +95,12 @@ def error_for(status: int, words: str, headers: Mapping[str, str]) -> SiteError:
     """
     words = f"the site says {status}: {words}" if words else f"the site says {status}"
     if status in {429, 503}:
-        return BusyError(words, status, _wish(headers))
+        return ServiceUnavailableError(words, status, _wish(headers))
     if status == 404:
-        return GoneError(words, status)
+        return NotFoundError(words, status)
     if 400 <= status < 500:
-        return RefusedError(words, status)
-    return UnclearError(words, status)
+        return RejectedError(words, status)
+    return OutcomeUnknownError(words, status)
 
 
 def http_date(header: str | None) -> datetime | None:

@@ -10,10 +10,10 @@ The tree::
     └── OutputError            the output folder can't be written
         └── ReportLostError    likewise, once snapshots were started
     SiteError                  one call to the site failed; data for one project's row
-    ├── RefusedError           the site will not do it: asking again is of no use
-    │   └── GoneError          404: there is no such thing, or no longer
-    ├── BusyError              not done, for certain: may be asked again
-    └── UnclearError           the answer is lost or makes no sense: it may have been done
+    ├── RejectedError           the site will not do it: asking again is of no use
+    │   └── NotFoundError          404: there is no such thing, or no longer
+    ├── ServiceUnavailableError              not done, for certain: may be asked again
+    └── OutcomeUnknownError           the answer is lost or makes no sense: it may have been done
     TerminatedError            the platform asked the process to end
 
 Every text is one line, names what and where, and never holds the API key.
@@ -74,15 +74,15 @@ class SiteError(Exception):
         self.status = status
 
 
-class RefusedError(SiteError):
+class RejectedError(SiteError):
     """The site refuses for good (4xx other than 429)."""
 
 
-class GoneError(RefusedError):
+class NotFoundError(RejectedError):
     """404: what was asked for does not exist, or no longer."""
 
 
-class BusyError(SiteError):
+class ServiceUnavailableError(SiteError):
     """Certainly not done (429, 503, no connection).
 
     Attributes:
@@ -94,7 +94,7 @@ class BusyError(SiteError):
         self.retry_after = retry_after
 
 
-class UnclearError(SiteError):
+class OutcomeUnknownError(SiteError):
     """The answer is lost (timeout, broken connection, 500, 502, 504) or makes no sense."""
 
 

@@ -16,7 +16,7 @@ from . import snapshot_file
 from .archive import Archive
 from .archive_names import names_for
 from .clock import Clock
-from .errors import BusyError, SiteError, UnclearError
+from .errors import OutcomeUnknownError, ServiceUnavailableError, SiteError
 from .models import SnapshotContent, SnapshotRecord, one_line
 from .patience import ATTEMPTS, pause_seconds
 from .room import Claim, FreeBytes, NoRoomError, Room
@@ -95,10 +95,10 @@ class Fetch:
                 log.info("%s: %s; waiting for the others", where, error)
                 self._room.wait_until_unclaimed()
                 continue
-            except BusyError as error:
+            except ServiceUnavailableError as error:
                 asks += 1
                 problem, last, pause = error, asks == ATTEMPTS, pause_seconds(asks, error)
-            except (UnclearError, SnapshotFileError) as error:
+            except (OutcomeUnknownError, SnapshotFileError) as error:
                 fetches += 1
                 problem, last = error, fetches == _FETCHES
                 pause = pause_seconds(fetches + _LATER, error)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import tenacity
 
 from .clock import Clock
-from .errors import BusyError, UnclearError
+from .errors import OutcomeUnknownError, ServiceUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def patiently(ask: Callable[[], Value], clock: Clock, patience: Patience | None 
     """
     patience = patience or Patience(clock)
     again = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((BusyError, UnclearError)),
+        retry=tenacity.retry_if_exception_type((ServiceUnavailableError, OutcomeUnknownError)),
         wait=lambda state: patience.pause(_raised(state)),
         stop=lambda state: math.isinf(state.upcoming_sleep),
         sleep=clock.sleep,
@@ -101,7 +101,7 @@ def pause_seconds(attempt: int, error: BaseException | None = None) -> float:
 
 def _wish(error: BaseException | None) -> float | None:
     """Seconds that the site asks for; None where it doesn't."""
-    return error.retry_after if isinstance(error, BusyError) else None
+    return error.retry_after if isinstance(error, ServiceUnavailableError) else None
 
 
 def _between(low: float, high: float) -> float:

@@ -14,7 +14,13 @@ from typing import TypeVar
 from .answers import document_in, project_in, projects_in, snapshot_in, snapshots_in
 from .calls import Question, Stream, Transport, stream_in
 from .clock import Clock
-from .errors import BusyError, RefusedError, SiteError, SiteUnusableError, UnclearError
+from .errors import (
+    OutcomeUnknownError,
+    RejectedError,
+    ServiceUnavailableError,
+    SiteError,
+    SiteUnusableError,
+)
 from .models import Project, Snapshot
 from .patience import Patience, patiently
 from .throttle import Throttle
@@ -84,7 +90,7 @@ class Site:
             until = self._clock.monotonic() + _HELLO_PATIENCE_SECONDS
             patience = Patience(self._clock, until=until)
             patiently(lambda: self._ask(question, document_in), self._clock, patience)
-        except RefusedError as error:
+        except RejectedError as error:
             if error.status in {401, 403}:
                 hint = "the API key is not valid on this site, or no longer"
             else:
@@ -108,7 +114,7 @@ class Site:
             query["filter"] = project_filter
         try:
             yield from self._pages(Question("GET", _PROJECTS, query=query), self._read)
-        except RefusedError as error:
+        except RejectedError as error:
             what = "to list projects" if project_filter is None else f"the filter {project_filter}"
             raise SiteUnusableError(f"the site refuses {what}: {error}") from None
         except SiteError as error:
@@ -144,7 +150,7 @@ class Site:
         """Look one project up.
 
         Raises:
-            GoneError: There is no such project.
+            NotFoundError: There is no such project.
             SiteError: The site refuses, or can't answer.
         """
         return self._read(
@@ -163,7 +169,7 @@ class Site:
         """Ask once where a snapshot stands.
 
         Raises:
-            GoneError: There is no such snapshot, or no longer.
+            NotFoundError: There is no such snapshot, or no longer.
             SiteError: The site refuses, or can't answer.
         """
         parameters = {"project": project_id, "snapshot": snapshot_id}
@@ -171,14 +177,14 @@ class Site:
         question = Question("GET", path, parameters, read_seconds=_QUICK_READ_SECONDS)
         snapshot = self._ask(question, snapshot_in)
         if snapshot.id != snapshot_id:
-            raise UnclearError("the answer makes no sense: it speaks of another snapshot")
+            raise OutcomeUnknownError("the answer makes no sense: it speaks of another snapshot")
         return snapshot
 
     def download(self, project_id: str, snapshot_id: str) -> Stream:
         """Ask once for a snapshot's file, a gzip-compressed SQLite database; the caller closes it.
 
         Raises:
-            GoneError: There is no such snapshot, or no longer.
+            NotFoundError: There is no such snapshot, or no longer.
             SiteError: The site refuses, or can't answer. The stream's chunks can raise it too.
         """
         parameters = {"project": project_id, "snapshot": snapshot_id}
@@ -199,7 +205,9 @@ class Site:
         made = [(snapshot.created, snapshot) for snapshot in snapshots if snapshot.created]
         times = [created for created, _ in made]
         if len(snapshots) >= _PAGE and times != sorted(times, reverse=True):
-            raise UnclearError("the answer makes no sense: some of the snapshots, not the newest")
+            raise OutcomeUnknownError(
+                "the answer makes no sense: some of the snapshots, not the newest"
+            )
         return [
             snapshot for when, snapshot in sorted(made, key=lambda pair: pair[0]) if when >= since
         ]
@@ -223,7 +231,9 @@ class Site:
             yield from projects
             last = projects[-1].id
             if last in ends:  # the SDK's finder would go round for ever
-                raise UnclearError("the answer makes no sense: it repeats a page of projects")
+                raise OutcomeUnknownError(
+                    "the answer makes no sense: it repeats a page of projects"
+                )
             ends.add(last)
             question = replace(first, query={**first.query, "after_id": last})
 
@@ -235,9 +245,9 @@ class Site:
         try:
             answer = self._transport(question)
         except SiteError as error:
-            if isinstance(error, BusyError) and error.status == _TOO_MANY_REQUESTS:
+            if isinstance(error, ServiceUnavailableError) and error.status == _TOO_MANY_REQUESTS:
                 self._throttle.slow_down(sent, error.retry_after)
-            if isinstance(error, RefusedError) or error.status == _TOO_MANY_REQUESTS:
+            if isinstance(error, RejectedError) or error.status == _TOO_MANY_REQUESTS:
                 self._heard = self._clock.monotonic()
             raise
         self._throttle.went_well()

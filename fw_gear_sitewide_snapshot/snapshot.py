@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .clock import Clock
-from .errors import BusyError, GoneError, RefusedError, SiteError, UnclearError
+from .errors import (
+    NotFoundError,
+    OutcomeUnknownError,
+    RejectedError,
+    ServiceUnavailableError,
+    SiteError,
+)
 from .models import (
     Project,
     Snapshot,
@@ -113,7 +119,9 @@ def _attempt(
     record = order.record
     try:
         if site.silent_seconds() > _SILENCE_SECONDS:
-            raise BusyError(f"the site has answered nothing for {duration(_SILENCE_SECONDS)}")
+            raise ServiceUnavailableError(
+                f"the site has answered nothing for {duration(_SILENCE_SECONDS)}"
+            )
         project, gone = _looked_up(site, record.project) if order.verify else (record.project, "")
         record = replace(record, project=project)
         snapshot = _made_before(order, site, clock, begun)
@@ -140,7 +148,7 @@ def _looked_up(site: Site, project: Project) -> tuple[Project, str]:
     """The project, with the names that a list made by hand may lack; or that it is gone."""
     try:
         found = site.project(project.id)
-    except GoneError as error:
+    except NotFoundError as error:
         return project, f"there is no such project, or you can't see it: {error}"
     return Project(project.id, project.label or found.label, project.group or found.group), ""
 
@@ -198,7 +206,7 @@ def _create_once(order: StartOrder, site: Site, clock: Clock, until: float) -> S
             return site.create_snapshot(project.id)
         except SiteError as error:
             problem = error
-        may_exist = may_exist or isinstance(problem, UnclearError)
+        may_exist = may_exist or isinstance(problem, OutcomeUnknownError)
         if may_exist:
             log.warning("%s: %s; looking whether it was started", project.path, problem)
             found = _look_for(lost, site, clock)
@@ -206,7 +214,7 @@ def _create_once(order: StartOrder, site: Site, clock: Clock, until: float) -> S
                 log.info("%s: it was: snapshot %s", project.path, found.id)
                 return found
         pause = patience.pause(problem)
-        if isinstance(problem, RefusedError) or math.isinf(pause):
+        if isinstance(problem, RejectedError) or math.isinf(pause):
             raise problem
         log.warning("%s: %s; asking again in %.0f s", project.path, problem, pause)
         clock.sleep(pause)

@@ -16,7 +16,13 @@ from flywheel.flywheel import SDK_VERSION, config_from_api_key
 
 from . import __version__
 from .calls import Answer, Question, Stream, error_for, http_date
-from .errors import BusyError, RefusedError, SiteError, SiteUnusableError, UnclearError
+from .errors import (
+    OutcomeUnknownError,
+    RejectedError,
+    ServiceUnavailableError,
+    SiteError,
+    SiteUnusableError,
+)
 from .models import one_line
 from .workers import IN_FLIGHT
 
@@ -53,7 +59,7 @@ class SdkTransport:
             "%s %s %s", question.method, question.path, {**question.parameters, **question.query}
         )
         if not _PATH_STEPS.isdisjoint(question.parameters.values()):
-            raise RefusedError(f"no such thing has an id: {sorted(question.parameters.values())}")
+            raise RejectedError(f"no such thing has an id: {sorted(question.parameters.values())}")
         with self._explained(question):
             if question.streamed:
                 response = self._call(
@@ -84,7 +90,7 @@ class SdkTransport:
         """The answer whose body is still to come. Its Date may be another address's: left out."""
         if response.status_code != 200:
             response.close()
-            raise UnclearError(f"the answer makes no sense: status {response.status_code}")
+            raise OutcomeUnknownError(f"the answer makes no sense: status {response.status_code}")
         return Answer(_SdkStream(response, self._explained(question)))
 
     @contextlib.contextmanager
@@ -97,17 +103,17 @@ class SdkTransport:
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             words = self._words(f"no connection to the site: {_said(error)}")
             if _was_sent_on(error, question):
-                raise UnclearError(words) from None
-            raise BusyError(words) from None
+                raise OutcomeUnknownError(words) from None
+            raise ServiceUnavailableError(words) from None
         except httpx2.TimeoutException:
             seconds = f"{question.read_seconds:g} s"
-            raise UnclearError(f"the site did not answer within {seconds}") from None
+            raise OutcomeUnknownError(f"the site did not answer within {seconds}") from None
         except httpx2.InvalidURL as error:
             raise SiteUnusableError(self._words(f"the API key's host: {_said(error)}")) from None
         except (httpx2.HTTPError, RuntimeError, ValueError) as error:
             # RuntimeError, ValueError: how the SDK says that it can't read an answer.
             words = f"the connection broke, or the answer makes no sense: {_said(error)}"
-            raise UnclearError(self._words(words)) from None
+            raise OutcomeUnknownError(self._words(words)) from None
 
     def _error(self, error: flywheel.rest.ApiException) -> SiteError:
         words = error.reason if isinstance(error.reason, str) else ""

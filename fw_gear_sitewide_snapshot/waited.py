@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from .errors import BusyError, GoneError, SiteError
+from .errors import NotFoundError, ServiceUnavailableError, SiteError
 from .models import Snapshot, SnapshotRecord
 from .patience import LONGEST_WISH_SECONDS
 
@@ -55,9 +55,9 @@ class Waited:
         """
         self.problem = str(error)
         self.hangs = seconds > _HANGS_SECONDS
-        if isinstance(error, BusyError):
+        if isinstance(error, ServiceUnavailableError):
             self.not_before = now + min(error.retry_after or 0.0, LONGEST_WISH_SECONDS)
-        if not isinstance(error, GoneError):
+        if not isinstance(error, NotFoundError):
             self._gone = 0
             return self.record
         if not self._gone:

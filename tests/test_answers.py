@@ -14,7 +14,7 @@ from fw_gear_sitewide_snapshot.answers import (
     snapshot_in,
     snapshots_in,
 )
-from fw_gear_sitewide_snapshot.errors import UnclearError
+from fw_gear_sitewide_snapshot.errors import OutcomeUnknownError
 from fw_gear_sitewide_snapshot.models import Project, Snapshot
 
 ID = "5e0000000000000000000012"
@@ -89,7 +89,7 @@ def test_a_status_is_one_line() -> None:
 
 @pytest.mark.parametrize("status", [None, "", " ", 3, ["complete"]])
 def test_a_snapshot_without_a_status_makes_no_sense(status: object) -> None:
-    with pytest.raises(UnclearError, match="without a status"):
+    with pytest.raises(OutcomeUnknownError, match="without a status"):
         snapshot_in(snapshot(status=status))
 
 
@@ -114,26 +114,26 @@ def test_a_time_that_cannot_be_read_is_none(created: object) -> None:
 
 @pytest.mark.parametrize("identifier", [None, "", "abc", 5, "../x", ID.upper(), ID + "\n"])
 def test_what_has_no_id_makes_no_sense(identifier: object) -> None:
-    with pytest.raises(UnclearError, match='no "_id"'):
+    with pytest.raises(OutcomeUnknownError, match='no "_id"'):
         project_in(project(_id=identifier))
-    with pytest.raises(UnclearError, match='no "_id"'):
+    with pytest.raises(OutcomeUnknownError, match='no "_id"'):
         snapshot_in(snapshot(_id=identifier))
 
 
 def test_one_item_without_sense_spoils_the_list() -> None:
-    with pytest.raises(UnclearError):
+    with pytest.raises(OutcomeUnknownError):
         snapshots_in([snapshot(), {}])
 
 
 @pytest.mark.parametrize("data", [None, "<html>", 5, [], [snapshot()]])
 def test_what_is_no_document_makes_no_sense(data: object) -> None:
-    with pytest.raises(UnclearError, match="no JSON object"):
+    with pytest.raises(OutcomeUnknownError, match="no JSON object"):
         document_in(data)
 
 
 @pytest.mark.parametrize("data", [None, "<html>", 5, {}, {"results": {}}, {"results": None}])
 def test_what_is_no_list_makes_no_sense(data: object) -> None:
-    with pytest.raises(UnclearError, match="no JSON list"):
+    with pytest.raises(OutcomeUnknownError, match="no JSON list"):
         projects_in(data)
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_list_makes_no_sense(data: object) -> None:
 def test_any_json_is_a_value_or_unclear(convert: Callable[[object], object], data: object) -> None:
     try:
         made = convert(data)
-    except UnclearError as error:
+    except OutcomeUnknownError as error:
         made = str(error).isprintable()
     assert made or made == []
 

@@ -7,12 +7,12 @@ import pytest
 from flywheel_site_simulator import Fault, SimulatedSite, answer_with, break_off, refuse
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot.errors import (
-    BusyError,
-    GoneError,
-    RefusedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RejectedError,
+    ServiceUnavailableError,
     SiteError,
     SiteUnusableError,
-    UnclearError,
 )
 from fw_gear_sitewide_snapshot.site import Site
 
@@ -112,7 +112,7 @@ def test_reading_survives_an_outage_of_half_a_minute(
     assert 30 <= clock.seconds < 70
 
 
-@pytest.mark.parametrize(("status", "error"), [(403, RefusedError), (404, GoneError)])
+@pytest.mark.parametrize(("status", "error"), [(403, RejectedError), (404, NotFoundError)])
 def test_a_refusal_is_not_asked_for_again(
     site: Site, simulated: SimulatedSite, status: int, error: type[Exception]
 ) -> None:
@@ -132,7 +132,7 @@ def test_a_create_is_never_sent_twice_by_itself(
     project = simulated.add_project()
     simulated.fault(Fault("create", times=1, action=refuse(status)))
 
-    with pytest.raises((BusyError, UnclearError)):
+    with pytest.raises((ServiceUnavailableError, OutcomeUnknownError)):
         site.create_snapshot(project)
 
     assert kinds(simulated) == ["create"]
@@ -162,7 +162,7 @@ def test_a_page_of_snapshots_that_are_not_the_newest_is_not_relied_on(
     ]
     simulated.fault(Fault("list", action=answer_with(page)))
 
-    with pytest.raises(UnclearError, match="not the newest"):
+    with pytest.raises(OutcomeUnknownError, match="not the newest"):
         site.snapshots_since(project, site.now())
 
 
@@ -183,7 +183,7 @@ def test_an_answer_about_another_snapshot_makes_no_sense(
     record = {"_id": other, "status": "complete"}
     simulated.fault(Fault("detail", action=answer_with(record)))
 
-    with pytest.raises(UnclearError, match="speaks of another snapshot"):
+    with pytest.raises(OutcomeUnknownError, match="speaks of another snapshot"):
         site.snapshot(project, one)
 
 
@@ -211,7 +211,7 @@ def test_a_429_holds_every_call_back_as_long_as_the_site_asks(
     one, other = simulated.add_project(), simulated.add_project()
     simulated.fault(Fault("create", times=1, action=refuse(429, retry_after_seconds=7)))
 
-    with pytest.raises(BusyError):
+    with pytest.raises(ServiceUnavailableError):
         site.create_snapshot(one)
     site.create_snapshot(other)
 

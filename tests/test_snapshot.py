@@ -16,7 +16,7 @@ from flywheel_site_simulator import (
 )
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot import snapshot
-from fw_gear_sitewide_snapshot.errors import UnclearError
+from fw_gear_sitewide_snapshot.errors import OutcomeUnknownError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord, StartOrder
 from fw_gear_sitewide_snapshot.site import Site
 
@@ -226,7 +226,7 @@ def test_a_create_that_was_in_flight_when_the_run_was_cut_off_is_given_its_time(
     starter: Starter,
 ) -> None:
     starter.fault(do_later(6.0), times=1)
-    with pytest.raises(UnclearError):
+    with pytest.raises(OutcomeUnknownError):
         starter.site.create_snapshot(starter.project)
 
     record = starter.start(verify=True, made_since=START)
@@ -240,7 +240,7 @@ def test_a_failed_snapshot_of_the_same_second_does_not_end_the_looking_for_a_cut
 ) -> None:
     starter.simulated.add_snapshot(starter.project, status="failed")
     starter.fault(do_later(2.0), times=1)
-    with pytest.raises(UnclearError):
+    with pytest.raises(OutcomeUnknownError):
         starter.site.create_snapshot(starter.project)
 
     record = starter.start(verify=True, made_since=START)

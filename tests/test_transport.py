@@ -28,12 +28,12 @@ from flywheel_site_simulator import (
 )
 from fw_gear_sitewide_snapshot.calls import Question, error_for, http_date
 from fw_gear_sitewide_snapshot.errors import (
-    BusyError,
-    GoneError,
-    RefusedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RejectedError,
+    ServiceUnavailableError,
     SiteError,
     SiteUnusableError,
-    UnclearError,
 )
 from fw_gear_sitewide_snapshot.transport import SdkTransport
 from fw_gear_sitewide_snapshot.workers import IN_FLIGHT
@@ -144,17 +144,17 @@ def test_every_request_names_the_gear(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, RefusedError),
-        (401, RefusedError),
-        (403, RefusedError),
-        (404, GoneError),
-        (409, RefusedError),
-        (422, RefusedError),
-        (429, BusyError),
-        (500, UnclearError),
-        (502, UnclearError),
-        (503, BusyError),
-        (504, UnclearError),
+        (400, RejectedError),
+        (401, RejectedError),
+        (403, RejectedError),
+        (404, NotFoundError),
+        (409, RejectedError),
+        (422, RejectedError),
+        (429, ServiceUnavailableError),
+        (500, OutcomeUnknownError),
+        (502, OutcomeUnknownError),
+        (503, ServiceUnavailableError),
+        (504, OutcomeUnknownError),
     ],
 )
 @pytest.mark.parametrize("question", [LIST, CREATE], ids=["GET", "POST"])
@@ -217,7 +217,7 @@ def test_a_busy_site_says_how_long_to_wait(
 ) -> None:
     fails(site, refuse(status, headers={} if header is None else {"Retry-After": header}))
     error = failure(lambda: transport(CREATE))
-    assert isinstance(error, BusyError)
+    assert isinstance(error, ServiceUnavailableError)
     assert error.retry_after == seconds
 
 
@@ -235,7 +235,7 @@ def test_a_date_to_come_back_at_is_read_by_the_clock_of_the_answer(
 ) -> None:
     headers = {"Retry-After": "Fri, 31 Dec 2027 23:59:59 GMT"} | ({"Date": date} if date else {})
     error = error_for(503, "", headers)
-    assert isinstance(error, BusyError)
+    assert isinstance(error, ServiceUnavailableError)
     assert error.retry_after == seconds
 
 
@@ -247,8 +247,8 @@ def test_only_429_and_503_say_for_certain_that_nothing_was_done(
     status: int, headers: dict[str, str]
 ) -> None:
     error = error_for(status, "", headers)
-    assert isinstance(error, BusyError) == (status in {429, 503})
-    assert isinstance(error, RefusedError) == (400 <= status < 500 and status != 429)
+    assert isinstance(error, ServiceUnavailableError) == (status in {429, 503})
+    assert isinstance(error, RejectedError) == (400 <= status < 500 and status != 429)
     assert error.status == status
 
 
@@ -274,7 +274,7 @@ def test_an_answer_that_is_lost_is_unclear(
 ) -> None:
     fails(site, action)
     error = failure(lambda: transport(question))
-    assert type(error) is UnclearError
+    assert type(error) is OutcomeUnknownError
     assert error.status == 0
 
 
@@ -285,7 +285,7 @@ def test_a_site_that_does_not_answer_in_time_is_unclear(
     began = time.monotonic()
     error = failure(lambda: transport(Question("GET", "/x", read_seconds=HANG_SECONDS)))
     assert time.monotonic() - began < LONG_SECONDS
-    assert type(error) is UnclearError
+    assert type(error) is OutcomeUnknownError
     assert str(error) == "the site did not answer within 0.2 s"
 
 
@@ -305,7 +305,7 @@ def test_a_port_without_a_listener_has_certainly_done_nothing(
 ) -> None:
     transport = connect(f"127.0.0.1:{closed_port}:__force_insecure:secret-key")
     error = failure(lambda: transport(CREATE))
-    assert type(error) is BusyError
+    assert type(error) is ServiceUnavailableError
     assert str(error).startswith("no connection to the site: ")
 
 
@@ -313,14 +313,14 @@ def test_a_site_that_speaks_no_tls_has_certainly_done_nothing(
     connect: Connect, served: SimulatorServer
 ) -> None:
     transport = connect(f"127.0.0.1:{served.port}:secret-key")
-    assert type(failure(lambda: transport(CREATE))) is BusyError
+    assert type(failure(lambda: transport(CREATE))) is ServiceUnavailableError
     assert served.site.requests == []
 
 
 def test_a_host_that_has_no_address_has_certainly_done_nothing(connect: Connect) -> None:
     transport = connect("no-such-site.invalid:443:secret-key")
     error = failure(lambda: transport(CREATE))
-    assert type(error) is BusyError
+    assert type(error) is ServiceUnavailableError
     assert str(error).startswith("no connection to the site: ")
 
 
@@ -337,7 +337,7 @@ def test_a_request_that_finds_no_free_connection_is_never_sent(
 ) -> None:
     with hanging(transport, site, IN_FLIGHT):
         error = failure(lambda: transport(Question("POST", "/x", read_seconds=HANG_SECONDS)))
-        assert type(error) is BusyError
+        assert type(error) is ServiceUnavailableError
         assert len(site.requests) == IN_FLIGHT
 
 
@@ -360,7 +360,7 @@ def test_a_parameter_that_is_a_step_in_a_path_is_refused_and_not_sent(
     transport: SdkTransport, site: SimulatedSite, value: str
 ) -> None:
     error = failure(lambda: transport(Question("GET", SNAPSHOTS, {"project": value})))
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, RejectedError)
     assert site.requests == []
 
 
@@ -437,7 +437,7 @@ def test_a_dead_key_is_refused_in_the_sites_words(
 ) -> None:
     site.remove_key()
     error = failure(lambda: transport(LIST))
-    assert type(error) is RefusedError
+    assert type(error) is RejectedError
     assert str(error).startswith("the site says 401: Invalid API key")
 
 
@@ -550,7 +550,7 @@ def test_a_create_that_is_redirected_to_nowhere_may_have_been_done() -> None:
 
     with SimulatorServer(site) as server:
         transport = SdkTransport(server.api_key())
-        with pytest.raises(UnclearError):
+        with pytest.raises(OutcomeUnknownError):
             transport(Question("POST", "/snapshot/projects/{p}/snapshots", {"p": project}))
         transport._client.rest_client.client.close()
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from flywheel_site_simulator import DEFAULT_KEY, Request, Response, SimulatedSite
 from fw_gear_sitewide_snapshot.calls import Answer, Question, Stream, error_for, http_date
-from fw_gear_sitewide_snapshot.errors import UnclearError
+from fw_gear_sitewide_snapshot.errors import OutcomeUnknownError
 
 from .time import FakeClock
 
@@ -42,11 +42,11 @@ class DirectTransport:
         self._clock.seconds += min(response.delay_seconds, question.read_seconds)
         if late or response.broken == "hang":
             self._clock.seconds += 0.0 if late else question.read_seconds
-            raise UnclearError("the site did not answer")
+            raise OutcomeUnknownError("the site did not answer")
         if question.streamed and response.status == 307:
             response = self._follow(response.headers["Location"])
         if response.broken and not (question.streamed and response.broken == "truncated"):
-            raise UnclearError("the connection broke")
+            raise OutcomeUnknownError("the connection broke")
         return _streamed(response) if question.streamed else _answer(response)
 
     def _follow(self, location: str) -> Response:
@@ -68,7 +68,7 @@ def _streamed(response: Response) -> Answer:
         for start in range(0, until, CHUNK_BYTES):
             yield body[start : min(start + CHUNK_BYTES, until)]
         if response.broken:
-            raise UnclearError("the connection broke")
+            raise OutcomeUnknownError("the connection broke")
 
     return Answer(Stream(chunks(), size))
 
