@@ -1,69 +1,38 @@
 """Faults on request: which requests they hit, and what happens to those instead.
 
-Declares them and decides whether one hits; the site carries them out. Five functions make the
-actions, named for what a caller would see: `refuse`, `break_off`, `lose_answer`, `do_later`,
-`answer_with`, and `slow_down`.
+Declares them and decides whether one hits; the site carries them out. Functions make the actions,
+named for what a caller would see.
 """
 
 import json
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from .protocol import Broken, Response, error_response
+from .action import Action, Work
+from .protocol import Broken
+
+__all__ = [
+    "Action",
+    "Fault",
+    "Lost",
+    "accept",
+    "add_headers",
+    "answer_with",
+    "break_off",
+    "do_later",
+    "drip",
+    "edit_answer",
+    "lose_answer",
+    "redirect",
+    "refuse",
+    "slow_down",
+]
 
 Lost = int | Literal["reset", "hang", "truncated", "garbage"]
 
 GARBAGE = b"<html><body>It works!</body></html>"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What happens to a request that a fault hits. Make one with the functions of this module.
-
-    Attributes:
-        work: `"done"`: the site does what was asked; `"none"`: it does not; `"later"`: it does so
-            `later_seconds` after the request.
-        status: the status to answer; None for the one that the site would answer.
-        message: the message of an error; `{key}` in it stands for the caller's API key.
-        body: a body to answer as it stands (with `{key}` replaced), instead of an error.
-        headers: further headers, such as `Retry-After`.
-        broken: how the answer breaks on its way.
-        delay_seconds: how much later than otherwise the answer comes.
-        later_seconds: how long after the request the work is done, where `work` is `"later"`.
-    """
-
-    work: Literal["done", "none", "later"] = "done"
-    status: int | None = None
-    message: str = ""
-    body: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    broken: Broken = ""
-    delay_seconds: float = 0.0
-    later_seconds: float = 0.0
-
-    def response(self, ordinary: Response | None, key: str, request_id: str) -> Response:
-        """Build the answer.
-
-        Args:
-            ordinary: what the site answered to the work, or None where no work was done.
-            key: the caller's API key, for a message that echoes it.
-            request_id: the request's id, for an error's body.
-        """
-        if self.body is not None:
-            body = self.body.replace(b"{key}", key.encode())
-            kind = {"Content-Type": _content_type(body)}
-            answer = Response(self.status or 200, kind, body)
-        elif self.status is not None or ordinary is None:
-            status = self.status or 502
-            message = self.message.replace("{key}", key) or f"Simulated status {status}"
-            answer = error_response(status, message, request_id)
-        else:
-            answer = ordinary
-        delay = self.delay_seconds + (ordinary.delay_seconds if ordinary else 0.0)
-        headers = {**answer.headers, **self.headers}
-        return Response(answer.status, headers, answer.body, delay, self.broken or answer.broken)
 
 
 def refuse(
@@ -119,7 +88,12 @@ def slow_down(delay_seconds: float) -> Action:
 
 
 def answer_with(
-    body: object, status: int = 200, *, work: bool = True, delay_seconds: float = 0.0
+    body: object,
+    status: int = 200,
+    *,
+    work: bool = True,
+    headers: Mapping[str, str] | None = None,
+    delay_seconds: float = 0.0,
 ) -> Action:
     """Answer another body.
 
@@ -127,10 +101,41 @@ def answer_with(
         body: bytes as they stand, or anything else as JSON: `{}`, `[]`, a record without `_id`.
         status: the status that comes with it.
         work: whether the site does what was asked.
+        headers: further headers; they win over the site's own, also over its `Date`.
         delay_seconds: how much later the answer comes.
     """
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Action("done" if work else "none", status, body=raw, delay_seconds=delay_seconds)
+    done: Work = "done" if work else "none"
+    return Action(done, status, body=raw, headers=headers or {}, delay_seconds=delay_seconds)
+
+
+def add_headers(headers: Mapping[str, str]) -> Action:
+    """Do the work and answer as ever, with further headers; they win over the site's own."""
+    return Action(headers=headers)
+
+
+def edit_answer(edit: Callable[[Any], Any]) -> Action:
+    """Do the work, and answer what `edit` returns for the JSON document of the ordinary answer.
+
+    Refusals, and what is no JSON, stay as they are.
+    """
+    return Action(edit=edit)
+
+
+def redirect(location: str = "/task/1", status: int = 303, *, work: bool = True) -> Action:
+    """Do the work (or not), and send the caller to another address, without a body."""
+    done: Work = "done" if work else "none"
+    return Action(done, status, body=b"", headers={"Location": location})
+
+
+def accept(later_seconds: float = 0.0, status: int = 202) -> Action:
+    """Answer a create at once, without a body; the snapshot is made so many seconds later."""
+    return Action("later", status, body=b"", later_seconds=later_seconds)
+
+
+def drip(seconds_per_byte: float, *, headers: bool = False, work: Work = "done") -> Action:
+    """Answer a byte at a time, with a pause after each; with `headers` from the first line on."""
+    return Action(work, drip_seconds=seconds_per_byte, drip_headers=headers)
 
 
 @dataclass(slots=True)
@@ -184,10 +189,6 @@ class Fault:
 
 def _kinds(kind: str | Collection[str]) -> Collection[str]:
     return (kind,) if isinstance(kind, str) else kind
-
-
-def _content_type(body: bytes) -> str:
-    return "text/html" if body.lstrip().startswith(b"<") else "application/json"
 
 
 def _lost(

@@ -46,6 +46,10 @@ class Response:
         broken: `""` for an answer that arrives; `"reset"`: the connection is aborted without an
             answer; `"truncated"`: the full `Content-Length`, half of the body, then an abort;
             `"hang"`: no answer until the client gives up.
+        drip_seconds: the HTTP face sends the body a byte at a time, with this pause after each.
+        drip_headers: it sends the status line and the headers in that way, too.
+        drip_after: so many bytes of the body come at once, before the dripping begins.
+        endless: the body begins again at its end, for ever, and there is no `Content-Length`.
     """
 
     status: int
@@ -53,6 +57,10 @@ class Response:
     body: bytes | Path = b""
     delay_seconds: float = 0.0
     broken: Broken = ""
+    drip_seconds: float = 0.0
+    drip_headers: bool = False
+    drip_after: int = 0
+    endless: bool = False
 
     @property
     def document(self) -> Any:
@@ -113,6 +121,17 @@ def error_response(status: int, message: str, request_id: str) -> Response:
     return json_response(
         {"message": message, "status_code": status, "request_id": request_id}, status
     )
+
+
+def with_headers(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """Add headers; where both have one, whatever its capitals, the added one wins.
+
+    >>> with_headers({"Date": "then", "Age": "1"}, {"date": "now"})
+    {'Age': '1', 'date': 'now'}
+    """
+    named = {name.lower() for name in more}
+    kept = {name: value for name, value in headers.items() if name.lower() not in named}
+    return {**kept, **more}
 
 
 def iso_time(unix_seconds: float) -> str:

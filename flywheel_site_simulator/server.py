@@ -1,16 +1,13 @@
 """The HTTP face of a simulated site: serves it on 127.0.0.1, from a thread with its own event loop.
 
-Carries out what the site's responses say (waiting, breaking connections) and counts what is in
-flight. Decides nothing about any answer.
+Turns HTTP requests into the site's, and counts what is in flight. Decides nothing about any answer;
+`sending.py` puts it on its way.
 """
 
 import asyncio
-import contextlib
 import socket
-import struct
 import threading
-from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl
@@ -18,14 +15,13 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from .protocol import Request, Response
+from .sending import send
 from .site import STATISTICS_PATH, SimulatedSite
 from .stage import DEFAULT_KEY
 
 HOST = "127.0.0.1"
 
-_CHUNK_BYTES = 1 << 18
 _BACKLOG = 4096
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 Handler = Callable[[Request], Response]
 
@@ -135,7 +131,7 @@ class SimulatorServer:
 
 
 class _Face:
-    """Turns the server's requests into the site's, and the site's responses into the server's."""
+    """Hands the server's requests to the site, and sends what it answers."""
 
     def __init__(self, handle: Handler, site: SimulatedSite | None) -> None:
         self._handle = handle
@@ -151,67 +147,10 @@ class _Face:
             {name.lower(): value for name, value in incoming.headers.items()},
         )
         if self._site is None or path == STATISTICS_PATH:
-            return await _carry_out(self._handle(request), incoming)
+            return await send(self._handle(request), incoming)
         traffic = self._site.traffic
         traffic.begin()
         try:
-            return await _carry_out(self._handle(request), incoming)
+            return await send(self._handle(request), incoming)
         finally:
             traffic.end()
-
-
-async def _carry_out(response: Response, incoming: web.BaseRequest) -> web.StreamResponse:
-    if response.delay_seconds > 0:
-        await asyncio.sleep(response.delay_seconds)
-    if response.broken == "hang":
-        await asyncio.Event().wait()
-    if response.broken == "reset":
-        _abort(incoming, reset=True)
-        return web.Response(status=500)
-    if isinstance(response.body, bytes) and not response.broken:
-        return web.Response(
-            status=response.status, headers=dict(response.headers), body=response.body
-        )
-    return await _stream(response, incoming)
-
-
-async def _stream(response: Response, incoming: web.BaseRequest) -> web.StreamResponse:
-    body = response.body
-    size = len(body) if isinstance(body, bytes) else body.stat().st_size
-    outgoing = web.StreamResponse(status=response.status, headers=dict(response.headers))
-    outgoing.content_length = size
-    truncated = response.broken == "truncated"
-    with contextlib.suppress(ConnectionError):  # the client has left: nobody wants the rest
-        await outgoing.prepare(incoming)
-        async with contextlib.aclosing(_chunks(body, size // 2 if truncated else size)) as chunks:
-            async for chunk in chunks:
-                await outgoing.write(chunk)
-        if truncated:
-            _abort(incoming, reset=False)
-        else:
-            await outgoing.write_eof()
-    return outgoing
-
-
-async def _chunks(body: bytes | Path, size: int) -> AsyncGenerator[bytes, None]:
-    """Give the first `size` bytes of a body, a chunk at a time."""
-    if isinstance(body, bytes):
-        yield body[:size]
-        return
-    with body.open("rb") as file:
-        while size > 0 and (chunk := file.read(min(size, _CHUNK_BYTES))):
-            size -= len(chunk)
-            yield chunk
-
-
-def _abort(incoming: web.BaseRequest, *, reset: bool) -> None:
-    """Close the connection under an answer; with a reset, or (data keeps) just an end."""
-    transport = incoming.transport
-    if transport is None:
-        return
-    if reset:
-        plug = transport.get_extra_info("socket")
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        transport.abort()
-    else:
-        transport.close()

@@ -18,6 +18,7 @@ from .protocol import (
     error_response,
     http_date,
     json_response,
+    with_headers,
 )
 from .record import RecordingSite
 from .routes import Route, find_route
@@ -84,7 +85,7 @@ class SimulatedSite(RecordingSite):
         outcome = self._outcome(call)
         response = outcome.response
         delay = response.delay_seconds + self.behaviour.delay_seconds(route.kind)
-        headers = {**response.headers, "Date": http_date(int(now + delay))}
+        headers = with_headers({"Date": http_date(int(now + delay))}, response.headers)
         self._traffic.record(
             LoggedRequest(
                 moment,
@@ -99,7 +100,7 @@ class SimulatedSite(RecordingSite):
                 outcome.applied,
             )
         )
-        return Response(response.status, headers, response.body, delay, response.broken)
+        return replace(response, headers=headers, delay_seconds=delay)
 
     def _outcome(self, call: _Call) -> Outcome:
         """Do what the request asks, or what the limit or a fault makes of it."""
