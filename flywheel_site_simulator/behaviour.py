@@ -28,6 +28,14 @@ class Behaviour:
             URL; `""`: the site hands them out itself.
         signed_url_seconds: how long such a URL holds.
         signed_urls_once: such a URL holds for one request only.
+        list_lag_seconds: a snapshot is in its project's list only so long after its `created`.
+        detail_lag_seconds: its detail is a 404 until so long after its `created`.
+        download_lag_seconds: its download is a 404 until so long after it finished.
+        most_builds: while so many snapshots are unfinished on the site, whoever made them, creates
+            are refused with 429; None: any number.
+        page_total: a page of projects comes as `{"count", "total", "results"}`.
+        project_listing_cut: the list of projects ends after so many, whatever its `total` says;
+            None: at its end.
     """
 
     create_seconds: float = 0.0
@@ -42,6 +50,12 @@ class Behaviour:
     redirect_downloads_to: str = ""
     signed_url_seconds: float = 60.0
     signed_urls_once: bool = False
+    list_lag_seconds: float = 0.0
+    detail_lag_seconds: float = 0.0
+    download_lag_seconds: float = 0.0
+    most_builds: int | None = None
+    page_total: bool = False
+    project_listing_cut: int | None = None
 
     def delay_seconds(self, kind: str) -> float:
         """Say how long the answer to a kind of request takes."""

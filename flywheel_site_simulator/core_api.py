@@ -3,11 +3,14 @@
 Answers requests of a known user from the population. Changes nothing.
 """
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from .behaviour import Behaviour
 from .identifiers import is_identifier
 from .listing import parse_page
 from .population import Population, Project, User
-from .protocol import Request, Response, SiteError, json_response
+from .protocol import Request, Response, SiteError, json_body, json_response
 from .routes import Route
 
 RELEASE = "23.0.0"
@@ -51,15 +54,23 @@ class CoreApi:
 
     def _projects(self, request: Request, user: User) -> Response:
         page = parse_page(request.query)
-        projects = self._population.projects(page.after_id)
-        if request.query.get("exhaustive", "").lower() in ("true", "1"):
-            if not user.is_site_admin:
-                raise SiteError(403, "Only site administrators may list exhaustively")
-        else:
+        exhaustive = request.query.get("exhaustive", "").lower() in ("true", "1")
+        if exhaustive and not user.is_site_admin:
+            raise SiteError(403, "Only site administrators may list exhaustively")
+        cut, with_total = self._behaviour.project_listing_cut, self._behaviour.page_total
+        whole = with_total or cut is not None
+        projects = self._population.projects("" if whole else page.after_id)
+        if not exhaustive:
             projects = (project for project in projects if project.has_member(user))
-        chosen = page.cut(projects, lambda project: project.filter_fields)
-        body = b"[" + b",".join(project.encoded for project in chosen) + b"]"
-        return Response(200, {"Content-Type": "application/json"}, body)
+        if not whole:
+            return json_body(_array(page.cut(projects, _fields)))
+        matching = page.whole().cut(projects, _fields)
+        listed = [project for project in matching[:cut] if project.id > page.after_id]
+        chosen = page.slice(listed)
+        if not with_total:
+            return json_body(_array(chosen))
+        counts = f'{{"count": {len(chosen)}, "total": {len(matching)}, "results": '
+        return json_body(counts.encode() + _array(chosen) + b"}")
 
     def _project(self, route: Route, user: User) -> Response:
         if not is_identifier(route.project_id):
@@ -68,7 +79,15 @@ class CoreApi:
         if project is None:
             raise SiteError(404, f"Project {route.project_id} not found")
         require_access(project, user, self._behaviour)
-        return Response(200, {"Content-Type": "application/json"}, project.encoded)
+        return json_body(project.encoded)
+
+
+def _array(projects: Iterable[Project]) -> bytes:
+    return b"[" + b",".join(project.encoded for project in projects) + b"]"
+
+
+def _fields(project: Project) -> Mapping[str, Any]:
+    return project.filter_fields
 
 
 def require_access(project: Project | None, user: User, behaviour: Behaviour) -> None:

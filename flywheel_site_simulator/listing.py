@@ -4,7 +4,7 @@ Knows no projects and no snapshots, only how a list is narrowed, ordered and cut
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -52,8 +52,16 @@ class Page:
                 keyed = partial(_sorted_by, fields, key)
                 ordered.sort(key=keyed, reverse=falling)
             items = ordered
+        return self.slice(items)
+
+    def slice(self, items: Iterable[Item]) -> list[Item]:
+        """Choose the page's entries by their place alone."""
         stop = None if self.limit is None else self.skip + self.limit
         return list(islice(items, self.skip, stop))
+
+    def whole(self) -> "Page":
+        """Give the list that this is a page of: the same filter and order, from its beginning."""
+        return replace(self, limit=None, skip=0, after_id="")
 
 
 def parse_page(query: Mapping[str, str]) -> Page:

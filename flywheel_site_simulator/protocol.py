@@ -112,7 +112,11 @@ class SiteError(Exception):
 
 def json_response(value: object, status: int = 200) -> Response:
     """Answer a JSON document."""
-    body = json.dumps(value, ensure_ascii=False).encode()
+    return json_body(json.dumps(value, ensure_ascii=False).encode(), status)
+
+
+def json_body(body: bytes, status: int = 200) -> Response:
+    """Answer a JSON document that is written down already."""
     return Response(status, {"Content-Type": "application/json"}, body)
 
 

@@ -147,7 +147,7 @@ class SimulatedSite(RecordingSite):
     def _work_later(self, call: _Call, later_seconds: float) -> None:
         """Take a create for later; any other work is not done at all."""
         if call.route.kind == "create":
-            self._service.create_later(call.route, _require_user(call), call.now + later_seconds)
+            self._service.create_later(call.route, _require_user(call), call.now, later_seconds)
 
 
 def _require_user(call: _Call) -> User:

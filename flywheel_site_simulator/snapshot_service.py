@@ -64,19 +64,22 @@ class SnapshotService:
         snapshot = self._find(route)
         match route.kind:
             case "detail":
+                if now < snapshot.created + self._behaviour.detail_lag_seconds:
+                    raise _not_found(snapshot.id)
                 return Outcome(json_response(self._record(snapshot, now)))
             case "delete":
                 return self._delete(snapshot)
         return self._download(snapshot, now)
 
-    def create_later(self, route: Route, user: User, due: float) -> None:
-        """Take a create, but do it when the site's clock reaches a time.
+    def create_later(self, route: Route, user: User, now: float, later_seconds: float) -> None:
+        """Take a create, but do it so many seconds later.
 
         Raises:
             SiteError: the request would be refused.
         """
         project = self._check(route, user)
-        self._snapshots.request_later(route.project_id, project, due)
+        self._check_room(now)
+        self._snapshots.request_later(route.project_id, project, now + later_seconds)
 
     def storage_file(self, project_id: str, snapshot_id: str) -> Response:
         """Answer a snapshot's file to the bearer of a signed URL."""
@@ -94,7 +97,14 @@ class SnapshotService:
         require_access(project, user, self._behaviour)
         return project
 
+    def _check_room(self, now: float) -> None:
+        """Refuse a create while too many snapshots are being built."""
+        most = self._behaviour.most_builds
+        if most is not None and self._snapshots.unfinished(now) >= most:
+            raise SiteError(429, "Too many snapshots are being built")
+
     def _create(self, project_id: str, project: Project | None, now: float) -> Outcome:
+        self._check_room(now)
         snapshot = self._snapshots.request(project_id, project, now)
         record = {**self._record(snapshot, now), "status": "pending"}
         response = json_response(record, self._behaviour.create_status)
@@ -102,7 +112,9 @@ class SnapshotService:
 
     def _list(self, project_id: str, request: Request, now: float) -> Outcome:
         page = parse_page(request.query)
-        snapshots = self._snapshots.of_project(project_id)
+        lag = self._behaviour.list_lag_seconds
+        everything = self._snapshots.of_project(project_id)
+        snapshots = [item for item in everything if now >= item.created + lag]
         start = bisect.bisect_right(snapshots, page.after_id, key=lambda item: item.id)
         chosen = page.cut(snapshots[start:], lambda snapshot: snapshot.filter_fields(now))
         records = [self._record(snapshot, now) for snapshot in chosen]
@@ -121,6 +133,8 @@ class SnapshotService:
         status = snapshot.status(now)
         if status != "complete":
             raise SiteError(409, f"Snapshot {snapshot.id} is {status}, not complete")
+        if now < snapshot.finishes + self._behaviour.download_lag_seconds:
+            raise _not_found(snapshot.id)
         if self._behaviour.redirect_downloads_to:
             expires = now + self._behaviour.signed_url_seconds
             address = self._behaviour.redirect_downloads_to.rstrip("/")
@@ -139,5 +153,9 @@ class SnapshotService:
     def _find(self, route: Route) -> Snapshot:
         snapshot = self._snapshots.get(route.project_id, route.snapshot_id)
         if snapshot is None:
-            raise SiteError(404, f"Snapshot {route.snapshot_id} not found")
+            raise _not_found(route.snapshot_id)
         return snapshot
+
+
+def _not_found(snapshot_id: str) -> SiteError:
+    return SiteError(404, f"Snapshot {snapshot_id} not found")

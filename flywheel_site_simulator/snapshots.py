@@ -102,6 +102,7 @@ class SnapshotStore:
         self._by_project: dict[str, dict[str, Snapshot]] = defaultdict(dict)
         self._outcomes: dict[str, deque[str]] = defaultdict(deque)
         self._later: list[tuple[float, int, str, Project | None]] = []
+        self._building: list[float] = []
         self._postponed = 0
         self.requested_by_project: Counter[str] = Counter()
         self.first_requested: float | None = None
@@ -177,6 +178,12 @@ class SnapshotStore:
         """List a project's snapshots by id, so oldest first."""
         return sorted(self._by_project.get(project_id, {}).values(), key=lambda item: item.id)
 
+    def unfinished(self, now: float) -> int:
+        """Count the snapshots that are being built, those that were deleted meanwhile too."""
+        while self._building and self._building[0] <= now:
+            heapq.heappop(self._building)
+        return len(self._building)
+
     def statistics(self, now: float) -> Mapping[str, object]:
         """Sum up the snapshots that were requested and still exist."""
         requested = [item for item in self._by_id.values() if item.requested]
@@ -194,3 +201,4 @@ class SnapshotStore:
     def _keep(self, snapshot: Snapshot) -> None:
         self._by_id[snapshot.id] = snapshot
         self._by_project[snapshot.project_id][snapshot.id] = snapshot
+        heapq.heappush(self._building, snapshot.finishes)
