@@ -12,7 +12,7 @@ from fw_gear_sitewide_snapshot.clock import SystemClock
 from fw_gear_sitewide_snapshot.errors import (
     EXIT_COMPLETE,
     EXIT_INCOMPLETE,
-    EXIT_TERMINATED,
+    EXIT_SIGNALLED,
     GearError,
     OutputError,
     TerminatedError,
@@ -25,7 +25,17 @@ from fw_gear_sitewide_snapshot.workers import ThreadWorkers
 log = logging.getLogger("sitewide-snapshot")
 
 
-def run(folder: Path, stop: threading.Event) -> int:
+class Stop(threading.Event):
+    """Set when the run is to end.
+
+    Attributes:
+        signal: The number of the signal that said so.
+    """
+
+    signal: int = signal.SIGTERM
+
+
+def run(folder: Path, stop: Stop) -> int:
     """Run the gear in its folder; returns the exit status, having logged why."""
     joblog.set_up("", debug=False)
     try:
@@ -37,10 +47,11 @@ def run(folder: Path, stop: threading.Event) -> int:
         transport = SdkTransport(api_key)
         log.info("Site %s; %s", transport.url, config.described())
         clock = SystemClock(stop)
+        workers = ThreadWorkers(stop, clock)
         summary = main.run(
             config,
-            site=Site(transport, clock),
-            workers=ThreadWorkers(stop, clock),
+            site=Site(transport, clock, workers.run),
+            workers=workers,
             clock=clock,
             output=made(folder / "output"),
             work=made(folder / "work") if config.download else folder / "work",
@@ -53,7 +64,7 @@ def run(folder: Path, stop: threading.Event) -> int:
         log.error("The job was told to end")
         if (folder / "output" / reporter.REPORT_NAME).exists():
             log.error("To finish the batch, run it again with the report as retry failed")
-        return EXIT_TERMINATED
+        return EXIT_SIGNALLED + stop.signal
     write_metadata(folder, job, config, summary)
     if summary.is_complete or config.dry_run:
         return EXIT_COMPLETE
@@ -95,16 +106,22 @@ def write_metadata(
         log.warning("The metadata can't be written: %s", error.strerror)
 
 
-def told_to_end() -> threading.Event:
-    """An event that a SIGTERM sets, from now on.
+def stop_on_signal() -> Stop:
+    """Return an event that SIGTERM and SIGINT set, from now on.
 
     In a thread of its own: the handler interrupts the main thread wherever it is, which may be
     while that holds the event's own lock, and would then wait for itself.
     """
-    event = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: _thread.start_new_thread(event.set, ()) and None)
-    return event
+    stop = Stop()
+
+    def handle(number: int, _frame: object) -> None:
+        stop.signal = number
+        _thread.start_new_thread(stop.set, ())
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return stop
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path.cwd(), told_to_end()))
+    sys.exit(run(Path.cwd(), stop_on_signal()))

@@ -1,66 +1,97 @@
 """Turns what a site answers, decoded from JSON, into values. Does no I/O.
 
-What makes no sense is an OutcomeUnknownError: from all of these functions.
+What can't be read is an OutcomeUnknownError: from all of these functions.
 """
 
 from datetime import UTC, datetime
 
+from .calls import words_in
 from .errors import OutcomeUnknownError
-from .models import Project, Snapshot, SnapshotStatus, is_id, one_line
+from .models import Project, Snapshot, SnapshotList, SnapshotStatus, is_id, one_line
+
+_TOTALS = ("total", "total_count")
 
 
-def document_in(data: object) -> dict[str, object]:
-    """The answer as one document."""
+def parse_document(data: object) -> dict[str, object]:
+    """Return the answer as one document."""
     if isinstance(data, dict):
         return data
-    raise OutcomeUnknownError("the answer makes no sense: no JSON object")
+    raise OutcomeUnknownError("unexpected response: no JSON object")
 
 
-def _documents(data: object) -> list[object]:
-    """The items of a list, bare or in the ``results`` of a page: a site may answer either way."""
-    items = data.get("results") if isinstance(data, dict) else data
-    if isinstance(items, list):
-        return items
-    raise OutcomeUnknownError("the answer makes no sense: no JSON list")
+def parse_projects(data: object) -> list[Project]:
+    """Return a page of projects, in the site's order."""
+    return [parse_project(item) for item in _documents(data)]
 
 
-def projects_in(data: object) -> list[Project]:
-    """A page of projects, in the site's order."""
-    return [project_in(item) for item in _documents(data)]
+def parse_total(data: object) -> int:
+    """Return how many there are in all, by the page's own word; 0 where it doesn't say."""
+    totals = [data.get(name) for name in _TOTALS] if isinstance(data, dict) else []
+    return max([t for t in totals if isinstance(t, int) and not isinstance(t, bool)], default=0)
 
 
-def project_in(data: object) -> Project:
-    """One project."""
-    document = document_in(data)
+def parse_project(data: object) -> Project:
+    """Return one project."""
+    document = parse_document(data)
     return Project(_id(document), _text(document.get("label")), _text(document.get("group")))
 
 
-def snapshots_in(data: object) -> list[Snapshot]:
-    """A project's snapshots, in the site's order."""
-    return [snapshot_in(item) for item in _documents(data)]
+def parse_snapshots(data: object, limit: int) -> SnapshotList:
+    """Return a project's snapshots; of what can't be read only when it was made, if that can.
+
+    Args:
+        data: The answer to a request for the newest ones first.
+        limit: How many it asked for at the most.
+    """
+    documents = _documents(data)
+    snapshots, unreadable = [], []
+    for item in documents:
+        try:
+            snapshots.append(parse_snapshot(item))
+        except OutcomeUnknownError:
+            unreadable.append(_time(item.get("created")) if isinstance(item, dict) else None)
+    times = [snapshot.created for snapshot in snapshots if snapshot.created]
+    is_cut = len(documents) >= limit or parse_total(data) > len(documents)
+    whole_since = datetime.min.replace(tzinfo=UTC)
+    if is_cut:  # all that is newer than the oldest one is there, if the newest ones came first
+        newest_first = bool(times) and times == sorted(times, reverse=True)
+        whole_since = times[-1] if newest_first else datetime.max.replace(tzinfo=UTC)
+    return SnapshotList(tuple(snapshots), tuple(unreadable), whole_since)
 
 
-def snapshot_in(data: object) -> Snapshot:
-    """One snapshot; a status that nobody knows is kept as it is."""
-    document = document_in(data)
+def parse_snapshot(data: object) -> Snapshot:
+    """Return one snapshot; a status that nobody knows is kept as it is."""
+    document = parse_document(data)
     status = document.get("status")
     if not isinstance(status, str) or not status.strip():
-        raise OutcomeUnknownError("the answer makes no sense: a snapshot without a status")
+        raise OutcomeUnknownError("unexpected response: a snapshot without a status")
     word = one_line(_text(status))
-    # Known words in another case are those words: reports are read that way too.
-    known = word.lower() if word.lower() in set(SnapshotStatus) else word
-    return Snapshot(_id(document), known, _time(document.get("created")))
+    # Known words in another case are those words: reports are read that way too. "planned" is ours.
+    if word.lower() == SnapshotStatus.PLANNED:
+        word = f"{word} (on the site)"
+    elif word.lower() in set(SnapshotStatus):
+        word = word.lower()
+    reason = one_line(words_in(document)) if word == SnapshotStatus.FAILED else ""
+    return Snapshot(_id(document), word, _time(document.get("created")), reason)
+
+
+def _documents(data: object) -> list[object]:
+    """Return the items of a list, bare or in the ``results`` of a page: a site may do either."""
+    items = data.get("results") if isinstance(data, dict) else data
+    if isinstance(items, list):
+        return items
+    raise OutcomeUnknownError("unexpected response: no JSON list")
 
 
 def _id(document: dict[str, object]) -> str:
     identifier = document.get("_id")
     if isinstance(identifier, str) and is_id(identifier):
         return identifier
-    raise OutcomeUnknownError('the answer makes no sense: no "_id" of 24 hex digits')
+    raise OutcomeUnknownError('unexpected response: no "_id" of 24 hex digits')
 
 
 def _text(value: object) -> str:
-    """Text as it is; what UTF-8 can't hold (half a surrogate pair) as a question mark."""
+    """Return text as it is; what UTF-8 can't hold (half a surrogate pair) as a question mark."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 

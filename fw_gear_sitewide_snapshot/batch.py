@@ -12,7 +12,7 @@ from .models import SnapshotRecord, report_order
 
 log = logging.getLogger(__name__)
 
-_SAVE_SECONDS = 5.0  # what a killed run learned since its last report, a retry finds again
+_SAVE_SECONDS = 4.0  # and a moment until it is noticed: never five seconds behind
 _SAVE_SHARE = 0.01  # of the time, at the most, goes into writing reports
 
 
@@ -30,6 +30,7 @@ class BatchReport:
         self._folder = folder
         self._clock = clock
         self._due = 0.0
+        self._is_behind = True
         self._saves = 0
         self._saving_seconds = 0.0
 
@@ -44,9 +45,13 @@ class BatchReport:
         return f"{self._saves} reports took {self._saving_seconds:.2f} s"
 
     def update(self, record: SnapshotRecord) -> None:
-        """Replace a project's record; save the report where it is due."""
+        """Replace a project's record; the report on disk follows when it is due."""
         self._records[record.project.id] = record
-        if self._clock.monotonic() < self._due:
+        self._is_behind = True
+
+    def save_if_due(self) -> None:
+        """Save the report where the one on disk is behind, and was for long enough."""
+        if not self._is_behind or self._clock.monotonic() < self._due:
             return
         try:
             self.save()
@@ -63,6 +68,7 @@ class BatchReport:
         began = time.perf_counter()
         path = reporter.write(self._records.values(), self._folder)
         took = time.perf_counter() - began
+        self._is_behind = False
         self._saves += 1
         self._saving_seconds += took
         # The first one loads pandas: its time says nothing of the next one's.

@@ -1,6 +1,8 @@
-"""What a call to the site is made of: a question, its answer, what a status means. Does no I/O."""
+"""What a call to the site is made of: a request, its response, what a status means. Does no I/O."""
 
+import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,24 +16,26 @@ from .errors import (
     ServiceUnavailableError,
     SiteError,
 )
+from .models import one_line
 
 CONNECT_SECONDS = 10.0
-READ_SECONDS = 30.0
+CALL_SECONDS = 30.0
+
+_MIB = 1 << 20
+_NOT_DONE = frozenset({421, 425, 429, 503})
+_UNKNOWN = frozenset({408, 499})
+_OFTEN_ANOTHER_SERVER = frozenset({403, 404})
+_WORDS = (
+    *("message", "detail", "title", "error", "errors", "reason", "msg", "failure", "error_message"),
+    *("failure_reason", "status_message", "status_reason"),
+)
+_OWN = frozenset({"message", "detail", "title"})
+_TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_LONGEST_WORDS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the site answered: decoded JSON (or text, where it was none) and its ``Date``.
-
-    The data of a question that is ``streamed`` is a Stream.
-    """
-
-    data: object
-    date: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
+class Request:
     """One request.
 
     Attributes:
@@ -39,22 +43,39 @@ class Question:
         path: From the site's root, with ``{names}`` for the parameters.
         parameters: Path parameters; quoted on the way, so no value can change the path.
         query: Query parameters.
-        read_seconds: How long to wait for the answer, and for each further piece of it.
-        streamed: Whether the answer is to come in pieces, and never whole into memory. It may
-            then come from another address, to which the site redirects.
+        seconds: How long the call may take in all; for a stream, until each further piece.
+        max_bytes: How large the answer may be, unpacked.
     """
 
     method: str
     path: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    read_seconds: float = READ_SECONDS
+    seconds: float = CALL_SECONDS
     connect_seconds: float = CONNECT_SECONDS
-    streamed: bool = False
+    max_bytes: int = 4 * _MIB
+
+    @property
+    def is_create(self) -> bool:
+        """Whether sending it twice could do something twice."""
+        return self.method == "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the site answered: decoded JSON (or text, where it was none).
+
+    Attributes:
+        data: The body.
+        date: When the site wrote it; None where it doesn't say, or where a cache has kept it.
+    """
+
+    data: object
+    date: datetime | None = None
 
 
 class Stream:
-    """An answer's body that comes in pieces. Whoever has it closes it, whatever happens.
+    """A response's body that comes in pieces. Whoever has it closes it, whatever happens.
 
     Attributes:
         chunks: The pieces, in order; once. Where the site packs them for the way, they come
@@ -70,41 +91,80 @@ class Stream:
         """Let go of the connection."""
 
 
-def stream_in(data: object) -> Stream:
-    """The data of an answer to a question that was ``streamed``."""
-    if isinstance(data, Stream):
-        return data
-    raise OutcomeUnknownError("the answer makes no sense: no stream")
-
-
 class Transport(Protocol):
-    """What carries a question to the site."""
+    """What carries a request to the site, once."""
 
-    def __call__(self, question: Question) -> Answer:
+    def send(self, request: Request) -> Response:
         """Return the site's answer.
 
         Raises:
             SiteError: One of its classes, by what became of the request.
         """
 
+    def stream(self, request: Request) -> Stream:
+        """Return the site's answer in pieces; it may come from an address it redirects to.
 
-def error_for(status: int, words: str, headers: Mapping[str, str]) -> SiteError:
-    """What an HTTP status other than success means for what was asked.
+        Raises:
+            SiteError: As above.
+        """
 
-    429 and 503 are sent before any work is done; 500, 502 and 504 can come after it.
+
+def error_for(status: int, headers: Mapping[str, str], body: bytes = b"") -> SiteError:
+    """Say what an HTTP status other than 2xx means for what was asked.
+
+    421, 425, 429 and 503 are sent before any work is done. 408, 499 and every other 5xx can come
+    after it. A 403 or 404 that isn't the site's own JSON comes from a server in front of it, which
+    has not passed the request on.
     """
+    words, is_own = site_words(body)
     words = f"the site says {status}: {words}" if words else f"the site says {status}"
-    if status in {429, 503}:
-        return ServiceUnavailableError(words, status, _wish(headers))
+    if status in _NOT_DONE or (status in _OFTEN_ANOTHER_SERVER and not is_own):
+        return ServiceUnavailableError(words, status, _retry_after(headers))
     if status == 404:
         return NotFoundError(words, status)
-    if 400 <= status < 500:
+    if 400 <= status < 500 and status not in _UNKNOWN:
         return RejectedError(words, status)
     return OutcomeUnknownError(words, status)
 
 
+def site_words(body: bytes) -> tuple[str, bool]:
+    """Read an error's body, of whatever shape, as one line.
+
+    Returns:
+        The words (Flywheel's ``message``, a ``detail`` that lists what is wrong, problem+json,
+        plain text, or a page without its markup), and whether they are JSON with such words.
+    """
+    text = body.decode("utf-8", "replace")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return one_line(_TAG.sub(" ", text), _LONGEST_WORDS), False
+    is_own = isinstance(document, dict) and not _OWN.isdisjoint(document)
+    return one_line(words_in(document), _LONGEST_WORDS), is_own
+
+
+def words_in(value: object, depth: int = 4) -> str:
+    """Find the words for people in decoded JSON; empty where there are none."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and depth:
+        return "; ".join(filter(None, (words_in(item, depth - 1) for item in value[:5])))
+    if isinstance(value, dict) and depth:
+        found = (words_in(value.get(name), depth - 1) for name in _WORDS)
+        return ": ".join(dict.fromkeys(filter(None, found)))
+    return ""
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """Read when the site wrote a response, in UTC; None where that isn't known.
+
+    A response with an ``Age`` comes from a cache: its ``Date`` says when the cache got it.
+    """
+    return None if headers.get("Age", "0").strip() != "0" else http_date(headers.get("Date"))
+
+
 def http_date(header: str | None) -> datetime | None:
-    """The time of a ``Date`` header in UTC; None where there is none, or it can't be read."""
+    """Read the time of a header in UTC; None where there is none, or it can't be read."""
     try:
         date = parsedate_to_datetime(header) if header else None
         # The zone -0000 says UTC, and is parsed to none.
@@ -113,12 +173,12 @@ def http_date(header: str | None) -> datetime | None:
         return None
 
 
-def _wish(headers: Mapping[str, str]) -> float | None:
-    """Seconds that ``Retry-After`` asks for, as a number or as a date by the answer's own clock."""
-    wish = headers.get("Retry-After")
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read the seconds of ``Retry-After``, a number or a date by the response's own clock."""
+    header = headers.get("Retry-After")
     try:
-        seconds = float(wish or "nan")
+        seconds = float(header or "nan")
     except ValueError:
-        until, now = http_date(wish), http_date(headers.get("Date"))
+        until, now = http_date(header), http_date(headers.get("Date"))
         seconds = (until - now).total_seconds() if until and now else math.nan
     return max(0.0, seconds) if math.isfinite(seconds) else None

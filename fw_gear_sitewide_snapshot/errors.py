@@ -2,19 +2,20 @@
 
 The tree::
 
-    GearError                  ends the run; its text is the one line that the person reads
-    ├── ConfigError            the job's config, or its API key, is not usable
-    ├── ReportError            the "retry failed" input is no report of this gear
-    ├── NothingFoundError      no project matches
-    ├── SiteUnusableError      the site can't be reached, refuses the key or the filter
-    └── OutputError            the output folder can't be written
-        └── ReportLostError    likewise, once snapshots were started
-    SiteError                  one call to the site failed; data for one project's row
-    ├── RejectedError           the site will not do it: asking again is of no use
-    │   └── NotFoundError          404: there is no such thing, or no longer
-    ├── ServiceUnavailableError              not done, for certain: may be asked again
-    └── OutcomeUnknownError           the answer is lost or makes no sense: it may have been done
-    TerminatedError            the platform asked the process to end
+    GearError                    ends the run; its text is the one line that the person reads
+    ├── ConfigError              the job's config, API key or environment is not usable
+    ├── ReportError              the "retry failed" input is no report of this gear
+    ├── NothingFoundError        no project matches
+    ├── SiteUnusableError        the site can't be reached, refuses the key or the filter
+    └── OutputError              the output folder can't be written
+        └── ReportLostError      likewise, once snapshots were started
+    SiteError                    one call to the site failed; data for one project's row
+    ├── ServiceUnavailableError  not done, for certain: may be sent again
+    ├── OutcomeUnknownError      the answer is lost, or can't be read: it may have been done
+    ├── AcceptedError            a create was accepted, and its answer names no snapshot
+    └── RejectedError            the site will not do it: asking again is of no use
+        └── NotFoundError        404: there is no such thing, or no longer
+    TerminatedError              the process was asked to end
 
 Every text is one line, names what and where, and never holds the API key.
 """
@@ -22,8 +23,8 @@ Every text is one line, names what and where, and never holds the API key.
 EXIT_COMPLETE = 0
 EXIT_INCOMPLETE = 1
 EXIT_UNUSABLE = 2
-EXIT_TERMINATED = 143
-"""128 + SIGTERM, as a shell would report it."""
+EXIT_SIGNALLED = 128
+"""And the signal's number on top, as a shell would report it: SIGTERM 143, SIGINT 130."""
 
 
 class GearError(Exception):
@@ -75,15 +76,15 @@ class SiteError(Exception):
 
 
 class RejectedError(SiteError):
-    """The site refuses for good (4xx other than 429)."""
+    """The site refuses for good: any 4xx that says nothing else."""
 
 
 class NotFoundError(RejectedError):
-    """404: what was asked for does not exist, or no longer."""
+    """The site's own 404: what was asked for does not exist, or no longer."""
 
 
 class ServiceUnavailableError(SiteError):
-    """Certainly not done (429, 503, no connection).
+    """Certainly not done: no connection, 421, 425, 429, 503, or another server's 403 or 404.
 
     Attributes:
         retry_after: Seconds that the site asks to be left alone; None where it doesn't say.
@@ -95,8 +96,12 @@ class ServiceUnavailableError(SiteError):
 
 
 class OutcomeUnknownError(SiteError):
-    """The answer is lost (timeout, broken connection, 500, 502, 504) or makes no sense."""
+    """It may have been done: the answer is lost (timeout, broken connection, 408, 5xx) or odd."""
+
+
+class AcceptedError(SiteError):
+    """A create was answered with success, but not with a snapshot: it is certainly under way."""
 
 
 class TerminatedError(Exception):
-    """SIGTERM came: stop what can be stopped, write the report, end."""
+    """SIGTERM or SIGINT came: stop what can be stopped, write the report, end."""

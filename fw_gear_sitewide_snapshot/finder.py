@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from .errors import NothingFoundError
 from .models import (
     Project,
+    SnapshotOrder,
     SnapshotRecord,
     SnapshotStatus,
-    StartOrder,
     one_line,
     report_order,
 )
@@ -32,14 +32,14 @@ class Batch:
     """
 
     records: tuple[SnapshotRecord, ...]
-    orders: tuple[StartOrder, ...]
+    orders: tuple[SnapshotOrder, ...]
 
     def planned(self) -> "Batch":
         """The batch as a dry run reports it: what would be started is ``planned``.
 
         A row that was cut off stays as it is: it says since when to look for what may be there.
         """
-        planned = {o.record.project.id for o in self.orders if o.made_since is None}
+        planned = {o.record.project.id for o in self.orders if o.wanted_since is None}
         records = tuple(
             replace(record, status=SnapshotStatus.PLANNED)
             if record.project.id in planned
@@ -68,11 +68,11 @@ def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> 
     log.info("%s matched by the project filter %s", counted(len(projects), "project"), asked)
     now = site.now()
     records = tuple(
-        SnapshotRecord(project, batch_label=batch_label).about_to_start(now)
+        SnapshotRecord(project, batch_label=batch_label).reset_to_pending(now)
         for project in projects.values()
     )
     records = tuple(sorted(records, key=report_order))
-    return Batch(records, tuple(StartOrder(record) for record in records))
+    return Batch(records, tuple(SnapshotOrder(record) for record in records))
 
 
 def hidden_from_all(site: Site, batch: Batch) -> tuple[Project, ...] | None:
@@ -110,17 +110,17 @@ def find_by_report(site: Site, rows: Iterable[SnapshotRecord], batch_label: str)
     """
     now = site.now()
     records: list[SnapshotRecord] = []
-    orders: list[StartOrder] = []
+    orders: list[SnapshotOrder] = []
     for row in sorted(rows, key=report_order):
         record = replace(row, batch_label=row.batch_label or batch_label)
         if record.is_complete or record.is_running:
             records.append(record)
         elif record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
-            records.append(record.about_to_start(now))
-            orders.append(StartOrder(records[-1], verify=True, known_id=record.snapshot_id))
+            records.append(record.reset_to_pending(now))
+            orders.append(SnapshotOrder(records[-1], look_up=True, failed_id=record.snapshot_id))
         else:  # cut off: its create may or may not have reached the site
             records.append(record)
-            orders.append(StartOrder(record, verify=True, made_since=record.timestamp))
+            orders.append(SnapshotOrder(record, look_up=True, wanted_since=record.timestamp))
     running = sum(record.is_running for record in records)
     log.info(
         "%s in the report: %d complete, %d still running, %d to start",

@@ -5,20 +5,21 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from . import downloader, finder, page, reporter, snapshot
+from . import downloader, finder, page, reporter
 from .batch import BatchReport
 from .clock import Clock
 from .errors import OutputError, ReportLostError
 from .finder import Batch
-from .models import SnapshotRecord, SnapshotStatus, StartOrder, Summary
+from .models import Project, SnapshotStatus, Summary
 from .parser import GearConfig
 from .poller import Poller
-from .restarts import Restart
 from .site import Site
 from .wording import counted
-from .workers import Workers
+from .workers import TaskQueue, Workers
 
 log = logging.getLogger(__name__)
+
+_HIDDEN_SECONDS = 10.0  # once all is done, nobody waits longer to learn what ALL leaves out
 
 
 def run(
@@ -51,13 +52,14 @@ def run(
         GearError: The run can't be done; its text is for the person who reads the log.
         TerminatedError: The run was told to end; the report is written.
     """
-    batch = next(workers.each(lambda site: _find(config, site), [site]))
+    batch = _find(config, site)
     report = BatchReport(batch.records, output, clock)
     report.save()
-    hidden = None
+    hidden: tuple[Project, ...] | None = None
+    asked: TaskQueue[tuple[Project, ...] | None] = workers.queue()
     try:
-        if config.is_all:
-            hidden = next(workers.each(partial(finder.hidden_from_all, site), [batch]))
+        if config.is_all:  # beside the work: what it takes delays no snapshot
+            asked.submit(partial(finder.hidden_from_all, site, batch))
         if config.dry_run:
             log.info("A dry run: nothing is started")
         else:
@@ -67,7 +69,10 @@ def run(
                 report.records, site=site, workers=workers, clock=clock, work=work, output=output
             ):
                 report.update(record)
+        for found in asked.results(clock.monotonic() + _HIDDEN_SECONDS):
+            hidden = found
     finally:
+        asked.cancel_pending()
         to_fetch = config.download and not config.dry_run
         summary = Summary.of(report.records, to_fetch=to_fetch, hidden=hidden)
         _finish(report, summary)
@@ -106,37 +111,16 @@ def _snapshot(
     workers: Workers,
     clock: Clock,
 ) -> None:
-    """Start what is to be started, then wait for it; the report follows each step."""
-
-    def prepare_restarts(failed: list[SnapshotRecord]) -> list[Restart]:
-        """Another snapshot for each project that has not had all its attempts."""
-        start_again = partial(snapshot.start_again, site=site, clock=clock)
-        restarts = []
-        for record in failed:
-            if record.started < config.attempts:
-                again = record.about_to_start(site.now())
-                order = StartOrder(again, verify=True, known_id=record.snapshot_id)
-                restarts.append(Restart(record, again, partial(start_again, order)))
-        if not restarts:
-            return []
-        for restart in restarts:
-            report.update(restart.record)
-        try:
-            report.save()  # a run that is killed now tells the next one since when to look
-        except OutputError as error:
-            log.warning("%s; so nothing is started again", error)
-            for record in failed:
-                report.update(record)
-            return []
-        return restarts
-
-    for record in snapshot.start(batch.orders, site=site, workers=workers, clock=clock):
-        report.update(record)
-    poller = Poller(site, workers, clock, config.timeout_seconds, prepare_restarts)
-    for record in poller.wait(report.records):
-        report.update(record)
-        if record.status == SnapshotStatus.FAILED and record.snapshot_id:
-            log.info("%s: snapshot %s failed", record.project.path, record.snapshot_id)
+    """Bring each project to its snapshot; the report follows each step."""
+    ordered = {order.record.project.id for order in batch.orders}
+    Poller(
+        site,
+        workers,
+        clock,
+        report,
+        timeout_seconds=config.timeout_seconds,
+        attempts=config.attempts,
+    ).run(batch.orders, (r for r in batch.records if r.project.id not in ordered))
     for record in report.records:
         if config.attempts > 1 and record.started and not record.is_complete:
             started = counted(record.started, "snapshot")
@@ -171,11 +155,10 @@ def _log_summary(summary: Summary, path: Path) -> None:
     log.info("%s: %s; report: %s", counted(summary.total, "project"), counts, path.name)
     for record in summary.incomplete:
         if record.status != SnapshotStatus.PLANNED:
-            unknown = "was fetched" if record.is_complete else "was known how this ends"
             log.warning(
                 "%s (%s): %s: %s",
                 record.project.path,
                 record.project.id,
                 record.status,
-                record.error or f"the run ended before it {unknown}",
+                record.reason,
             )

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -45,11 +45,48 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the site says of a snapshot; ``created`` is None where it doesn't say when."""
+    """What the site says of a snapshot.
+
+    Attributes:
+        created: When it was made; None where the site doesn't say.
+        reason: Why it failed, in the site's words; empty where it doesn't say.
+    """
 
     id: str
     status: str
     created: datetime | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotList:
+    """What the site's list says of a project's snapshots.
+
+    Attributes:
+        snapshots: Those that could be read, in the site's order.
+        unreadable: When each of the others was made; None where that can't be read either.
+        whole_since: Everything that was made after this moment is in the list.
+    """
+
+    snapshots: tuple[Snapshot, ...]
+    unreadable: tuple[datetime | None, ...] = ()
+    whole_since: datetime = datetime.min.replace(tzinfo=UTC)
+
+    def made_since(self, since: datetime) -> list[Snapshot]:
+        """Select those that were certainly made at or after a moment, oldest first."""
+        made = [(s.created, s) for s in self.snapshots if s.created and s.created >= since]
+        return [snapshot for _, snapshot in sorted(made, key=lambda pair: pair[0])]
+
+    def shows_all_since(self, since: datetime, known: Collection[str] = ()) -> bool:
+        """Say whether what was made at or after a moment is certainly told.
+
+        Args:
+            since: The moment.
+            known: Ids of snapshots that are none of those anyway.
+        """
+        times = [s.created for s in self.snapshots if s.id not in known and s.created is None]
+        unsure = [*times, *self.unreadable]
+        return since > self.whole_since and all(when and when < since for when in unsure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,34 +140,58 @@ class SnapshotRecord:
 
     @property
     def is_running(self) -> bool:
-        """Whether a snapshot is known whose end is not."""
+        """Whether the snapshot exists and is not final."""
         return bool(self.snapshot_id) and self.status not in FINAL | {SnapshotStatus.PLANNED}
 
-    def at(self, snapshot: Snapshot) -> "SnapshotRecord":
-        """The record after the site said where the project's snapshot stands."""
+    @property
+    def reason(self) -> str:
+        """Why the row is not complete; where nothing has said so, what its state implies."""
+        if self.error or self.is_complete:
+            return self.error
+        if self.status == SnapshotStatus.PLANNED:
+            return "planned: no snapshot was started"
+        if self.is_running:
+            return "the run ended before the snapshot was finished: a retry waits for it"
+        if self.status == SnapshotStatus.FAILED:
+            return "the site reports that it failed"
+        return "the run ended before it was known whether a snapshot was started: a retry looks"
+
+    def with_error(self, words: str) -> "SnapshotRecord":
+        """Return the record with another error, and nothing else changed."""
+        return replace(self, error=one_line(words))
+
+    def with_snapshot(self, snapshot: Snapshot) -> "SnapshotRecord":
+        """Return the record after the site said where the project's snapshot stands."""
+        error = ""
+        if snapshot.status == SnapshotStatus.FAILED:
+            said = f": {snapshot.reason}" if snapshot.reason else ""
+            error = one_line(f"the site reports that it failed{said}")
         return replace(
             self,
             snapshot_id=snapshot.id,
             timestamp=whole_seconds(snapshot.created) if snapshot.created else self.timestamp,
             status=snapshot.status,
-            error="the site reports that it failed"
-            if snapshot.status == SnapshotStatus.FAILED
-            else "",
+            error=error,
         )
 
-    def failed(self, reason: str, when: datetime, *, snapshot_id: str = "") -> "SnapshotRecord":
-        """The record when there is no usable snapshot: why, and since when."""
+    def failed(self, reason: str, when: datetime | None) -> "SnapshotRecord":
+        """Return the record when there is no usable snapshot: why, and since when.
+
+        Args:
+            reason: For the person who reads the report.
+            when: None for a snapshot that is there no longer: its row keeps its id and its time.
+        """
         return replace(
             self,
-            snapshot_id=snapshot_id,
-            timestamp=whole_seconds(when),
+            snapshot_id="" if when else self.snapshot_id,
+            timestamp=whole_seconds(when) if when else self.timestamp,
             status=SnapshotStatus.FAILED,
             error=one_line(reason),
             content=None,
         )
 
-    def about_to_start(self, when: datetime) -> "SnapshotRecord":
-        """The record to be on disk before a create is sent: since when a later run is to look."""
+    def reset_to_pending(self, when: datetime) -> "SnapshotRecord":
+        """Return the record to be on disk before a create: since when a later run is to look."""
         return replace(
             self,
             snapshot_id="",
@@ -142,22 +203,21 @@ class SnapshotRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class StartOrder:
-    """A snapshot to be started.
+class SnapshotOrder:
+    """A project that is to have a snapshot.
 
     Attributes:
-        record: The project's row, as it is on disk when the work begins.
-        verify: Whether to look the project up first: a create succeeds for one that is gone.
-        made_since: Where an earlier run was cut off, the moment since which it may have started
-            a snapshot; that one is then taken instead.
-        known_id: The project's snapshot that is known to have failed: never to be taken for the
-            new one.
+        record: Its row, as it is on disk when the work begins.
+        look_up: Whether to look the project up first: a create succeeds for one that is gone.
+        wanted_since: The moment since which the site may have made one that is to be taken; None
+            where that is certainly not so.
+        failed_id: The snapshot that is known to have failed: never taken for the new one.
     """
 
     record: SnapshotRecord
-    verify: bool = False
-    made_since: datetime | None = None
-    known_id: str = ""
+    look_up: bool = False
+    wanted_since: datetime | None = None
+    failed_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

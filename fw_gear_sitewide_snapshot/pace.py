@@ -1,56 +1,153 @@
-"""How often the site is asked while it is waited for. Numbers only; asks for nothing.
+"""How often the site is asked. Numbers only; asks for nothing.
 
-Every snapshot that is out is asked for in turn, the one that was asked longest ago first, each at
-most once a second. 50 calls a second are spent however few are out: with up to 50 out each is asked
-every second, which costs the site nothing. With more, a turn takes five seconds, so that quick
-builds are seen quickly; that takes more calls the more are out, but never more than 250 in any
-second, a few dozen people's browsing: with 5,000 out a turn takes 20 s. Second attempts and the
-last look at the deadline keep to that bound too. A snapshot that is younger than half of what the
-quickest one has taken, and than five seconds, is not asked at all.
+Every snapshot that is awaited is asked for in turn, the one that was asked longest ago first, each
+at most once a second. 50 calls a second are spent however few are awaited: with up to 50 each is
+asked every second, which costs the site nothing. With more, a turn takes five seconds, so that
+quick builds are seen quickly; that takes more calls the more there are, but never more than 250 in
+any second, a few dozen people's browsing: with 5,000 a turn takes 20 s. Second attempts and the
+final poll keep to that bound too. A snapshot that is younger than half of what the quickest one has
+taken, and than five seconds, is not asked at all.
 """
 
 import math
 from collections import deque
 
+from .errors import OutcomeUnknownError, ServiceUnavailableError
+from .retry import backoff_seconds
+
 FEWEST_CALLS_PER_SECOND = 50
-MOST_CALLS_PER_SECOND = 250
-_SHORTEST_TURN_SECONDS = 1.0
-_TURN_SECONDS = 5.0
-_LONGEST_YOUTH_SECONDS = 5.0
+MAX_CALLS_PER_SECOND = 250
+_SHORTEST_INTERVAL_SECONDS = 1.0
+_INTERVAL_SECONDS = 5.0
+_MAX_MIN_AGE_SECONDS = 5.0
+
+_FEW_FAILURES = 4  # in a row, of different projects: more of them are no chance
+_LONG_OUTAGE_SECONDS = 60.0  # a shorter one is no waiting: a site that limits builds has many
+
+_FIRST_SPACING_SECONDS = 0.04  # 25 calls a second: where spacing begins after a first 429
+_MAX_SPACING_SECONDS = 2.0
+_WIDEN = 1.5
+_NARROW = 0.995  # a call that goes well: after 140 of them the spacing has halved
+_MAX_HOLD_SECONDS = 60.0  # a longer wish is heeded by the project that it was told to
+_TOO_MANY_REQUESTS = 429
 
 
-def turn_seconds(out: int) -> float:
-    """How long it takes until each of so many snapshots has been asked for once."""
-    calls = min(max(out / _TURN_SECONDS, FEWEST_CALLS_PER_SECOND), MOST_CALLS_PER_SECOND)
-    return max(_SHORTEST_TURN_SECONDS, out / calls)
+def poll_interval(pending: int) -> float:
+    """Return how many seconds it takes until each of so many snapshots was asked for once."""
+    calls = min(max(pending / _INTERVAL_SECONDS, FEWEST_CALLS_PER_SECOND), MAX_CALLS_PER_SECOND)
+    return max(_SHORTEST_INTERVAL_SECONDS, pending / calls)
 
 
-class Pace:
+class PollSchedule:
     """What was learned while waiting, as far as it decides how often to ask."""
 
     def __init__(self) -> None:
         self._answers: deque[float] = deque()  # monotonic: when those of the last second came
         self._quickest = math.inf  # seconds until the quickest snapshot was seen to be finished
 
-    def answered(self, now: float, calls: int = 1) -> None:
-        """Take note that so many calls were answered."""
-        self._answers.extend([now] * calls)
+    def answered(self, now: float) -> None:
+        """Take note that a call was answered."""
+        self._answers.append(now)
 
     def finished(self, seconds: float) -> None:
         """Take note that a snapshot was finished after so long."""
         self._quickest = min(self._quickest, seconds)
 
     def calls_left(self, now: float, in_flight: int) -> int:
-        """How many calls may be sent now of what any second may have; not above 0: none.
+        """Return how many calls may be sent now of what any second may have; 0 or less: none.
 
         A call that was sent within the last second is in flight, or its answer came within it.
         """
         while self._answers and self._answers[0] <= now - 1.0:
             self._answers.popleft()
-        return MOST_CALLS_PER_SECOND - len(self._answers) - in_flight
+        return MAX_CALLS_PER_SECOND - len(self._answers) - in_flight
 
     def is_old_enough(self, seconds: float) -> bool:
-        """Whether a snapshot of this age may be finished."""
+        """Say whether a snapshot of this age may be finished."""
         if math.isinf(self._quickest):
             return True
-        return seconds >= min(self._quickest / 2, _LONGEST_YOUTH_SECONDS)
+        return seconds >= min(self._quickest / 2, _MAX_MIN_AGE_SECONDS)
+
+
+class Gate:
+    """Lets calls of one kind through; one at a time, and rarely, while none of them is answered.
+
+    A 429 holds all of them back for as long as the site asks, then spaces them out; each call that
+    goes well narrows the space a little. So the run settles just below what the site allows. Where
+    a few calls in a row have brought nothing but "not done" or "unknown", a single call with growing
+    pauses tries whether that goes on.
+
+    Attributes:
+        problem: What the last call has brought, while that goes on.
+    """
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self._failures = 0
+        self._rounds = 0  # of failures of calls that were sent after the one before
+        self._failing_since = math.inf
+        self._waited = 0.0  # seconds of long outages that are over
+        self._spacing = 0.0
+        self._next = -math.inf  # monotonic: when the next one may be sent
+        self._held_until = -math.inf  # monotonic: likewise, by the site's own word
+        self._closed = -math.inf  # monotonic: when the last round of failures was seen
+
+    def opens_at(self, in_flight: int) -> float:
+        """Return the monotonic time at which one more call may be sent; -inf: at any.
+
+        Args:
+            in_flight: How many calls of this kind are under way.
+        """
+        if self._failures >= _FEW_FAILURES and in_flight:
+            return math.inf  # its answer tells
+        return max(self._next, self._held_until)
+
+    def sent(self, now: float) -> None:
+        """Take note that a call is sent."""
+        if self._spacing:
+            self._next = max(self._next, now) + self._spacing
+
+    def answered(self, now: float, sent: float, error: Exception | None) -> None:
+        """Take note of how a call ended.
+
+        Args:
+            now: The monotonic time.
+            sent: When it was sent. Refusals of calls that were sent together are one piece of news.
+            error: What went wrong; None where nothing did.
+        """
+        if not isinstance(error, ServiceUnavailableError | OutcomeUnknownError):
+            self._waited = self.outage_seconds(now, least=_LONG_OUTAGE_SECONDS)
+            self._failures = self._rounds = 0
+            self._failing_since, self.problem = math.inf, ""
+            self._spacing *= _NARROW
+            if self._spacing < _FIRST_SPACING_SECONDS / 10:
+                self._spacing = 0.0
+            return
+        self._failures += 1
+        self._failing_since = min(self._failing_since, sent)
+        self.problem = str(error)
+        is_limit = isinstance(error, ServiceUnavailableError) and error.status == _TOO_MANY_REQUESTS
+        asked = error.retry_after if isinstance(error, ServiceUnavailableError) else None
+        if is_limit:
+            hold = min(1.0 if asked is None else asked, _MAX_HOLD_SECONDS)
+            if asked is not None:
+                self._held_until = max(self._held_until, now + hold)
+            self._next = max(self._next, now + hold)
+        if sent < self._closed:
+            return
+        self._closed = now
+        self._rounds += 1
+        if is_limit:
+            wider = max(self._spacing * _WIDEN, _FIRST_SPACING_SECONDS)
+            self._spacing = min(wider, _MAX_SPACING_SECONDS)
+        if self._failures >= _FEW_FAILURES:
+            self._next = max(self._next, now + backoff_seconds(self._rounds))
+
+    def hurry(self, now: float) -> None:
+        """Take note that the site has got room: what we wait of ourselves is over."""
+        self._next = min(self._next, now)
+
+    def outage_seconds(self, now: float, least: float = 0.0) -> float:
+        """Return for how long nothing but failures has come, the long outages before included."""
+        current = now - self._failing_since
+        return self._waited + (current if current >= least else 0.0)

@@ -1,95 +1,128 @@
 """What the gear asks of a Flywheel site, in the gear's words.
 
-Reading is repeated while the site can't answer; starting a snapshot never is (see ``snapshot``).
 The sources for the calls are the SDK's own finder and the site's Snapshot service, which is at the
 root of the site, takes no body, and lists snapshots by project only.
+
+What is asked in passing (the key, the projects) is asked again while the site can't answer. What is
+asked for each project is asked once, in any thread, and comes back as a CallResult: what follows is
+for ``snapshot`` to know, and when for ``poller``.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TypeVar
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Generic, TypeVar
 
-from .answers import document_in, project_in, projects_in, snapshot_in, snapshots_in
-from .calls import Question, Stream, Transport, stream_in
+from .answers import (
+    parse_document,
+    parse_project,
+    parse_projects,
+    parse_snapshot,
+    parse_snapshots,
+    parse_total,
+)
+from .calls import Request, Response, Stream, Transport
 from .clock import Clock
 from .errors import (
+    AcceptedError,
     OutcomeUnknownError,
     RejectedError,
-    ServiceUnavailableError,
     SiteError,
     SiteUnusableError,
 )
-from .models import Project, Snapshot
-from .patience import Patience, patiently
-from .throttle import Throttle
+from .models import Project, Snapshot, SnapshotList
+from .retry import RETRY_SECONDS, call_with_retries
+from .site_clock import SiteClock
 
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
 _PAGE = 250  # projects a page: what the SDK's finder asks for
-_HELLO_PATIENCE_SECONDS = 18.0  # a person waits for the first answer: half a minute in all
+_PAGE_BYTES = 1 << 26  # projects carry their custom information
+_HELLO_RETRY_SECONDS = (
+    32.0  # a person waits for the first answer; an outage is bridged all the same
+)
+_HELLO_SECONDS = 10.0
 _HELLO_CONNECT_SECONDS = 6.0
-_HELLO_READ_SECONDS = 10.0
-_QUICK_READ_SECONDS = 10.0  # for what is asked again anyway: one that hangs holds others up
+_QUICK_SECONDS = 10.0  # for what is asked again anyway: one that hangs holds others up
+_HIDDEN_SECONDS = 60.0  # nobody waits longer to learn what ALL leaves out
 
-_TOO_MANY_REQUESTS = 429
 _SITE_ADMIN = "site_admin"
 _PROJECTS = "/api/projects"
 _SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult(Generic[Value]):
+    """How one call ended.
+
+    Attributes:
+        value: What the site answered, or what went wrong.
+        date: The site's time when it answered, if it says so.
+        is_service: Whether the Snapshot service was asked.
+        received: Monotonic time of the end.
+        seconds: How long the call took.
+    """
+
+    value: Value | SiteError
+    date: datetime | None
+    is_service: bool
+    received: float
+    seconds: float
+
+
+def _run_here(call: Callable[[], Value]) -> Value:
+    return call()
 
 
 class Site:
     """A Flywheel site.
 
     Args:
-        transport: Carries single requests.
+        transport: Carries single requests; from any thread.
         clock: The time that pauses are measured by.
+        run: Runs one call to its end, or until the run is to end.
     """
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        clock: Clock,
+        run: Callable[[Callable[[], CallResult[object]]], CallResult[object]] = _run_here,
+    ) -> None:
         self._transport = transport
         self._clock = clock
-        self._throttle = Throttle(clock)
-        self._date: tuple[datetime, float] | None = None
-        self._heard = clock.monotonic()
+        self._run = run
+        self.clock = SiteClock(clock.now(), clock.monotonic())
 
     def now(self) -> datetime:
-        """The time by the site's clock, never ahead of it: its newest ``Date``, carried on.
+        """Return the time by the site's clock, never ahead of it and up to a second late."""
+        return self.clock.at(self._clock.monotonic())
 
-        A ``Date`` has whole seconds, so this is up to a second late. Until the site has sent one,
-        this machine's clock stands in.
-        """
-        if self._date is None:
-            return self._clock.now()
-        date, received = self._date
-        try:
-            return date + timedelta(seconds=self._clock.monotonic() - received)
-        except OverflowError:  # a clock that is at the end of all time
-            return date
+    def observe(self, result: CallResult[Value]) -> Value | SiteError:
+        """Return what a call brought, having taken note of the site's time."""
+        if result.date is not None:
+            self.clock.observe(result.date, result.received, is_service=result.is_service)
+        return result.value
 
-    def silent_seconds(self) -> float:
-        """How long the site has answered nothing, but that it can't answer."""
-        return self._clock.monotonic() - self._heard
+    # Asked in passing, from the main thread
 
     def check(self) -> None:
         """See whether the site can be reached and takes the API key.
 
         Raises:
-            SiteUnusableError: It can't, or doesn't; after half a minute at the most.
+            SiteUnusableError: It can't, or doesn't; after a little more than half a minute.
         """
-        question = Question(
+        request = Request(
             "GET",
             "/api/auth/status",
-            read_seconds=_HELLO_READ_SECONDS,
+            seconds=_HELLO_SECONDS,
             connect_seconds=_HELLO_CONNECT_SECONDS,
         )
         try:
-            until = self._clock.monotonic() + _HELLO_PATIENCE_SECONDS
-            patience = Patience(self._clock, until=until)
-            patiently(lambda: self._ask(question, document_in), self._clock, patience)
+            self._ask(request, parse_document, _HELLO_RETRY_SECONDS)
         except RejectedError as error:
             if error.status in {401, 403}:
                 hint = "the API key is not valid on this site, or no longer"
@@ -97,88 +130,75 @@ class Site:
                 hint = "is the host in the API key a Flywheel site?"
             raise SiteUnusableError(f"{error} ({hint})") from None
         except SiteError as error:
-            raise SiteUnusableError(f"the site can't be used: {error}") from None
+            hint = " (is the host in the API key a Flywheel site?)" if error.status == 404 else ""
+            raise SiteUnusableError(f"the site can't be used: {error}{hint}") from None
 
-    def find_projects(self, project_filter: str | None) -> Iterator[Project]:
-        """Yield the projects that a filter names, in the order of their ids.
+    def find_projects(self, project_filter: str | None) -> list[Project]:
+        """Find the projects that a filter names, in the order of their ids.
 
         Args:
             project_filter: In the finder's grammar, sent as it is; None for every project that
                 the caller is a member of.
 
         Raises:
-            SiteUnusableError: The site refuses the filter (with its words), or can't answer.
+            SiteUnusableError: The site refuses the filter (with its words), can't answer, or gives
+                fewer projects than it says that there are.
         """
         query = {"limit": str(_PAGE)}
         if project_filter is not None:
             query["filter"] = project_filter
+        request = Request("GET", _PROJECTS, query=query, max_bytes=_PAGE_BYTES)
         try:
-            yield from self._pages(Question("GET", _PROJECTS, query=query), self._read)
+            return _all_pages(request, lambda page: self._ask(page, _parse_page))
         except RejectedError as error:
             what = "to list projects" if project_filter is None else f"the filter {project_filter}"
             raise SiteUnusableError(f"the site refuses {what}: {error}") from None
         except SiteError as error:
             raise SiteUnusableError(f"the projects can't be listed: {error}") from None
 
-    def hidden_projects(self, visible: Collection[str]) -> list[Project] | None:
-        """The site's projects that the caller is no member of, as far as the site tells.
+    def _ask(
+        self,
+        request: Request,
+        parse: Callable[[object], Value],
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> Value:
+        def once() -> Value:
+            value = self.observe(self._run(lambda: self._call(request, parse)))
+            if isinstance(value, SiteError):
+                raise value
+            return value  # type: ignore[return-value]  # what parse has returned
 
-        Asks once, and not for long: the snapshots are waiting.
+        return call_with_retries(once, self._clock, retry_seconds)
 
-        Args:
-            visible: The ids of the projects that the caller can see.
+    # Asked for each project, from any thread
 
-        Returns:
-            Those that are not among them; None where the caller is no site administrator, or the
-            site doesn't say.
-        """
-        try:
-            question = Question("GET", "/api/users/self", read_seconds=_QUICK_READ_SECONDS)
-            me = self._ask(question, document_in)
-            roles = me.get("roles")
-            if not isinstance(roles, list) or _SITE_ADMIN not in roles:
-                return None
-            query = {"limit": str(_PAGE), "exhaustive": "true"}
-            question = replace(question, path=_PROJECTS, query=query)
-            everything = self._pages(question, self._ask)
-            return [project for project in everything if project.id not in visible]
-        except SiteError as error:
-            log.info("It is not known whether there are projects that you can't see: %s", error)
-            return None
+    def project(self, project_id: str) -> CallResult[Project]:
+        """Look one project up; NotFoundError: there is no such project."""
+        request = Request("GET", "/api/projects/{project}", {"project": project_id})
+        return self._call(request, parse_project)
 
-    def project(self, project_id: str) -> Project:
-        """Look one project up.
+    def create_snapshot(self, project_id: str) -> CallResult[Snapshot]:
+        """Ask for a snapshot to be started. Succeeds even where there is no such project."""
+        return self._call(Request("POST", _SNAPSHOTS, {"project": project_id}), _parse_created)
 
-        Raises:
-            NotFoundError: There is no such project.
-            SiteError: The site refuses, or can't answer.
-        """
-        return self._read(
-            Question("GET", "/api/projects/{project}", {"project": project_id}), project_in
-        )
+    def snapshot(self, project_id: str, snapshot_id: str) -> CallResult[Snapshot]:
+        """Ask where a snapshot stands; NotFoundError: there is no such snapshot, or no longer."""
 
-    def create_snapshot(self, project_id: str) -> Snapshot:
-        """Ask once for a snapshot to be started. Succeeds even where there is no such project.
+        def parse(data: object) -> Snapshot:
+            snapshot = parse_snapshot(data)
+            if snapshot.id != snapshot_id:
+                raise OutcomeUnknownError("unexpected response: it speaks of another snapshot")
+            return snapshot
 
-        Raises:
-            SiteError: Its class says whether one may have been started all the same.
-        """
-        return self._ask(Question("POST", _SNAPSHOTS, {"project": project_id}), snapshot_in)
-
-    def snapshot(self, project_id: str, snapshot_id: str) -> Snapshot:
-        """Ask once where a snapshot stands.
-
-        Raises:
-            NotFoundError: There is no such snapshot, or no longer.
-            SiteError: The site refuses, or can't answer.
-        """
         parameters = {"project": project_id, "snapshot": snapshot_id}
         path = _SNAPSHOTS + "/{snapshot}/detail"
-        question = Question("GET", path, parameters, read_seconds=_QUICK_READ_SECONDS)
-        snapshot = self._ask(question, snapshot_in)
-        if snapshot.id != snapshot_id:
-            raise OutcomeUnknownError("the answer makes no sense: it speaks of another snapshot")
-        return snapshot
+        return self._call(Request("GET", path, parameters, seconds=_QUICK_SECONDS), parse)
+
+    def snapshots(self, project_id: str) -> CallResult[SnapshotList]:
+        """Ask for the project's snapshots, the newest ones where there are very many."""
+        query = {"sort": "created:desc", "limit": str(_PAGE)}
+        request = Request("GET", _SNAPSHOTS, {"project": project_id}, query, seconds=_QUICK_SECONDS)
+        return self._call(request, lambda data: parse_snapshots(data, _PAGE))
 
     def download(self, project_id: str, snapshot_id: str) -> Stream:
         """Ask once for a snapshot's file, a gzip-compressed SQLite database; the caller closes it.
@@ -188,70 +208,86 @@ class Site:
             SiteError: The site refuses, or can't answer. The stream's chunks can raise it too.
         """
         parameters = {"project": project_id, "snapshot": snapshot_id}
-        question = Question("GET", _SNAPSHOTS + "/{snapshot}", parameters, streamed=True)
-        return self._ask(question, stream_in)
+        return self._transport.stream(Request("GET", _SNAPSHOTS + "/{snapshot}", parameters))
 
-    def snapshots_since(self, project_id: str, since: datetime) -> list[Snapshot]:
-        """Ask once for the project's snapshots made at or after a moment, oldest first.
+    def hidden_projects(self, visible: Collection[str]) -> list[Project] | None:
+        """Find the site's projects that the caller is no member of, as far as the site tells.
 
-        Raises:
-            SiteError: The site refuses, or can't answer.
+        Asks each page once and not for long. May be called from any thread.
+
+        Args:
+            visible: The ids of the projects that the caller can see.
+
+        Returns:
+            Those that are not among them; None where the caller is no site administrator, or the
+            site doesn't say.
         """
-        query = {"sort": "created:desc", "limit": str(_PAGE)}
-        question = Question(
-            "GET", _SNAPSHOTS, {"project": project_id}, query, read_seconds=_QUICK_READ_SECONDS
-        )
-        snapshots = self._ask(question, snapshots_in)
-        made = [(snapshot.created, snapshot) for snapshot in snapshots if snapshot.created]
-        times = [created for created, _ in made]
-        if len(snapshots) >= _PAGE and times != sorted(times, reverse=True):
-            raise OutcomeUnknownError(
-                "the answer makes no sense: some of the snapshots, not the newest"
-            )
-        return [
-            snapshot for when, snapshot in sorted(made, key=lambda pair: pair[0]) if when >= since
-        ]
+        until = self._clock.monotonic() + _HIDDEN_SECONDS
 
-    def patiently(self, ask: Callable[[], Value]) -> Value:
-        """Ask again, with growing pauses, while the site can't answer. For reading only.
+        def ask(request: Request, parse: Callable[[object], Value]) -> Value:
+            if self._clock.monotonic() > until:
+                raise OutcomeUnknownError(f"the site did not tell within {_HIDDEN_SECONDS:g} s")
+            return parse(self._transport.send(request).data)
 
-        Raises:
-            SiteError: What the last attempt raised; at once where the site refuses.
-        """
-        return patiently(ask, self._clock)
-
-    def _pages(
-        self,
-        first: Question,
-        ask: Callable[[Question, Callable[[object], list[Project]]], list[Project]],
-    ) -> Iterator[Project]:
-        ends = set()
-        question = first
-        while projects := ask(question, projects_in):
-            yield from projects
-            last = projects[-1].id
-            if last in ends:  # the SDK's finder would go round for ever
-                raise OutcomeUnknownError(
-                    "the answer makes no sense: it repeats a page of projects"
-                )
-            ends.add(last)
-            question = replace(first, query={**first.query, "after_id": last})
-
-    def _read(self, question: Question, convert: Callable[[object], Value]) -> Value:
-        return self.patiently(lambda: self._ask(question, convert))
-
-    def _ask(self, question: Question, convert: Callable[[object], Value]) -> Value:
-        sent = self._throttle.admit()
+        me = Request("GET", "/api/users/self", seconds=_QUICK_SECONDS)
+        query = {"limit": str(_PAGE), "exhaustive": "true"}
+        everything = replace(me, path=_PROJECTS, query=query, max_bytes=_PAGE_BYTES)
         try:
-            answer = self._transport(question)
+            roles = ask(me, parse_document).get("roles")
+            if not isinstance(roles, list) or _SITE_ADMIN not in roles:
+                return None
+            projects = _all_pages(everything, lambda page: ask(page, _parse_page))
         except SiteError as error:
-            if isinstance(error, ServiceUnavailableError) and error.status == _TOO_MANY_REQUESTS:
-                self._throttle.slow_down(sent, error.retry_after)
-            if isinstance(error, RejectedError) or error.status == _TOO_MANY_REQUESTS:
-                self._heard = self._clock.monotonic()
-            raise
-        self._throttle.went_well()
-        self._heard = self._clock.monotonic()
-        if answer.date is not None:
-            self._date = (answer.date, self._clock.monotonic())
-        return convert(answer.data)
+            log.info("It is not known whether there are projects that you can't see: %s", error)
+            return None
+        return [project for project in projects if project.id not in visible]
+
+    def _call(self, request: Request, parse: Callable[[object], Value]) -> CallResult[Value]:
+        """Send a request once. Touches nothing that other threads do."""
+        began = self._clock.monotonic()
+        response = Response(None)
+        value: Value | SiteError
+        try:
+            response = self._transport.send(request)
+            value = parse(response.data)
+        except SiteError as error:
+            value = error
+        now = self._clock.monotonic()
+        is_service = request.path.startswith("/snapshot/")
+        return CallResult(value, response.date, is_service, now, now - began)
+
+
+def _parse_created(data: object) -> Snapshot:
+    try:
+        return parse_snapshot(data)
+    except OutcomeUnknownError as error:
+        raise AcceptedError(f"accepted, but an answer without a snapshot: {error}") from None
+
+
+def _parse_page(data: object) -> tuple[list[Project], int]:
+    return parse_projects(data), parse_total(data)
+
+
+def _all_pages(
+    first: Request, ask: Callable[[Request], tuple[list[Project], int]]
+) -> list[Project]:
+    """Ask for page after page, until one is empty; each project once."""
+    found: dict[str, Project] = {}
+    request, most = first, 0
+    ends = set()
+    while True:
+        projects, total = ask(request)
+        most = max(most, total)
+        if not projects:
+            break
+        found |= {project.id: project for project in projects}
+        last = projects[-1].id
+        if last in ends:  # the SDK's finder would go round for ever
+            raise OutcomeUnknownError("unexpected response: it repeats a page of projects")
+        ends.add(last)
+        request = replace(first, query={**first.query, "after_id": last})
+    if len(found) < most:
+        raise OutcomeUnknownError(
+            f"the site gives {len(found):,} of the {most:,} projects that it says there are"
+        )
+    return list(found.values())

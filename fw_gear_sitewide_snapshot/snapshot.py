@@ -1,19 +1,20 @@
-"""Starts snapshots: one for each order, never two; one project's failure is never another's.
+"""What a project needs next, and what an answer means for it: the whole of "never twice, never lost".
 
 A create can't be told from its repetition by the site: it has no body and no idempotency key. So it
 is sent again only when the site has certainly not done it, or when the site's own list of the
-project's snapshots shows, for some seconds, that there is none.
+project's snapshots shows, for half a minute, that there is none.
+
+Everything here is a pure function over values. No site, no clock, no thread: times come in as
+arguments, monotonic in seconds, or as the site's own.
 """
 
-import itertools
-import logging
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 
-from .clock import Clock
 from .errors import (
+    AcceptedError,
     NotFoundError,
     OutcomeUnknownError,
     RejectedError,
@@ -21,234 +22,362 @@ from .errors import (
     SiteError,
 )
 from .models import (
+    FINAL,
     Project,
     Snapshot,
+    SnapshotList,
+    SnapshotOrder,
     SnapshotRecord,
     SnapshotStatus,
-    StartOrder,
     one_line,
     whole_seconds,
 )
-from .patience import Patience
-from .site import Site
-from .wording import duration
-from .workers import Workers
+from .wording import counted
 
-log = logging.getLogger(__name__)
+SETTLE_SECONDS = 30.0
+"""A list that shows no snapshot so long after a create whose answer was lost shows that none was
+made: what a site has begun may take that long to be seen."""
 
-_LOOK_PAUSES_SECONDS = (0.0, 1.0, 2.0, 4.0)  # a create that was cut off can still come into being
-_SETTLE_SECONDS = sum(_LOOK_PAUSES_SECONDS)
-_SILENCE_SECONDS = 600.0  # each project has a minute's patience of its own: 5,000 would take hours
+CUT_OFF_SETTLE_SECONDS = 10.0
+"""Likewise after the beginning of a run that goes on where another was cut off some time ago."""
 
+GONE_SECONDS = 5.0
+"""A snapshot that two readings of the list, so far apart, lack is gone."""
 
-class _NotKnownError(Exception):
-    """Whether a snapshot was started can't be found out now: a retry is to look."""
+NEW_SECONDS = 40.0
+"""A snapshot that was never seen may be answered with 404 for so long after its create."""
 
+MAX_UNKNOWN_CREATES = 3
+"""Creates in a row whose outcome was unknown, and of which none was seen to have been done."""
 
-def start(
-    orders: Sequence[StartOrder],
-    *,
-    site: Site,
-    workers: Workers,
-    clock: Clock,
-) -> Iterator[SnapshotRecord]:
-    """Start a snapshot for each order, in parallel.
-
-    Args:
-        orders: What to start; an empty list yields nothing.
-        site: The site that makes them.
-        workers: How many at a time.
-        clock: The time that pauses are measured by.
-
-    Yields:
-        The replaced record of each order, as the answers come: running (or already final) with
-        its snapshot's id; ``failed`` with the reason; or, where the site could not be asked
-        whether it has started one, as it was, with the reason.
-
-    Raises:
-        TerminatedError: The run is to end; what was answered has been yielded.
-    """
-    begun = clock.monotonic()
-
-    def attempt(order: StartOrder) -> SnapshotRecord:
-        return _attempt(order, site, clock, begun)
-
-    for number, record in enumerate(workers.each(attempt, orders), start=1):
-        _log_outcome(record, f"[{number}/{len(orders)}] ")
-        yield record
+_LOOK_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 
-def start_again(order: StartOrder, until: float, *, site: Site, clock: Clock) -> SnapshotRecord:
-    """Start one more snapshot; to be called from a worker.
+class Call(StrEnum):
+    """What can be asked of the site for a project."""
 
-    Args:
-        order: What to start.
-        until: Monotonic time after which no create is sent a second time.
-        site: The site that makes it.
-        clock: The time that pauses are measured by.
-
-    Returns:
-        The replaced record, as from ``start``.
-
-    Raises:
-        TerminatedError: The run is to end.
-    """
-    record = _attempt(order, site, clock, clock.monotonic(), until)
-    _log_outcome(record)
-    return record
+    LOOK_UP = "look up"
+    LIST = "list"
+    CREATE = "create"
+    POLL = "poll"
 
 
-def _log_outcome(record: SnapshotRecord, place: str = "") -> None:
-    where = f"{place}{_where(record)}"
-    if record.snapshot_id:
-        log.info("%s: snapshot %s is %s", where, record.snapshot_id, record.status)
-    elif record.status == SnapshotStatus.FAILED:
-        log.info("%s: no snapshot was started: %s", where, record.error)
-    else:
-        log.info("%s: %s", where, record.error)
-
-
-def _where(record: SnapshotRecord) -> str:
-    return f"{record.project.path} ({record.project.id})"
-
-
-def _attempt(
-    order: StartOrder, site: Site, clock: Clock, begun: float, until: float = math.inf
-) -> SnapshotRecord:
-    """Carry out one order; whatever the site does ends up in the record."""
-    record = order.record
-    try:
-        if site.silent_seconds() > _SILENCE_SECONDS:
-            raise ServiceUnavailableError(
-                f"the site has answered nothing for {duration(_SILENCE_SECONDS)}"
-            )
-        project, gone = _looked_up(site, record.project) if order.verify else (record.project, "")
-        record = replace(record, project=project)
-        snapshot = _made_before(order, site, clock, begun)
-    except SiteError as error:
-        if order.made_since is None:
-            return record.failed(str(error), site.now())
-        # Whatever the reason: the row goes on saying since when to look, else that is lost.
-        return replace(record, error=one_line(f"still not known whether it was started: {error}"))
-    if snapshot is not None:
-        return record.at(snapshot)
-    if gone:
-        return record.failed(gone, site.now())
-    log.info("%s: starting a snapshot", _where(record))
-    try:
-        snapshot = _create_once(order, site, clock, until)
-    except _NotKnownError as error:
-        return replace(record, error=one_line(str(error)))
-    except SiteError as error:
-        return record.failed(str(error), site.now())
-    return replace(record.at(snapshot), started=record.started + 1)
-
-
-def _looked_up(site: Site, project: Project) -> tuple[Project, str]:
-    """The project, with the names that a list made by hand may lack; or that it is gone."""
-    try:
-        found = site.project(project.id)
-    except NotFoundError as error:
-        return project, f"there is no such project, or you can't see it: {error}"
-    return Project(project.id, project.label or found.label, project.group or found.group), ""
-
-
-def _made_before(order: StartOrder, site: Site, clock: Clock, begun: float) -> Snapshot | None:
-    """The snapshot that a cut-off run has started, if any.
-
-    Its create may have been in flight when the run was cut off, so a "no" counts only once this
-    run is some seconds old.
-    """
-    if order.made_since is None:
-        return None
-    since = order.made_since
-
-    def look() -> Snapshot | None:
-        return _choose(site.snapshots_since(order.record.project.id, since), order.known_id)
-
-    found = site.patiently(look)
-    settled = begun + _SETTLE_SECONDS
-    if not _is_settled(found) and clock.monotonic() < settled:
-        clock.sleep(settled - clock.monotonic())
-        found = site.patiently(look)
-    if found is not None:
-        log.info("%s: had been started already: %s", order.record.project.path, found.id)
-    return found
+CallValue = Project | SnapshotList | Snapshot | SiteError
+"""What a call can bring: LOOK_UP a Project, LIST a SnapshotList, CREATE and POLL a Snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Lost:
-    """What to go by when an answer is lost: whose it was, since when to look, and how long."""
+class ProjectState:
+    """A project on its way to the snapshot that is wanted.
 
-    project: Project
-    since: datetime
-    patience: Patience
-    known_id: str
-
-
-def _create_once(order: StartOrder, site: Site, clock: Clock, until: float) -> Snapshot:
-    """Have one snapshot made, however often its answers are lost.
-
-    Returns:
-        The snapshot, answered or found again.
-
-    Raises:
-        SiteError: The site would not, or could not in about a minute; none was seen to be made.
-        _NotKnownError: An answer was lost, and the site can't be asked what became of it.
+    Attributes:
+        record: Its row.
+        call: What is to be asked next; None: nothing more, by this run.
+        due: Monotonic time before which it is not asked.
+        attempts_left: How many more snapshots may be started, this one included.
+        wanted_since: The site's time since which one may have been made that is to be taken.
+        settled_at: Monotonic time from which a list that shows none shows that there is none.
+        known_failed: Ids of snapshots that are known to have failed: never taken.
+        sent: Monotonic time at which the first create of this attempt was sent.
+        unknown_creates: How many of this attempt's creates had an unknown outcome.
+        is_accepted: Whether one was accepted: none is sent again then.
+        refusal: Why no create is to be sent; a list is still to show that there is nothing.
+        failures: How many calls in a row have told nothing.
+        looks: How many lists in a row have shown none.
+        new_until: Monotonic time until which a 404 doesn't count; the first sight ends that.
+        heeds_site: Whether the site itself has asked for the pause until ``due``.
+        missed_since: Monotonic time since which the list lacks a snapshot that was there.
+        problem: Why the last call told nothing.
     """
-    project = order.record.project
-    patience = Patience(clock, until=until)
-    # Whole seconds: a site may write no finer ``created``, and so earlier than we began.
-    lost = _Lost(project, whole_seconds(site.now()), patience, order.known_id)
-    may_exist = False
-    while True:
-        try:
-            return site.create_snapshot(project.id)
-        except SiteError as error:
-            problem = error
-        may_exist = may_exist or isinstance(problem, OutcomeUnknownError)
-        if may_exist:
-            log.warning("%s: %s; looking whether it was started", project.path, problem)
-            found = _look_for(lost, site, clock)
-            if found is not None:
-                log.info("%s: it was: snapshot %s", project.path, found.id)
-                return found
-        pause = patience.pause(problem)
-        if isinstance(problem, RejectedError) or math.isinf(pause):
-            raise problem
-        log.warning("%s: %s; asking again in %.0f s", project.path, problem, pause)
-        clock.sleep(pause)
+
+    record: SnapshotRecord
+    call: Call | None
+    due: float = 0.0
+    attempts_left: int = 1
+    wanted_since: datetime | None = None
+    settled_at: float = 0.0
+    known_failed: frozenset[str] = frozenset()
+    sent: float | None = None
+    unknown_creates: int = 0
+    is_accepted: bool = False
+    refusal: str = ""
+    failures: int = 0
+    looks: int = 0
+    new_until: float = -math.inf
+    heeds_site: bool = False
+    missed_since: float | None = None
+    problem: str = ""
+
+    @property
+    def may_exist(self) -> bool:
+        """Whether a snapshot may be there that the row doesn't name."""
+        return self.wanted_since is not None or self.unknown_creates > 0 or self.is_accepted
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether the snapshot was seen to be there, and not only told by its create's answer."""
+        return math.isinf(self.new_until)
 
 
-def _look_for(lost: _Lost, site: Site, clock: Clock) -> Snapshot | None:
-    """Look for a snapshot whose create was not answered; None is a "no" that can be relied on.
+@dataclass(frozen=True, slots=True)
+class Now:
+    """When an answer came.
 
-    Raises:
-        _NotKnownError: The site had its time, and can't be asked.
+    Attributes:
+        seconds: Monotonic time.
+        site: The site's time.
+        sent: The site's time when the first create of the attempt was sent, as known by now.
+        backoff: Seconds to wait if the call has told nothing.
     """
-    looks = len(_LOOK_PAUSES_SECONDS)
-    pauses = itertools.chain(_LOOK_PAUSES_SECONDS, itertools.repeat(_LOOK_PAUSES_SECONDS[-1]))
-    for look, pause in enumerate(pauses, start=1):
-        clock.sleep(pause)
-        try:
-            found = _choose(site.snapshots_since(lost.project.id, lost.since), lost.known_id)
-        except SiteError as error:
-            if look >= looks and lost.patience.is_over:
-                raise _NotKnownError(
-                    f"not known whether a snapshot was started, a retry will look for it: {error}"
-                ) from None
-        else:
-            if _is_settled(found) or look >= looks:
-                return found
-    raise AssertionError("unreachable")
+
+    seconds: float
+    site: datetime
+    sent: datetime
+    backoff: float = 1.0
 
 
-def _is_settled(found: Snapshot | None) -> bool:
-    """Whether to look no further: a failed one may be an earlier attempt's, in the same second."""
-    return found is not None and found.status != SnapshotStatus.FAILED
+def start(order: SnapshotOrder, attempts: int, now: float) -> ProjectState:
+    """Return the state of a project that is to have a snapshot."""
+    first = Call.LOOK_UP if order.look_up else Call.LIST if order.wanted_since else Call.CREATE
+    return ProjectState(
+        order.record,
+        first,
+        due=now,
+        attempts_left=attempts,
+        wanted_since=order.wanted_since,
+        settled_at=now + CUT_OFF_SETTLE_SECONDS,
+        known_failed=frozenset({order.failed_id} - {""}),
+    )
 
 
-def _choose(snapshots: Sequence[Snapshot], known_id: str) -> Snapshot | None:
-    """Of snapshots made since a moment, oldest first, the one to take: a failed one last."""
-    ours = [snapshot for snapshot in snapshots if snapshot.id != known_id]
-    return next(filter(_is_settled, ours), ours[0] if ours else None)
+def resume(record: SnapshotRecord, attempts: int, now: float, site_now: datetime) -> ProjectState:
+    """Return the state of a project whose snapshot exists and was not final when last seen."""
+    state = ProjectState(record, Call.POLL, now, attempts)
+    new_since = site_now - timedelta(seconds=NEW_SECONDS)
+    if record.timestamp is None or record.timestamp < new_since:
+        return state
+    return replace(state, new_until=now + NEW_SECONDS)
+
+
+def sending(state: ProjectState, now: float) -> ProjectState:
+    """Return the state while its call is under way."""
+    if state.call != Call.CREATE or state.sent is not None:
+        return state
+    return replace(state, sent=now)
+
+
+def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
+    """Return the state after its call has brought this."""
+    if isinstance(value, SiteError):
+        heeds = isinstance(value, ServiceUnavailableError) and value.retry_after is not None
+        failures = state.failures + 1
+        state = replace(state, failures=failures, problem=str(value), heeds_site=heeds)
+        match state.call:
+            case Call.LOOK_UP:
+                return _look_up_failed(state, value, now)
+            case Call.CREATE:
+                return _create_failed(state, value, now)
+            case Call.LIST:
+                return _list_failed(state, value, now)
+        return _poll_failed(state, value, now)
+    if isinstance(value, SnapshotList):
+        missing = state.record.snapshot_id
+        return (
+            _looked_for_missing(state, value, now)
+            if missing
+            else _looked_for_new(state, value, now)
+        )
+    state = replace(state, failures=0, problem="")
+    if isinstance(value, Project):
+        project = Project(
+            value.id, value.label or state.record.project.label,
+            value.group or state.record.project.group,
+        )  # fmt: skip
+        following = Call.LIST if state.may_exist else Call.CREATE
+        return replace(
+            state, record=replace(state.record, project=project), call=following, due=now.seconds
+        )
+    if state.call == Call.CREATE:
+        return _adopted(replace(state, new_until=now.seconds + NEW_SECONDS), value, now)
+    return _seen(replace(state, new_until=-math.inf), value, now)
+
+
+def starts_again(state: ProjectState) -> bool:
+    """Say whether the project's snapshot has failed and another one is to be started."""
+    return (
+        state.call is None
+        and state.record.status == SnapshotStatus.FAILED
+        and bool(state.record.snapshot_id)
+        and state.attempts_left > 0
+    )
+
+
+def start_again(state: ProjectState, now: Now) -> ProjectState:
+    """Return the state of a project that gets another snapshot.
+
+    Its record has to be on disk before the call: it says since when a later run is to look.
+    """
+    return ProjectState(
+        replace(state.record.reset_to_pending(now.site)),
+        Call.LOOK_UP,
+        due=now.seconds,
+        attempts_left=state.attempts_left,
+        known_failed=state.known_failed | {state.record.snapshot_id},
+    )
+
+
+def give_up(
+    state: ProjectState, waited: str, site_now: datetime, *, was_asked: bool, outage: str = ""
+) -> SnapshotRecord:
+    """Return the row of a project that the time was not enough for.
+
+    Args:
+        state: The state, after the final poll.
+        waited: How long was waited, in words.
+        site_now: The site's time.
+        was_asked: Whether the final poll asked for it, and was answered.
+        outage: Why the site was not asked for it at all; empty where it was.
+    """
+    record = state.record
+    last = f" ({state.problem})" if state.problem else ""
+    if record.snapshot_id:
+        standing = "the site is still at it" if was_asked else "its state could not be asked"
+        error = f"not finished within {waited}: {standing}{last}, a retry waits for it"
+        return replace(record, error=one_line(error))
+    if state.is_accepted:
+        reason = f"the site accepted the request, but no snapshot was seen within {waited}"
+    elif state.may_exist or state.call == Call.LIST:
+        reason = f"not known within {waited} whether a snapshot was started"
+    else:
+        problem = state.problem or outage or "the time was up before the site was asked"
+        return record.failed(f"no snapshot was started within {waited}: {problem}", site_now)
+    return replace(record, error=one_line(f"{reason}{last}: a retry looks for it"))
+
+
+# What follows from each end of a call
+
+
+def _look_up_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
+    if not isinstance(error, RejectedError):
+        return replace(state, due=now.seconds + now.backoff)
+    gone = isinstance(error, NotFoundError)
+    words = f"there is no such project, or you can't see it: {error}" if gone else str(error)
+    if state.may_exist:
+        return replace(state, refusal=words, call=Call.LIST, due=now.seconds)
+    return _ended(state, state.record.failed(words, now.site))
+
+
+def _create_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
+    if isinstance(error, OutcomeUnknownError):
+        return replace(
+            state,
+            unknown_creates=state.unknown_creates + 1,
+            settled_at=now.seconds + SETTLE_SECONDS,
+            call=Call.LIST,
+            due=now.seconds,
+            looks=0,
+        )
+    if isinstance(error, AcceptedError):
+        return replace(state, is_accepted=True, call=Call.LIST, due=now.seconds, looks=0)
+    if isinstance(error, RejectedError):
+        if state.unknown_creates:  # it may refuse because there is one
+            return replace(state, refusal=str(error), call=Call.LIST, due=now.seconds)
+        return _ended(state, state.record.failed(str(error), now.site))
+    following = Call.LIST if state.unknown_creates else Call.CREATE
+    return replace(state, call=following, due=now.seconds + now.backoff)
+
+
+def _list_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
+    if state.record.snapshot_id:  # it was asked whether that is gone: the next poll may tell
+        return replace(state, call=Call.POLL, missed_since=None, due=now.seconds + now.backoff)
+    if isinstance(error, RejectedError):
+        words = f"not known whether a snapshot was started, a retry looks for it: {error}"
+        return _ended(state, replace(state.record, error=one_line(words)))
+    return replace(state, due=now.seconds + now.backoff)
+
+
+def _poll_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
+    if isinstance(error, NotFoundError) and now.seconds >= state.new_until:
+        return replace(state, call=Call.LIST, due=now.seconds)
+    return replace(state, missed_since=None, due=now.seconds + now.backoff)
+
+
+def _looked_for_missing(state: ProjectState, listed: SnapshotList, now: Now) -> ProjectState:
+    """Tell whether a snapshot that a poll could not find is gone, or only can't be polled."""
+    record = state.record
+    found = next((s for s in listed.snapshots if s.id == record.snapshot_id), None)
+    again = replace(
+        state, call=Call.POLL, problem="the site says 404, but lists it", due=now.seconds + 1.0
+    )
+    if found is not None:
+        return replace(
+            _seen(replace(again, missed_since=None), found, now), due=now.seconds + now.backoff
+        )
+    when = record.timestamp
+    if when is None or not listed.shows_all_since(when):
+        return replace(again, problem="the site says 404", due=now.seconds + now.backoff)
+    missed_since = now.seconds if state.missed_since is None else state.missed_since
+    if now.seconds < missed_since + GONE_SECONDS:
+        return replace(
+            again,
+            problem="the site says 404",
+            missed_since=missed_since,
+            due=missed_since + GONE_SECONDS,
+        )
+    gone = record.failed("the snapshot is gone: the site does not list it any more", None)
+    return _ended(state, gone)
+
+
+def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> ProjectState:
+    """Take the snapshot that the list shows, or decide whether there is none."""
+    # Whole seconds: a site may write no finer ``created``, and so earlier than the create was sent.
+    since = state.wanted_since or whole_seconds(now.sent)
+    made = [s for s in listed.made_since(since) if s.id not in state.known_failed]
+    usable = [s for s in made if s.status != SnapshotStatus.FAILED]
+    usable.sort(key=lambda snapshot: snapshot.status != SnapshotStatus.COMPLETE)  # stable
+    if usable:
+        return _adopted(state, usable[0], now)
+    state = replace(state, looks=state.looks + 1)
+    pause = _LOOK_PAUSES_SECONDS[min(state.looks, len(_LOOK_PAUSES_SECONDS)) - 1]
+    again = replace(state, call=Call.LIST, due=now.seconds + pause)
+    if state.is_accepted and not made:
+        return again
+    if now.seconds < state.settled_at:
+        return replace(again, due=min(again.due, state.settled_at))
+    if not listed.shows_all_since(since, state.known_failed):
+        return replace(again, problem="the site's list of snapshots can't be read in full")
+    if made and state.sent is not None:  # this attempt's own has failed
+        return _adopted(state, made[0], now)
+    if state.refusal:
+        return _ended(state, state.record.failed(state.refusal, now.site))
+    if state.unknown_creates >= MAX_UNKNOWN_CREATES:
+        words = state.problem or "the site did not say what became of the request"
+        tried = f"{words} ({counted(state.unknown_creates, 'attempt')}, none of which was done)"
+        return _ended(state, state.record.failed(tried, now.site))
+    return replace(
+        state,
+        call=Call.CREATE,
+        due=now.seconds,
+        looks=0,
+        known_failed=state.known_failed | {s.id for s in made},
+    )
+
+
+def _adopted(state: ProjectState, snapshot: Snapshot, now: Now) -> ProjectState:
+    """Return the state with the snapshot that was answered, or found."""
+    started = int(state.sent is not None)  # else an earlier run, or somebody else, has started it
+    record = replace(state.record, started=state.record.started + started)
+    state = replace(state, record=record, attempts_left=state.attempts_left - started)
+    return _seen(replace(state, failures=0, problem=""), snapshot, now)
+
+
+def _seen(state: ProjectState, snapshot: Snapshot, now: Now) -> ProjectState:
+    """Return the state after the site said where the project's snapshot stands."""
+    record = state.record.with_snapshot(snapshot)
+    if snapshot.status in FINAL:
+        return _ended(state, record)
+    return replace(state, record=record, call=Call.POLL, due=now.seconds, missed_since=None)
+
+
+def _ended(state: ProjectState, record: SnapshotRecord) -> ProjectState:
+    return replace(state, record=record, call=None)

@@ -1,7 +1,8 @@
-"""Runs work in parallel threads, and never waits for a thread that hangs.
+"""Runs tasks in parallel threads, and never waits for a thread that hangs.
 
-``multiprocessing.pool.ThreadPool`` rather than ``concurrent.futures``: its threads are daemons, so
-a call that the site never answers keeps neither the deadline nor the end of the process waiting.
+Its own threads rather than ``concurrent.futures``: they are daemons, so a call that the site never
+answers keeps neither the deadline nor the end of the process waiting; and one that hangs for longer
+than its call may last is replaced.
 """
 
 import itertools
@@ -10,8 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from multiprocessing.pool import ThreadPool
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .clock import Clock
 from .errors import TerminatedError
@@ -19,23 +19,34 @@ from .errors import TerminatedError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-IN_FLIGHT = 16
+MAX_CONCURRENT_CALLS = 16
 """Calls to the site at one time, at the most. A create takes the site about 0.1 s: sixteen at a
 time start 500 snapshots in three seconds, and a site serves that many browsers without noticing."""
 
-_AHEAD = 1_000  # pieces of work in the queue: two seconds' worth, while a report is written
+_MAX_QUEUED = 1_000  # tasks in the queue: two seconds' worth, while a report is written
 _LOOK_UP_SECONDS = 0.1  # how often the waiting thread looks whether it is to stop
 _GRACE_SECONDS = 2.0  # how long calls in flight may still bring their answers after a SIGTERM
 
 
-class Gathering(Protocol[Result]):
-    """Pieces of work that were sent off, and whose results are gathered as they come."""
+class Task:
+    """A piece of work that was submitted.
+
+    Attributes:
+        is_abandoned: Whether nobody waits for it any more.
+    """
+
+    def __init__(self) -> None:
+        self.is_abandoned = False
+
+
+class TaskQueue(Protocol[Result]):
+    """Tasks that were submitted, and whose results are collected as they come."""
 
     @property
     def in_flight(self) -> int:
-        """How many were sent and have not brought their result."""
+        """How many were submitted and have not brought their result."""
 
-    def send(self, work: Callable[[], Result]) -> None:
+    def submit(self, work: Callable[[], Result]) -> Task:
         """Have a piece of work done, as soon as there is a worker for it."""
 
     def results(self, until: float = math.inf) -> Iterator[Result]:
@@ -50,33 +61,58 @@ class Gathering(Protocol[Result]):
                 yielded before.
         """
 
-    def abandon(self) -> None:
-        """Begin nothing more of what was sent, and leave behind what hangs."""
+    def abandon(self, task: Task) -> None:
+        """Wait no longer for a task that hangs; another worker takes the place of its own."""
+
+    def cancel_pending(self) -> None:
+        """Cancel queued tasks and stop waiting for running ones."""
+
+
+Gathering = TaskQueue
 
 
 class Workers(Protocol):
     """What the steps need of it; a test may bring one that does everything in turn."""
 
-    def gather(self) -> Gathering[Result]:
-        """Begin to send work off."""
+    def queue(self) -> TaskQueue[Result]:
+        """Return a new queue of tasks."""
 
-    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Return the result of one piece of work, or raise TerminatedError if the run is to end."""
+
+    def map_unordered(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
         """Yield the results of one function over many items, as they come."""
 
 
 class ThreadWorkers:
-    """Parallel workers, as many as there may be calls in flight."""
+    """Parallel workers, as many as there may be calls in flight.
 
-    def __init__(self, stop: threading.Event, clock: Clock, count: int = IN_FLIGHT) -> None:
+    Args:
+        stop: Set when the run is to end.
+        clock: The time that results are awaited by.
+        count: How many.
+    """
+
+    def __init__(
+        self, stop: threading.Event, clock: Clock, count: int = MAX_CONCURRENT_CALLS
+    ) -> None:
         self._stop = stop
         self._clock = clock
-        self._pool = ThreadPool(count)
+        self._tasks: queue.SimpleQueue[tuple[Task, Callable[[], None]]] = queue.SimpleQueue()
+        for _ in range(count):
+            self._add_worker()
 
-    def gather(self) -> "_ThreadGathering[Result]":
-        """See Workers."""
-        return _ThreadGathering(self._pool, self._stop, self._clock)
+    def queue(self) -> "_ThreadQueue[Any]":
+        return _ThreadQueue(self._tasks.put, self._add_worker, self._stop, self._clock)
 
-    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def run(self, work: Callable[[], Result]) -> Result:
+        return next(self.map_unordered(lambda _: work(), [None]))
+
+    def map_unordered(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
         """Yield the results as they come, in any order.
 
         Args:
@@ -84,42 +120,62 @@ class ThreadWorkers:
             items: What to call it with; an empty list yields nothing.
 
         Raises:
-            TerminatedError: See Gathering.results.
+            TerminatedError: See TaskQueue.results.
         """
-        gathering: _ThreadGathering[Result] = self.gather()
+        tasks: _ThreadQueue[Result] = self.queue()
         waiting = iter(items)
         try:
-            for item in itertools.islice(waiting, _AHEAD):
-                gathering.send(partial(function, item))
-            for result in gathering.results():
+            for item in itertools.islice(waiting, _MAX_QUEUED):
+                tasks.submit(partial(function, item))
+            for result in tasks.results():
                 for item in itertools.islice(waiting, 1):
-                    gathering.send(partial(function, item))
+                    tasks.submit(partial(function, item))
                 yield result
         finally:
-            gathering.abandon()
+            tasks.cancel_pending()
+
+    gather, each = queue, map_unordered
+
+    def _add_worker(self) -> None:
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            task, do = self._tasks.get()
+            do()
+            if task.is_abandoned:  # another worker has taken this one's place
+                return
 
 
-class _ThreadGathering(Generic[Result]):
-    """See Gathering."""
+class _ThreadQueue(Generic[Result]):
+    """A TaskQueue whose tasks are done by threads."""
 
-    def __init__(self, pool: ThreadPool, stop: threading.Event, clock: Clock) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        put: Callable[[tuple[Task, Callable[[], None]]], None],
+        add_worker: Callable[[], None],
+        stop: threading.Event,
+        clock: Clock,
+    ) -> None:
+        self._put = put
+        self._add_worker = add_worker
         self._stop = stop
         self._clock = clock
-        self._abandoned = threading.Event()
-        self._came: queue.SimpleQueue[tuple[Result] | BaseException | None] = queue.SimpleQueue()
+        self._is_cancelled = threading.Event()
+        self._results: queue.SimpleQueue[tuple[Task, tuple[Result] | BaseException | None]]
+        self._results = queue.SimpleQueue()
         self._grace = math.inf  # monotonic: until when results are awaited once the run is to end
         self.in_flight = 0
 
-    def send(self, work: Callable[[], Result]) -> None:
-        """See Gathering."""
+    def submit(self, work: Callable[[], Result]) -> Task:
         self.in_flight += 1
-        self._pool.apply_async(
-            self._do, (work,), callback=self._came.put, error_callback=self._came.put
-        )
+        task = Task()
+        self._put((task, partial(self._do, task, work)))
+        return task
+
+    send = submit
 
     def results(self, until: float = math.inf) -> Iterator[Result]:
-        """See Gathering."""
         while self.in_flight:
             if self._stop.is_set():
                 if math.isinf(self._grace):
@@ -127,28 +183,37 @@ class _ThreadGathering(Generic[Result]):
                 until = self._grace
             left = until - self._clock.monotonic()
             try:
-                came = self._came.get(timeout=max(0.0, min(_LOOK_UP_SECONDS, left)))
+                task, result = self._results.get(timeout=max(0.0, min(_LOOK_UP_SECONDS, left)))
             except queue.Empty:
                 if left <= 0:
                     break
                 continue
+            if task.is_abandoned:
+                continue
             self.in_flight -= 1
-            if isinstance(came, BaseException):
-                raise came
-            if came is not None:
-                yield came[0]
+            if isinstance(result, BaseException):
+                raise result
+            if result is not None:
+                yield result[0]
         if self._stop.is_set():
             raise TerminatedError
 
-    def abandon(self) -> None:
-        """See Gathering."""
-        self._abandoned.set()
+    def abandon(self, task: Task) -> None:
+        task.is_abandoned = True
+        self.in_flight -= 1
+        self._add_worker()
 
-    def _do(self, work: Callable[[], Result]) -> tuple[Result] | None:
-        """The work's result; None where the run is to end."""
-        if self._abandoned.is_set() or self._stop.is_set():
-            return None
-        try:
-            return (work(),)
-        except TerminatedError:
-            return None
+    def cancel_pending(self) -> None:
+        self._is_cancelled.set()
+
+    def _do(self, task: Task, work: Callable[[], Result]) -> None:
+        """Put the work's result, or what it raised; None where the run is to end."""
+        result: tuple[Result] | BaseException | None = None
+        if not (self._is_cancelled.is_set() or self._stop.is_set()):
+            try:
+                result = (work(),)
+            except TerminatedError:
+                result = None
+            except BaseException as error:  # noqa: BLE001  it is raised where results are awaited
+                result = error
+        self._results.put((task, result))

@@ -26,8 +26,7 @@ from flywheel_site_simulator import (
     lose_answer,
     refuse,
 )
-from fw_gear_sitewide_snapshot import main, reporter
-from fw_gear_sitewide_snapshot.calls import Answer, Question
+from fw_gear_sitewide_snapshot import calls, main, reporter
 from fw_gear_sitewide_snapshot.errors import GearError, SiteError, TerminatedError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
 from fw_gear_sitewide_snapshot.parser import GearConfig
@@ -155,16 +154,19 @@ class KillableTransport:
         self._site, self._kill, self._keep = life.simulated, kill, keep
         self._calls = 0
 
-    def __call__(self, question: Question) -> Answer:
+    def stream(self, request: calls.Request) -> calls.Stream:
+        return self._inner.stream(request)
+
+    def send(self, request: calls.Request) -> calls.Response:
         self._calls += 1
         now = self._kill is not None and self._calls > self._kill.at
         if self._kill is None or not now:
-            return self._inner(question)
-        if self._kill.seen_by_site == "later" and question.method == "POST":
+            return self._inner.send(request)
+        if self._kill.seen_by_site == "later" and request.method == "POST":
             self._site.fault(Fault("create", times=1, action=do_later(3.0)))
         if self._kill.seen_by_site != "no":
             with suppress(SiteError):
-                self._inner(question)
+                self._inner.send(request)
         self._keep()
         raise TerminatedError if self._kill.gently else Killed
 

@@ -1,20 +1,22 @@
-"""A transport without sockets: hands the gear's questions straight to a simulated site.
+"""A transport without sockets: hands the gear's requests straight to a simulated site.
 
 For tests in which time is injected or thousands of runs are needed. What HTTP and the SDK add is
 tested with the real ones, in test_transport.py and in the tests of the whole gear.
 """
 
 import gzip
+import heapq
 import json
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from flywheel_site_simulator import DEFAULT_KEY, Request, Response, SimulatedSite
-from fw_gear_sitewide_snapshot.calls import Answer, Question, Stream, error_for, http_date
-from fw_gear_sitewide_snapshot.errors import OutcomeUnknownError
+from fw_gear_sitewide_snapshot import calls
+from fw_gear_sitewide_snapshot.calls import Stream, date_of, error_for
+from fw_gear_sitewide_snapshot.errors import AcceptedError, OutcomeUnknownError
+from fw_gear_sitewide_snapshot.workers import Task
 
 from .time import FakeClock
 
@@ -25,39 +27,54 @@ CHUNK_BYTES = 1 << 12
 
 
 class DirectTransport:
-    """Carries questions to a simulated site; delays and hanging pass on the fake clock."""
+    """Carries requests to a simulated site; delays and hanging pass on the fake clock."""
 
     def __init__(self, site: SimulatedSite, clock: FakeClock, key: str = DEFAULT_KEY) -> None:
         self._site = site
         self._clock = clock
         self._headers = {"authorization": f"scitran-user {key}"}
 
-    def __call__(self, question: Question) -> Answer:
-        path = question.path
-        for name, value in question.parameters.items():
-            path = path.replace("{" + name + "}", quote(value, safe=""))
-        request = Request(question.method, path, dict(question.query), self._headers)
-        response = self._site.handle(request)
-        late = response.delay_seconds > question.read_seconds
-        self._clock.seconds += min(response.delay_seconds, question.read_seconds)
-        if late or response.broken == "hang":
-            self._clock.seconds += 0.0 if late else question.read_seconds
-            raise OutcomeUnknownError("the site did not answer")
-        if question.streamed and response.status == 307:
-            response = self._follow(response.headers["Location"])
-        if response.broken and not (question.streamed and response.broken == "truncated"):
+    def send(self, request: calls.Request) -> calls.Response:
+        response = self._handle(request)
+        if response.status // 100 == 3 and "Location" in response.headers:
+            location = urlsplit(response.headers["Location"]).path
+            self._site.handle(Request("GET", location, {}, self._headers))
+            if request.is_create:
+                raise OutcomeUnknownError("the site answered with a redirect")
+        if response.broken:
+            if request.is_create and response.broken == "truncated" and response.status < 300:
+                raise AcceptedError("accepted, but the answer broke off", response.status)
             raise OutcomeUnknownError("the connection broke")
-        return _streamed(response) if question.streamed else _answer(response)
+        return _response(response)
 
-    def _follow(self, location: str) -> Response:
-        url = urlsplit(location)
-        return self._site.handle_storage(Request("GET", url.path, dict(parse_qsl(url.query))))
+    def stream(self, request: calls.Request) -> Stream:
+        response = self._handle(request)
+        if response.status == 307:
+            url = urlsplit(response.headers["Location"])
+            asked = Request("GET", url.path, dict(parse_qsl(url.query)))
+            response = self._site.handle_storage(asked)
+        if response.broken and response.broken != "truncated":
+            raise OutcomeUnknownError("the connection broke")
+        return _stream(response)
+
+    def _handle(self, request: calls.Request) -> Response:
+        path = request.path
+        for name, value in request.parameters.items():
+            path = path.replace("{" + name + "}", quote(value, safe=""))
+        asked = Request(request.method, path, dict(request.query), self._headers)
+        response = self._site.handle(asked)
+        late = response.delay_seconds > request.seconds
+        self._clock.seconds += min(response.delay_seconds, request.seconds)
+        if late or response.broken == "hang":
+            self._clock.seconds += 0.0 if late else request.seconds
+            raise OutcomeUnknownError("the site did not answer")
+        return response
 
 
-def _streamed(response: Response) -> Answer:
+def _stream(response: Response) -> Stream:
     """The answer in pieces, unpacked on the way if that is what the header says."""
     if response.status != 200:
-        return _answer(response)
+        _response(response)
     body = response.content
     size = len(body)
     if response.headers.get("Content-Encoding") == "gzip":
@@ -70,49 +87,76 @@ def _streamed(response: Response) -> Answer:
         if response.broken:
             raise OutcomeUnknownError("the connection broke")
 
-    return Answer(Stream(chunks(), size))
+    return Stream(chunks(), size)
 
 
-def _answer(response: Response) -> Answer:
-    text = response.content.decode()
+def _response(response: Response) -> calls.Response:
+    if not 200 <= response.status < 300:
+        raise error_for(response.status, response.headers, response.content)
     try:
-        data = json.loads(text)
+        data = json.loads(response.content)
     except ValueError:
-        data = text
-    if not 200 <= response.status < 400:
-        words = data.get("message", "") if isinstance(data, dict) else ""
-        raise error_for(response.status, words, response.headers)
-    return Answer(data, http_date(response.headers.get("Date")))
+        data = response.content.decode("utf-8", "replace")
+    return calls.Response(data, date_of(response.headers))
 
 
 class InTurn:
-    """Workers that do everything in turn, in the test's own thread."""
+    """Workers whose tasks run side by side in injected time, in the test's own thread."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
 
-    def gather(self) -> "_InTurnGathering[Result]":
-        return _InTurnGathering(self._clock)
+    def queue(self) -> "_InTurnQueue[Any]":
+        return _InTurnQueue(self._clock)
 
-    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    gather = queue
+
+    def run(self, work: Callable[[], Result]) -> Result:
+        return work()
+
+    def map_unordered(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
         yield from map(function, items)
 
+    each = map_unordered
 
-class _InTurnGathering(Generic[Result]):
+
+class _InTurnQueue(Generic[Result]):
+    """Does a task when it is submitted, and hands its result out when its time has passed."""
+
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
-        self._work: deque[Callable[[], Result]] = deque()
+        self._ends: list[tuple[float, int, Task, Result]] = []
+        self._submitted = 0
 
     @property
     def in_flight(self) -> int:
-        return len(self._work)
+        return len(self._ends)
 
-    def send(self, work: Callable[[], Result]) -> None:
-        self._work.append(work)
+    def submit(self, work: Callable[[], Result]) -> Task:
+        task = Task()
+        began = self._clock.seconds
+        result = work()
+        self._submitted += 1
+        heapq.heappush(self._ends, (self._clock.seconds, self._submitted, task, result))
+        self._clock.seconds = began
+        return task
+
+    send = submit
 
     def results(self, until: float = math.inf) -> Iterator[Result]:
-        while self._work and self._clock.monotonic() < until:
-            yield self._work.popleft()()
+        while self._ends:
+            if self._ends[0][0] > until:
+                self._clock.seconds = max(self._clock.seconds, until)
+                return
+            end, _, _, result = heapq.heappop(self._ends)
+            self._clock.seconds = max(self._clock.seconds, end)
+            yield result
 
-    def abandon(self) -> None:
-        self._work.clear()
+    def abandon(self, task: Task) -> None:
+        self._ends = [end for end in self._ends if end[2] is not task]
+        heapq.heapify(self._ends)
+
+    def cancel_pending(self) -> None:
+        self._ends.clear()

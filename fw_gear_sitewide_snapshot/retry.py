@@ -1,0 +1,84 @@
+"""Calls again while the site can't answer, and says how long to wait: sole importer of tenacity.
+
+``call_with_retries`` is for reading. Whether a create or a download may be sent again is for
+``snapshot`` and ``fetch`` to know, which take only the pauses from here.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+
+from .clock import Clock
+from .errors import OutcomeUnknownError, ServiceUnavailableError
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+RETRY_SECONDS = 60.0
+"""No call is begun after so long: an outage of half a minute is bridged, however long each takes."""
+
+MAX_RETRY_AFTER_SECONDS = 120.0
+"""A site may ask for so long a pause; a minute is what limits are counted by."""
+
+_FIRST_BACKOFF_SECONDS = 1.0
+_MAX_BACKOFF_SECONDS = 15.0
+
+
+def backoff_seconds(failures: int, error: BaseException | None = None) -> float:
+    """Return how long to wait: the longer of what the site asks for and a growing pause of our own.
+
+    Args:
+        failures: How many calls in a row have failed, from 1.
+        error: What the last one raised.
+    """
+    # Chance, so that calls that failed together don't come back together.
+    ours = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 9), _MAX_BACKOFF_SECONDS)
+    ours *= random.uniform(0.8, 1.0)  # noqa: S311  no secret
+    asked = error.retry_after if isinstance(error, ServiceUnavailableError) else None
+    return max(ours, asked or 0.0)
+
+
+def call_with_retries(
+    call: Callable[[], Value], clock: Clock, seconds: float = RETRY_SECONDS
+) -> Value:
+    """Call again, with growing pauses, while the site can't answer.
+
+    Args:
+        call: Asks once.
+        clock: The time that pauses are measured by.
+        seconds: No call is begun after so long, unless the site itself asks for a later one.
+
+    Raises:
+        SiteError: What the last call raised; at once where the site refuses.
+    """
+    began = clock.monotonic()
+
+    def is_last(state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, ServiceUnavailableError) else None
+        if (asked or 0.0) > MAX_RETRY_AFTER_SECONDS:
+            return True
+        # A site that asks for a minute each time is asked twice more than it would be otherwise.
+        allowed = seconds + (asked or 0.0)
+        return clock.monotonic() + state.upcoming_sleep > began + allowed
+
+    again = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((ServiceUnavailableError, OutcomeUnknownError)),
+        wait=lambda state: backoff_seconds(
+            state.attempt_number, state.outcome.exception() if state.outcome else None
+        ),
+        stop=is_last,
+        sleep=clock.sleep,
+        before_sleep=_log_pause,
+        reraise=True,
+    )
+    return again(call)
+
+
+def _log_pause(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("%s; asking again in %.0f s", error, state.upcoming_sleep)
