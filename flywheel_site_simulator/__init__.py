@@ -6,7 +6,7 @@ reading at `site.py`.
 """
 
 from .behaviour import Behaviour
-from .downloads import BREAKAGES, Breakage, StorageRequest
+from .downloads import BREAKAGES, ODD_BREAKAGES, Breakage, StorageRequest
 from .faults import (
     Action,
     Fault,
@@ -33,6 +33,7 @@ __all__ = [
     "BREAKAGES",
     "DEFAULT_KEY",
     "DEFAULT_USER",
+    "ODD_BREAKAGES",
     "Action",
     "Behaviour",
     "Breakage",

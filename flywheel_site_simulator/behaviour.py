@@ -36,6 +36,7 @@ class Behaviour:
         page_total: a page of projects comes as `{"count", "total", "results"}`.
         project_listing_cut: the list of projects ends after so many, whatever its `total` says;
             None: at its end.
+        drip_pause_seconds: how long a download that drips waits after each byte.
     """
 
     create_seconds: float = 0.0
@@ -56,6 +57,7 @@ class Behaviour:
     most_builds: int | None = None
     page_total: bool = False
     project_listing_cut: int | None = None
+    drip_pause_seconds: float = 3.0
 
     def delay_seconds(self, kind: str) -> float:
         """Say how long the answer to a kind of request takes."""

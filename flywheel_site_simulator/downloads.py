@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from .behaviour import Behaviour
 from .content import TABLES, compress, snapshot_database, write_large_snapshot
 from .population import Project
 from .protocol import Request, Response, SiteError
 from .snapshots import Snapshot
 
-Breakage = Literal[
+PlainBreakage = Literal[
     "truncated",
     "short gzip",
     "bad crc",
@@ -33,10 +34,20 @@ Breakage = Literal[
     "500",
     "hang",
 ]
-BREAKAGES: tuple[Breakage, ...] = get_args(Breakage)
+OddBreakage = Literal["nul padding", "404", "endless html", "drip"]
+Breakage = PlainBreakage | OddBreakage
+
+BREAKAGES: tuple[PlainBreakage, ...] = get_args(PlainBreakage)
+"""What a client can notice, and may ask for again."""
+
+ODD_BREAKAGES: tuple[OddBreakage, ...] = get_args(OddBreakage)
+"""What clients may see differently, and what, over HTTP, never ends."""
 
 _KEPT_FILES = 8
+_DRIP_AFTER_BYTES = 16
 _GZIP = {"Content-Type": "application/gzip"}
+_HTML = {"Content-Type": "text/html"}
+_PAGE = b"<html><body>\n" + b"<p>Please wait while you are signed in.</p>\n" * 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +74,9 @@ class _Broken:
 class Downloads:
     """The files behind the site's snapshots."""
 
-    def __init__(self, source: random.Random) -> None:
+    def __init__(self, source: random.Random, behaviour: Behaviour) -> None:
         """Take the secret that signs URLs from a random source."""
+        self._behaviour = behaviour
         self._secret = source.randbytes(32)
         self._broken: dict[str, _Broken] = {}
         self._large: dict[str, Path] = {}
@@ -79,8 +91,9 @@ class Downloads:
         Raises:
             ValueError: there is no such breakage.
         """
-        if how not in BREAKAGES:
-            raise ValueError(f"no breakage {how!r}: choose one of {', '.join(BREAKAGES)}")
+        known = (*BREAKAGES, *ODD_BREAKAGES)
+        if how not in known:
+            raise ValueError(f"no breakage {how!r}: choose one of {', '.join(known)}")
         self._broken[project_id] = _Broken(how, times)
 
     def enlarge(self, project: Project, size: int, *, compressed: bool) -> Path:
@@ -99,19 +112,33 @@ class Downloads:
     def response(self, snapshot: Snapshot) -> Response:
         """Answer the file of a complete snapshot, broken if that was asked for."""
         how = self._take_breakage(snapshot.project_id)
-        if how == "500":
-            raise SiteError(500, "The snapshot could not be read")
-        if how == "hang":
-            return Response(200, _GZIP, broken="hang")
+        match how:
+            case "500":
+                raise SiteError(500, "The snapshot could not be read")
+            case "404":
+                raise SiteError(404, f"Snapshot {snapshot.id} not found")
+            case "hang":
+                return Response(200, _GZIP, broken="hang")
+            case "endless html":
+                return Response(200, _HTML, _PAGE, endless=True)
+        return self._file_response(snapshot, how)
+
+    def _file_response(self, snapshot: Snapshot, how: Breakage | None) -> Response:
         headers = {
             **_GZIP,
             "Content-Disposition": f'attachment; filename="{snapshot.id}.sqlite.gz"',
         }
-        if how == "truncated":
-            return Response(200, headers, self._file(snapshot), broken="truncated")
-        if how is not None:
-            return Response(200, headers, broken_file(snapshot.project, how))
-        return Response(200, headers, self._file(snapshot))
+        match how:
+            case None:
+                return Response(200, headers, self._file(snapshot))
+            case "truncated":
+                return Response(200, headers, self._file(snapshot), broken="truncated")
+            case "drip":
+                return Response(
+                    200, headers, self._file(snapshot), endless=True,
+                    drip_seconds=self._behaviour.drip_pause_seconds, drip_after=_DRIP_AFTER_BYTES,
+                )  # fmt: skip
+        return Response(200, headers, broken_file(snapshot.project, how))
 
     def sign(self, snapshot: Snapshot, expires: float) -> str:
         """Make the path and query of a signed URL that holds until a time of the site's clock."""
@@ -185,6 +212,8 @@ def broken_file(project: Project | None, how: Breakage) -> bytes:
             return data[:-8] + bytes([data[-8] ^ 0xFF]) + data[-7:]
         case "trailing garbage":
             return data + b"\x00\x01 and then some"
+        case "nul padding":
+            return data + bytes(1024)
     return data
 
 

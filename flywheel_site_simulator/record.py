@@ -5,11 +5,11 @@ Reads only.
 
 from .protocol import LoggedRequest
 from .snapshots import SnapshotState
-from .stage import Stage
 from .traffic import Traffic
+from .trouble import TroubledSite
 
 
-class RecordingSite(Stage):
+class RecordingSite(TroubledSite):
     """A simulated site that tells what happened; `SimulatedSite` also answers requests."""
 
     @property

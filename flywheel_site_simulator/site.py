@@ -1,7 +1,8 @@
 """The simulated site: a Flywheel site in memory that takes requests and gives responses.
 
 A state machine: no sockets, no threads, no sleeping. Whatever takes time on a site is read off the
-clock that it was given. What tests set up is in `stage.py`, what they look at in `record.py`.
+clock that it was given. What tests set up is in `stage.py` and `trouble.py`, what they look at in
+`record.py`.
 """
 
 import logging

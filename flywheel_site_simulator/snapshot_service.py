@@ -106,7 +106,7 @@ class SnapshotService:
     def _create(self, project_id: str, project: Project | None, now: float) -> Outcome:
         self._check_room(now)
         snapshot = self._snapshots.request(project_id, project, now)
-        record = {**self._record(snapshot, now), "status": "pending"}
+        record = self._record(snapshot, now, status="pending")
         response = json_response(record, self._behaviour.create_status)
         return Outcome(response, applied=True, snapshot_id=snapshot.id)
 
@@ -123,8 +123,11 @@ class SnapshotService:
         counted = {"count": len(records), "total_count": len(snapshots), "results": records}
         return Outcome(json_response(counted))
 
-    def _record(self, snapshot: Snapshot, now: float) -> dict[str, Any]:
+    def _record(self, snapshot: Snapshot, now: float, status: str = "") -> dict[str, Any]:
         record = snapshot.record(now)
+        record["status"] = status or record["status"]
+        if record["status"] == "failed":
+            record.update(self._snapshots.reasons(snapshot.project_id))
         if self._behaviour.whole_seconds:
             record["created"] = iso_time(int(snapshot.created))
         return record
@@ -141,7 +144,7 @@ class SnapshotService:
             location = address + self._downloads.sign(snapshot, expires)
             return Outcome(Response(307, {"Location": location}))
         response = self._downloads.response(snapshot)
-        if self._behaviour.content_encoding:
+        if self._behaviour.content_encoding and response.headers["Content-Type"] != "text/html":
             headers = {**response.headers, "Content-Encoding": "gzip"}
             response = replace(response, headers=headers)
         return Outcome(response)

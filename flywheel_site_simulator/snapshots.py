@@ -101,6 +101,7 @@ class SnapshotStore:
         self._by_id: dict[str, Snapshot] = {}
         self._by_project: dict[str, dict[str, Snapshot]] = defaultdict(dict)
         self._outcomes: dict[str, deque[str]] = defaultdict(deque)
+        self._reasons: dict[str, dict[str, str]] = defaultdict(dict)
         self._later: list[tuple[float, int, str, Project | None]] = []
         self._building: list[float] = []
         self._postponed = 0
@@ -111,6 +112,14 @@ class SnapshotStore:
     def plan_outcomes(self, project_id: str, statuses: tuple[str, ...]) -> None:
         """Say what the next snapshots of a project end as, after those planned before."""
         self._outcomes[project_id].extend(statuses)
+
+    def give_reason(self, project_id: str, field: str, reason: str) -> None:
+        """Say why the failed snapshots of a project failed, in a field of their records."""
+        self._reasons[project_id][field] = reason
+
+    def reasons(self, project_id: str) -> Mapping[str, str]:
+        """Give the fields in which the records of a project's failed snapshots say why."""
+        return self._reasons.get(project_id, {})
 
     def request(self, project_id: str, project: Project | None, now: float) -> Snapshot:
         """Make a snapshot because somebody asked for it."""

@@ -1,4 +1,4 @@
-"""What a test sets up on a simulated site: who and what is there, and what goes wrong.
+"""What a test sets up on a simulated site: who and what is there. What goes wrong: `trouble.py`.
 
 Neither answers requests nor tells of them. Time comes from a clock that is passed in; safe to use
 from several threads.
@@ -12,7 +12,7 @@ from typing import Any
 
 from .behaviour import Behaviour
 from .core_api import CoreApi
-from .downloads import Breakage, Downloads, StorageRequest
+from .downloads import Downloads, StorageRequest
 from .faults import Fault
 from .identifiers import Identifier, IdentifierFactory, is_identifier
 from .population import Population, Project, User, member_set
@@ -69,7 +69,7 @@ class Stage:
         self._chance = random.Random(f"chance {seed}")
         self._identifiers = IdentifierFactory(self._random)
         self._population = Population()
-        self._downloads = Downloads(self._random)
+        self._downloads = Downloads(self._random, self.behaviour)
         self._snapshots = SnapshotStore(self._identifiers, self._random, build_seconds, build_slots)
         self._core = CoreApi(self._population, self.behaviour)
         self._service = SnapshotService(
@@ -200,48 +200,3 @@ class Stage:
         """Delete a snapshot, as anybody with rights on the project can."""
         with self.lock:
             self._snapshots.delete(project_id, snapshot_id)
-
-    # What goes wrong
-
-    def outcome(self, project_id: str, *statuses: str) -> None:
-        """Say what the project's next snapshots end as, in order; those after: `complete`.
-
-        Any word will do: one that nobody knows is where the snapshot then stays.
-        """
-        with self.lock:
-            self._snapshots.plan_outcomes(project_id, statuses)
-
-    def fault(self, fault: Fault) -> Fault:
-        """Put a fault in force, after those before: the first one that hits a request wins."""
-        with self.lock:
-            self._faults.append(fault)
-            return fault
-
-    def clear_faults(self) -> None:
-        """Lift all faults."""
-        with self.lock:
-            self._faults.clear()
-
-    def break_download(self, project_id: str, how: Breakage, times: int | None = None) -> None:
-        """Break the project's downloads: the next so many, or (None) all.
-
-        Raises:
-            ValueError: there is no such breakage.
-        """
-        with self.lock:
-            self._downloads.break_for(project_id, how, times)
-
-    def download_size(self, project_id: str, size: int, *, compressed: bool = False) -> None:
-        """Give the project's snapshots a file that unpacks to about this many bytes.
-
-        The file is valid, and is written to a temporary directory now. With `compressed` it is
-        about a thousandth of that on its way; else of about the same size.
-
-        Raises:
-            KeyError: there is no such project.
-        """
-        with self.lock:
-            project = self._population.project(project_id)
-        if project is None:
-            raise KeyError(project_id)
-        self._downloads.enlarge(project, size, compressed=compressed)

@@ -121,6 +121,20 @@ def test_a_download_may_fail_outright(caller: Caller, project: str) -> None:
     assert caller.download(project, caller.start(project)).status == 500
 
 
+def test_a_download_may_not_be_there_at_first(caller: Caller, project: str) -> None:
+    caller.site.break_download(project, "404", times=2)
+    snapshot = caller.start(project)
+    assert [caller.download(project, snapshot).status for _ in range(3)] == [404, 404, 200]
+
+
+def test_a_whole_file_may_be_padded_with_nul_bytes(caller: Caller, project: str) -> None:
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    with opened(stream.decompress(broken(caller, project, "nul padding"))) as database:
+        assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+    assert stream.unused_data
+    assert not stream.unused_data.strip(b"\0")
+
+
 def test_a_short_gzip_ends_before_its_end(caller: Caller, project: str) -> None:
     with pytest.raises(EOFError):
         gzip.decompress(broken(caller, project, "short gzip"))

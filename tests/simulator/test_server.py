@@ -19,6 +19,7 @@ from flywheel_site_simulator import (
     lose_answer,
     slow_down,
 )
+from flywheel_site_simulator.downloads import OddBreakage
 
 KEY = {"Authorization": "scitran-user secret-key"}
 PATIENCE_SECONDS = 30.0
@@ -182,6 +183,45 @@ def test_a_client_that_leaves_a_download_is_no_error(
         while server.site.traffic.in_flight > 0:
             time.sleep(0.001)
     assert [line for line in caplog.records if line.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("storage", [True, False])
+@pytest.mark.parametrize(
+    ("how", "start", "length"), [("endless html", b"<html>", 300_000), ("drip", b"\x1f\x8b", 40)]
+)
+def test_an_endless_download_holds_nobody_up_and_ends_when_its_client_leaves(
+    how: OddBreakage, start: bytes, length: int, storage: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = SimulatedSite(drip_pause_seconds=0.01)
+    project = site.add_project()
+    path = f"/snapshot/projects/{project}/snapshots/{site.add_snapshot(project)}"
+    site.break_download(project, how)
+    with SimulatorServer(site, storage=storage) as server:
+        if storage:
+            location = ask(server, path)[0].getheader("Location") or ""
+            path = location.partition(str(server.storage_port))[2]
+        for _ in range(2):
+            with closing(connect(server, server.storage_port)) as connection:
+                connection.request("GET", path, headers={} if storage else KEY)
+                with closing(connection.getresponse()) as response:
+                    assert response.getheader("Content-Length") is None
+                    assert response.read(length).startswith(start)
+                    assert ask(server, "/api/version")[0].status == 200
+            while site.traffic.in_flight > 0:
+                time.sleep(0.001)
+    assert [line for line in caplog.records if line.levelname == "ERROR"] == []
+
+
+def test_a_download_that_drips_begins_with_a_few_bytes() -> None:
+    site = SimulatedSite(drip_pause_seconds=PATIENCE_SECONDS)
+    project = site.add_project()
+    snapshot = site.add_snapshot(project)
+    site.break_download(project, "drip")
+    with SimulatorServer(site) as server, closing(connect(server)) as connection:
+        path = f"/snapshot/projects/{project}/snapshots/{snapshot}"
+        connection.request("GET", path, headers=KEY)
+        with closing(connection.getresponse()) as response:
+            assert len(response.read(16)) == 16
 
 
 def test_the_storage_is_a_second_address_that_wants_no_key() -> None:

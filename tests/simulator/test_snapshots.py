@@ -52,6 +52,21 @@ def test_outcomes_are_used_up_in_order(caller: Caller) -> None:
     assert ends == ["failed", "archiving", "failed", "complete"]
 
 
+def test_a_failed_snapshot_may_say_why(caller: Caller) -> None:
+    project, other = caller.site.add_project(), caller.site.add_project()
+    caller.site.outcome(project, "failed", "complete")
+    caller.site.failure_reason(project, "Out of disk")
+    caller.site.failure_reason(project, "ENOSPC", "reason")
+    assert "error" not in caller.create(project).document
+    caller.start(project)
+    caller.site.add_snapshot(other, "failed")
+    failed, complete = caller.list(project).document
+    assert (failed["error"], failed["reason"]) == ("Out of disk", "ENOSPC")
+    assert caller.detail(project, failed["_id"]).document == failed
+    assert complete.keys().isdisjoint({"error", "reason"})
+    assert "error" not in caller.list(other).document[0]
+
+
 def test_a_state_that_nobody_knows_stays_for_good(clock: Clock) -> None:
     site = SimulatedSite(clock, build_seconds=(10.0, 10.0))
     caller, project = Caller(site), site.add_project()
