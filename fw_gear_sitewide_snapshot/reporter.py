@@ -4,13 +4,16 @@ Reading is done with ``csv`` rather than pandas: what is wrong with a report edi
 be told with its line, and pandas' guesses turn ids into numbers and the label ``NA`` into nothing.
 """
 
+import codecs
 import csv
 import io
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from .columns import COLUMNS, NEEDED_COLUMNS, CellError, cells_of, record_of
+from .columns import COLUMNS, REQUIRED_COLUMNS, CellError, from_row, to_row
 from .errors import ReportError
 from .models import SnapshotRecord, one_line, report_order
 from .whole_file import written_whole
@@ -19,6 +22,21 @@ REPORT_NAME = "snapshot_report.csv"
 
 _ROWS_AT_A_TIME = 2_000  # so that writing takes no more memory with more projects
 _SEPARATORS = ",;\t"  # a spreadsheet of a country with a decimal comma writes semicolons
+_EXPECTED = (
+    f"expected a {REPORT_NAME}: CSV in UTF-8, with the columns {', '.join(REQUIRED_COLUMNS)}"
+)
+_OTHER_FILES = {
+    b"PK\x03\x04": "a workbook (or another ZIP archive)",
+    b"\xd0\xcf\x11\xe0": "a workbook",
+    codecs.BOM_UTF16_LE: "text in UTF-16",
+    codecs.BOM_UTF16_BE: "text in UTF-16",
+    b"<": "a page in HTML (or XML)",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"%PDF": "a PDF",
+    b"\x1f\x8b": "compressed with gzip",
+}
+"""What other files begin with, and what they seem to be."""
 
 
 def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
@@ -40,7 +58,7 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
     path = folder / REPORT_NAME
     with written_whole(path) as file:
         for first in range(0, max(1, len(ordered)), _ROWS_AT_A_TIME):
-            rows = [cells_of(record) for record in ordered[first : first + _ROWS_AT_A_TIME]]
+            rows = [to_row(record) for record in ordered[first : first + _ROWS_AT_A_TIME]]
             # Before Python 3.13 csv leaves a lone carriage return unquoted, where it would end the
             # row.
             lone_return = any("\r" in cell for row in rows for cell in row)
@@ -54,6 +72,8 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
 def read(path: Path) -> list[SnapshotRecord]:
     """Read a report: of this gear, of version 0.0.4, or what a spreadsheet has made of one.
 
+    Several reports in one file, each with its own header, are read as one.
+
     Args:
         path: The file, in UTF-8 with or without a byte order mark.
 
@@ -66,7 +86,7 @@ def read(path: Path) -> list[SnapshotRecord]:
     found: dict[str, tuple[int, SnapshotRecord]] = {}
     for line, cells in _rows(path, _text(path)):
         try:
-            record = record_of(cells)
+            record = from_row(cells)
             first, known = found.setdefault(record.project.id, (line, record))
             if known != record:
                 problem = f"the project of line {first} again, with other values; remove one"
@@ -79,26 +99,30 @@ def read(path: Path) -> list[SnapshotRecord]:
 
 
 def _text(path: Path) -> str:
+    """Read the file; what in it is no UTF-8 is left for the line and column that it turns up in."""
     try:
         data = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise ReportError(
-            f'retry failed: "{one_line(str(path))}" can\'t be read: {error.strerror}'
+            f'input "retry failed": "{one_line(str(path))}" can\'t be read: {reason}'
         ) from None
-    if not data.strip():
+    begins = data.removeprefix(codecs.BOM_UTF8).lstrip()
+    if not begins:
         raise _wrong(path, 1, "the file is empty")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problem = f"no UTF-8 text; expected a {REPORT_NAME}, saved as CSV in UTF-8"
-        raise _wrong(path, line, problem) from None
+    kinds = [kind for start, kind in _OTHER_FILES.items() if begins.startswith(start)]
+    if data[:2].count(0) == 1:
+        kinds = ["text in UTF-16"]  # without a mark: every other byte is zero
+    if kinds:
+        raise _wrong(path, 1, f"this seems to be {kinds[0]}; {_EXPECTED}")
+    return data.decode("utf-8-sig", "surrogateescape")
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield each row that is not blank with the line it begins on, as cells by column name."""
-    header = text.lstrip().split("\n", 1)[0]
+    header = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
     separator = max(_SEPARATORS, key=header.count)
+    csv.field_size_limit(sys.maxsize)  # a label may have any length
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     names: list[str] = []
     line = 1
@@ -106,7 +130,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 pass
-            elif not names:
+            elif not names or set(REQUIRED_COLUMNS) <= set(_names(cells)):
                 names = _header(path, line, cells)
             elif any(cells[len(names) :]):
                 problem = f"{len(cells)} cells, but {len(names)} columns; is a comma unquoted?"
@@ -119,15 +143,19 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         raise _wrong(path, line, f"this is not CSV: {error}") from None
 
 
+def _names(cells: list[str]) -> list[str]:
+    """Return the columns that a header names; a byte order mark may be left in a repeated one."""
+    return [cell.strip('\ufeff" \t').lower() for cell in cells]
+
+
 def _header(path: Path, line: int, cells: list[str]) -> list[str]:
-    names = [cell.strip().lower() for cell in cells]
-    missing = [name for name in NEEDED_COLUMNS if name not in names]
+    names = _names(cells)
+    missing = [name for name in REQUIRED_COLUMNS if name not in names]
     twice = [name for name in COLUMNS if names.count(name) > 1]
     if not missing and not twice:
         return names
     problem = f"no column {missing[0]}" if missing else f"two columns {twice[0]}"
-    expected = ", ".join(NEEDED_COLUMNS)
-    raise _wrong(path, line, f"{problem}; expected the columns of a {REPORT_NAME}: {expected}")
+    raise _wrong(path, line, f"{problem}; {_EXPECTED}")
 
 
 def _wrong(path: Path, line: int, problem: str) -> ReportError:

@@ -33,7 +33,8 @@ scraps = st.one_of(
     st.sampled_from(
         [b",", b'"', b"\n", b"\r", b"\0", b";", b"\t", b"'", b"\xef\xbb\xbf", b"=", b"NA",
          b"5.0E+23", b"\xff\xfe", b",,,,,,,,", b"status", b"9" * 30, b"-1", b"0001-01-01",
-         b"planned", b"pending", b"failed", b",,"]
+         b"planned", b"pending", b"failed", b",,", b"\xe9", b"nan", b"31/01/2026 13:00",
+         b"\n" + ",".join(COLUMNS[6::-1]).encode() + b"\n", b"PK\x03\x04"]
     ),
 )  # fmt: skip
 damages = st.lists(

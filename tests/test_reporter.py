@@ -1,6 +1,7 @@
 """The report as a file: what is written, what is read, and what is no report."""
 
 import csv
+import gzip
 import io
 import re
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fw_gear_sitewide_snapshot import reporter
@@ -24,6 +25,7 @@ from fw_gear_sitewide_snapshot.models import (
     SnapshotContent,
     SnapshotRecord,
     SnapshotStatus,
+    one_line,
     report_order,
 )
 
@@ -34,6 +36,7 @@ HOSTILE = [
     '"', "two\nlines", "two\r\nlines", "lone\rreturn", "\n", "tab\tbed", "nul\0", "é 漢 🧠 ’",
     "\u2028", "\ufeffmark", "\x1b[31m", "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1+1",
     "''@", "'", "'quoted'", "#comment", "\\", "\\n",
+    "x;=cmd|'/C calc'!A0;y", "a\t=1+1", "a,=1", "a\n=1", "a\r @b", 'x;"=1"', "a;'=1", "＝1",
 ]  # fmt: skip
 OLD_HEADER = (
     "group_label,project_label,project_id,snapshot_id,timestamp,batch_label,status"
@@ -119,7 +122,7 @@ def test_a_batch_comes_back_from_the_file(folder: Path, batch: list[SnapshotReco
     assert reporter.read(reporter.write(batch, folder)) == sorted(batch, key=report_order)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("text", [*HOSTILE, pytest.param("=é;" * 70_000, id="long")])
 def test_text_comes_back_exactly(tmp_path: Path, text: str) -> None:
     hostile = replace(record(), project=Project(IDS[0], text, text), batch_label=text, error=text)
     assert reporter.read(reporter.write([hostile], tmp_path)) == [hostile]
@@ -134,6 +137,20 @@ def test_no_cell_of_the_file_begins_as_a_formula_does(
     with path.open(encoding="utf-8", newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell[:1] in set("=+-@\t\r")]
+
+
+@settings(deadline=None)
+@given(batches)
+@example(batch(HOSTILE))
+def test_no_cell_is_a_formula_whichever_separator_the_file_is_split_at(
+    folder: Path, batch: list[SnapshotRecord]
+) -> None:
+    text = reporter.write(batch, folder).read_bytes().decode()
+    cells = re.split("[,;\t\r\n]", text)  # as if there were no quotes
+    for separator in ",;\t":
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        cells += [cell for row in reader for cell in row]
+    assert not [cell for cell in cells if cell.lstrip('" \v\f\0\ufeff\u3000')[:1] in set("=+-@＝")]
 
 
 @settings(deadline=None)
@@ -293,6 +310,20 @@ def reordered(text: str, order: Sequence[int]) -> str:
         pytest.param(lambda text: text.replace("SnapshotState.failed", "Failed"), id="status"),
         pytest.param(lambda text: text.replace(IDS[1], IDS[1].upper()), id="case of the ids"),
         pytest.param(lambda text: text + OLD_ROW, id="same row twice"),
+        pytest.param(lambda text: text + text, id="same report twice"),
+        pytest.param(lambda text: "\ufeff" + text + "\ufeff" + text, id="marks in the middle"),
+        pytest.param(
+            lambda text: text + reordered(text, [6, 5, 4, 3, 2, 1, 0]),
+            id="other order in the middle",
+        ),
+        pytest.param(
+            lambda text: text + text.replace("status\n", "STATUS,note\n").upper()
+            .replace("NEURO,STUDY", "neuro,Study").replace("BATCH,S", "batch,S"),
+            id="other case in the middle",
+        ),
+        pytest.param(
+            lambda text: "," + text.replace("\nneuro", "\n0,neuro"), id="the index of a data frame"
+        ),
         pytest.param(lambda text: text + OLD_ROW.upper().replace("NEURO,STUDY", "neuro,Study")
                      .replace("BATCH", "batch"), id="same row in another case"),
         pytest.param(lambda text: text.replace(",", ";"), id="semicolons"),
@@ -301,6 +332,14 @@ def reordered(text: str, order: Sequence[int]) -> str:
             lambda text: "\r\n" + text.replace(",", ";"), id="semicolons after a blank line"
         ),
         pytest.param(lambda text: text.replace("Study", '"Study"'), id="quotes"),
+        pytest.param(
+            lambda text: '"' + text.rstrip().replace(",", '";"').replace("\n", '"\n"') + '"',
+            id="quotes everywhere",
+        ),
+        pytest.param(
+            lambda text: '\ufeff"' + text.rstrip().replace(",", '"\t"').replace("\n", '"\r\n"')
+            + '"\r\n', id="quotes, tabs, CRLF and a mark",
+        ),
         pytest.param(lambda text: text.replace("14:05", "14:05:00"), id="seconds"),
     ],
 )  # fmt: skip
@@ -310,6 +349,34 @@ def test_what_a_spreadsheet_makes_of_a_report_is_read(
     changed = change(old(OLD_ROW))
     assert changed != old(OLD_ROW)
     assert reporter.read(saved(tmp_path, changed)) == [OLD_RECORD]
+
+
+def test_a_long_label_with_semicolons_does_not_change_the_separator(tmp_path: Path) -> None:
+    content = old(row(project_label="a" + ";" * 50)).replace("\n", "\r")
+    assert reporter.read(saved(tmp_path, content))[0].project.label == "a" + ";" * 50
+
+
+def test_several_reports_in_one_file_are_a_report(tmp_path: Path) -> None:
+    content = SnapshotContent(1, "0" * 64, 2, 3, 4, 5)
+    new = record("project_id", project=Project(IDS[2], "project_id", "status"), content=content)
+    text = reporter.write([new], tmp_path).read_text()
+    other = text.replace(IDS[2], IDS[1])
+    read = reporter.read(saved(tmp_path, text + "\n" + old(OLD_ROW) + "\ufeff" + other))
+    assert read == [new, OLD_RECORD, replace(new, project=replace(new.project, id=IDS[1]))]
+
+
+def test_a_frame_of_all_cells_as_texts_is_read(tmp_path: Path) -> None:
+    batch = [
+        record(content=SnapshotContent(920, "a" * 64, 1, 2, 3, 4)),
+        record(project=Project(IDS[2], "b", "neuro"), snapshot_id="", status="planned"),
+    ]
+    frame = pd.read_csv(reporter.write(batch, tmp_path), dtype=dict.fromkeys(COLUMNS[2:4], str))
+    assert str(frame["files"][0]) == "4.0"
+    path = tmp_path / "frame.csv"
+    frame.astype(str).to_csv(path)
+    first, second = reporter.read(path)
+    assert (first.content, first.snapshot_id) == (batch[0].content, IDS[1])
+    assert (second.content, second.snapshot_id) == (None, "")
 
 
 def test_trailing_empty_cells_may_be_cut_off(tmp_path: Path) -> None:
@@ -336,12 +403,12 @@ def archive() -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\t\r\n"])
+@pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\t\r\n", b"\xef\xbb\xbf\r\n"])
 def test_an_empty_file_is_refused(tmp_path: Path, content: bytes) -> None:
     assert re.fullmatch(of(1, "the file is empty"), refusal(tmp_path, content))
 
 
-@pytest.mark.parametrize("content", ["\ufeff", ",,,\n,,,\n", OLD_HEADER, OLD_HEADER + "\n,,,\n"])
+@pytest.mark.parametrize("content", [",,,\n,,,\n", OLD_HEADER, OLD_HEADER + "\n,,,\n"])
 def test_a_file_without_rows_is_refused(tmp_path: Path, content: str) -> None:
     assert re.fullmatch(of(1, "there are no rows"), refusal(tmp_path, content))
 
@@ -363,7 +430,41 @@ def test_a_file_that_is_no_utf_8_is_refused(tmp_path: Path, content: bytes) -> N
 
 def test_an_encoding_error_names_its_line(tmp_path: Path) -> None:
     content = old(row(project_id=IDS[2]), OLD_ROW.replace("Study", "Étude")).encode("latin-1")
-    assert re.fullmatch(of(3, "expected .*UTF-8"), refusal(tmp_path, content))
+    expected = r'column project_label: "\\udcc9tude": .*expected .*UTF-8'
+    assert re.fullmatch(of(3, expected), refusal(tmp_path, content))
+
+
+def test_what_decides_nothing_may_be_no_utf_8(tmp_path: Path) -> None:
+    content = old(f"{OLD_ROW},Étude,1\xa0234", header=f"{OLD_HEADER},note,files")
+    assert reporter.read(saved(tmp_path, content.encode("latin-1"))) == [OLD_RECORD]
+
+
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 24
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        pytest.param(archive, "a workbook", id="xlsx"),
+        pytest.param(lambda: OLE, "a workbook", id="xls"),
+        pytest.param(lambda: old(OLD_ROW).encode("utf-16"), "text in UTF-16", id="UTF-16"),
+        pytest.param(lambda: b"\xfe\xff" + old().encode("utf-16-be"), "text in UTF-16", id="BE"),
+        pytest.param(lambda: old().encode("utf-16-le"), "text in UTF-16", id="LE without mark"),
+        pytest.param(lambda: old().encode("utf-16-be"), "text in UTF-16", id="BE without mark"),
+        pytest.param(lambda: b"<!DOCTYPE html>\n<p>", "a page in HTML", id="HTML"),
+        pytest.param(lambda: b"\xef\xbb\xbf\r\n <HTML>", "a page in HTML", id="HTML, marked"),
+        pytest.param(lambda: b"<?xml version='1.0'?>", "a page in HTML .or XML", id="XML"),
+        pytest.param(lambda: b' {"message": "gone"}', "JSON", id="object"),
+        pytest.param(lambda: b'[{"status": "complete"}]', "JSON", id="list"),
+        pytest.param(lambda: b"%PDF-1.7\n%\xe2\xe3", "a PDF", id="PDF"),
+        pytest.param(lambda: gzip.compress(old().encode()), "compressed with gzip", id="gzip"),
+    ],
+)
+def test_a_file_of_a_known_kind_is_told_as_what_it_is(
+    tmp_path: Path, content: Callable[[], bytes], kind: str
+) -> None:
+    expected = f"this seems to be {kind}.*; expected .*CSV in UTF-8.*group_label"
+    assert re.fullmatch(of(1, expected), refusal(tmp_path, content()))
 
 
 @pytest.mark.parametrize(
@@ -411,9 +512,9 @@ def test_text_after_a_closing_quote_is_no_csv(tmp_path: Path) -> None:
     assert re.fullmatch(of(2, "this is not CSV"), refusal(tmp_path, content))
 
 
-def test_a_giant_cell_is_refused(tmp_path: Path) -> None:
+def test_a_cell_of_any_length_is_read(tmp_path: Path) -> None:
     content = old(row(project_label="x" * 1_000_000))
-    assert re.fullmatch(of(2, "this is not CSV: .*131072"), refusal(tmp_path, content))
+    assert reporter.read(saved(tmp_path, content))[0].project.label == "x" * 1_000_000
 
 
 def test_a_row_of_too_many_cells_is_refused(tmp_path: Path) -> None:
@@ -429,7 +530,11 @@ def test_a_row_of_too_many_cells_is_refused(tmp_path: Path) -> None:
         ({"project_id": ""}, "project_id", '"": expected .*24 hex digits'),
         ({"snapshot_id": "5.0E+23"}, "snapshot_id", "expected .*24 hex digits"),
         ({"snapshot_id": "../../../x"}, "snapshot_id", "expected .*24 hex digits"),
-        ({"snapshot_id": "", "status": "archived"}, "status", "expected failed or planned"),
+        (
+            {"snapshot_id": "", "status": "archived", "timestamp": ""},
+            "status",
+            "expected failed or planned",
+        ),
         ({"status": ""}, "status", "expected failed or planned"),
         ({"snapshot_id": "", "status": "complete"}, "snapshot_id", "complete .*needs"),
         (
@@ -437,8 +542,16 @@ def test_a_row_of_too_many_cells_is_refused(tmp_path: Path) -> None:
             "timestamp",
             "pending .*needs the time",
         ),
-        ({"timestamp": "29.11.2023 14:05"}, "timestamp", "expected a time such as 2026"),
-        ({"timestamp": "45259.587"}, "timestamp", "expected a time such as 2026"),
+        (
+            {"snapshot_id": "", "timestamp": "29.11.2023 14:05", "status": "in_progress"},
+            "timestamp",
+            '"29.11.2023 14:05": .* such as 2026',
+        ),
+        (
+            {"snapshot_id": "", "timestamp": "45259.587", "status": "archived"},
+            "timestamp",
+            '"45259.587": .* such as 2026',
+        ),
     ],
 )
 def test_a_cell_that_cannot_be_is_told_with_line_column_and_what_was_expected(
@@ -452,6 +565,22 @@ def test_a_project_that_comes_twice_with_other_values_is_refused(tmp_path: Path)
     content = old(row(project_id=IDS[2]), OLD_ROW, row(status="complete"))
     text = refusal(tmp_path, content)
     assert re.fullmatch(of(4, "column project_id: .*the project of line 3 again"), text)
+
+
+def test_a_project_of_several_reports_with_other_values_is_refused(tmp_path: Path) -> None:
+    content = old(OLD_ROW) + old(row(project_label="renamed"))
+    text = refusal(tmp_path, content)
+    assert re.fullmatch(of(4, "column project_id: .*the project of line 2 again"), text)
+
+
+def test_a_repeated_header_that_lacks_a_column_is_refused(tmp_path: Path) -> None:
+    content = old(OLD_ROW) + old(header=OLD_HEADER.replace("status", "state"))
+    assert re.fullmatch(of(3, "column project_id: .*24 hex digits"), refusal(tmp_path, content))
+
+
+def test_a_repeated_header_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    content = old(OLD_ROW) + old(header=f"{OLD_HEADER},status")
+    assert re.fullmatch(of(3, "two columns status"), refusal(tmp_path, content))
 
 
 def test_a_hostile_cell_is_shown_in_one_line_of_bounded_length(tmp_path: Path) -> None:
@@ -469,10 +598,13 @@ def test_a_hostile_file_name_is_shown_in_one_line(tmp_path: Path) -> None:
     assert str(raised.value).isprintable()
 
 
-@pytest.mark.parametrize("place", ["missing.csv", "."])
+@pytest.mark.parametrize("place", ["missing.csv", ".", "x" * 300, "link", "a\0b", "\ud800"])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, place: str) -> None:
-    with pytest.raises(ReportError, match=re.escape(str(tmp_path / place))):
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(ReportError) as raised:
         reporter.read(tmp_path / place)
+    shown = re.escape(one_line(str(tmp_path / place)))
+    assert re.fullmatch(f'input "retry failed": "{shown}" can\'t be read: .+', str(raised.value))
 
 
 @pytest.mark.parametrize(
