@@ -29,6 +29,9 @@ FINAL = frozenset({SnapshotStatus.COMPLETE, SnapshotStatus.FAILED})
 """The states that the site never leaves again."""
 
 
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Project:
     """A project, as the finder or a report names it; ``group`` is the group's id."""
@@ -70,7 +73,7 @@ class SnapshotList:
 
     snapshots: tuple[Snapshot, ...]
     unreadable: tuple[datetime | None, ...] = ()
-    whole_since: datetime = datetime.min.replace(tzinfo=UTC)
+    whole_since: datetime = _BEGINNING
 
     def made_since(self, since: datetime) -> list[Snapshot]:
         """Select those that were certainly made at or after a moment, oldest first."""
@@ -132,6 +135,11 @@ class SnapshotRecord:
     error: str = ""
     content: SnapshotContent | None = None
     started: int = 0
+
+    @property
+    def described(self) -> str:
+        """The row's project for the log: ``group/label (id)``."""
+        return f"{self.project.path} ({self.project.id})"
 
     @property
     def is_complete(self) -> bool:

@@ -38,35 +38,29 @@ def poll_interval(pending: int) -> float:
     return max(_SHORTEST_INTERVAL_SECONDS, pending / calls)
 
 
-class PollSchedule:
-    """What was learned while waiting, as far as it decides how often to ask."""
+def min_age(quickest: float) -> float:
+    """Return the age in seconds below which no snapshot can be finished, by the quickest one's."""
+    return 0.0 if math.isinf(quickest) else min(quickest / 2, _MAX_MIN_AGE_SECONDS)
+
+
+class RateLimit:
+    """Counts the calls of the last second."""
 
     def __init__(self) -> None:
-        self._answers: deque[float] = deque()  # monotonic: when those of the last second came
-        self._quickest = math.inf  # seconds until the quickest snapshot was seen to be finished
+        self._ends: deque[float] = deque()  # monotonic
 
-    def answered(self, now: float) -> None:
-        """Take note that a call was answered."""
-        self._answers.append(now)
+    def count(self, now: float) -> None:
+        """Take note that a call has ended."""
+        self._ends.append(now)
 
-    def finished(self, seconds: float) -> None:
-        """Take note that a snapshot was finished after so long."""
-        self._quickest = min(self._quickest, seconds)
-
-    def calls_left(self, now: float, in_flight: int) -> int:
+    def left(self, now: float, in_flight: int) -> int:
         """Return how many calls may be sent now of what any second may have; 0 or less: none.
 
-        A call that was sent within the last second is in flight, or its answer came within it.
+        A call that was sent within the last second is in flight, or has ended within it.
         """
-        while self._answers and self._answers[0] <= now - 1.0:
-            self._answers.popleft()
-        return MAX_CALLS_PER_SECOND - len(self._answers) - in_flight
-
-    def is_old_enough(self, seconds: float) -> bool:
-        """Say whether a snapshot of this age may be finished."""
-        if math.isinf(self._quickest):
-            return True
-        return seconds >= min(self._quickest / 2, _MAX_MIN_AGE_SECONDS)
+        while self._ends and self._ends[0] <= now - 1.0:
+            self._ends.popleft()
+        return MAX_CALLS_PER_SECOND - len(self._ends) - in_flight
 
 
 class Gate:
@@ -74,8 +68,8 @@ class Gate:
 
     A 429 holds all of them back for as long as the site asks, then spaces them out; each call that
     goes well narrows the space a little. So the run settles just below what the site allows. Where
-    a few calls in a row have brought nothing but "not done" or "unknown", a single call with growing
-    pauses tries whether that goes on.
+    a few calls in a row have brought nothing but "not done" or "unknown", a single call with
+    growing pauses tries whether that goes on.
 
     Attributes:
         problem: What the last call has brought, while that goes on.

@@ -1,4 +1,4 @@
-"""What a project needs next, and what an answer means for it: the whole of "never twice, never lost".
+"""What a project needs next, and what an answer means: the whole of "never twice, never lost".
 
 A create can't be told from its repetition by the site: it has no body and no idempotency key. So it
 is sent again only when the site has certainly not done it, or when the site's own list of the
@@ -212,15 +212,15 @@ def starts_again(state: ProjectState) -> bool:
     )
 
 
-def start_again(state: ProjectState, now: Now) -> ProjectState:
+def start_again(state: ProjectState, now: float, site_now: datetime) -> ProjectState:
     """Return the state of a project that gets another snapshot.
 
     Its record has to be on disk before the call: it says since when a later run is to look.
     """
     return ProjectState(
-        replace(state.record.reset_to_pending(now.site)),
+        state.record.reset_to_pending(site_now),
         Call.LOOK_UP,
-        due=now.seconds,
+        due=now,
         attempts_left=state.attempts_left,
         known_failed=state.known_failed | {state.record.snapshot_id},
     )

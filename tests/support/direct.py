@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from flywheel_site_simulator import DEFAULT_KEY, Request, Response, SimulatedSite
 from fw_gear_sitewide_snapshot import calls
 from fw_gear_sitewide_snapshot.calls import Stream, date_of, error_for
-from fw_gear_sitewide_snapshot.errors import AcceptedError, OutcomeUnknownError
+from fw_gear_sitewide_snapshot.errors import AcceptedError, OutcomeUnknownError, TerminatedError
 from fw_gear_sitewide_snapshot.workers import Task
 
 from .time import FakeClock
@@ -129,6 +129,7 @@ class _InTurnQueue(Generic[Result]):
         self._clock = clock
         self._ends: list[tuple[float, int, Task, Result]] = []
         self._submitted = 0
+        self._is_told_to_end = False
 
     @property
     def in_flight(self) -> int:
@@ -137,8 +138,12 @@ class _InTurnQueue(Generic[Result]):
     def submit(self, work: Callable[[], Result]) -> Task:
         task = Task()
         began = self._clock.seconds
-        result = work()
         self._submitted += 1
+        try:
+            result = work()
+        except TerminatedError:
+            self._is_told_to_end = True
+            return task
         heapq.heappush(self._ends, (self._clock.seconds, self._submitted, task, result))
         self._clock.seconds = began
         return task
@@ -146,13 +151,17 @@ class _InTurnQueue(Generic[Result]):
     send = submit
 
     def results(self, until: float = math.inf) -> Iterator[Result]:
+        if self._is_told_to_end:
+            until = self._clock.seconds + 2.0
         while self._ends:
             if self._ends[0][0] > until:
                 self._clock.seconds = max(self._clock.seconds, until)
-                return
+                break
             end, _, _, result = heapq.heappop(self._ends)
             self._clock.seconds = max(self._clock.seconds, end)
             yield result
+        if self._is_told_to_end:
+            raise TerminatedError
 
     def abandon(self, task: Task) -> None:
         self._ends = [end for end in self._ends if end[2] is not task]

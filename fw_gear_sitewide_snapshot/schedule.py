@@ -1,0 +1,172 @@
+"""Which project's call is to be sent next: what is due, what the pace and the site allow.
+
+Knows no call's content. All times are monotonic.
+"""
+
+import heapq
+import math
+from collections.abc import Iterator
+
+from .pace import Gate, RateLimit, min_age, poll_interval
+from .snapshot import Call, ProjectState
+from .workers import MAX_CONCURRENT_CALLS
+
+TICK_SECONDS = 0.25
+"""Calls are sent in small batches: this often."""
+
+_SLOW_SECONDS = 5.0  # a call that fails after so long
+_MAX_SLOW = 4  # calls in flight for what was slow the last time: the others have workers left
+
+
+class Schedule:
+    """The calls of one run that are under way or to come, each project's at most one.
+
+    Attributes:
+        unasked: The projects that no call has asked the Snapshot service for yet. While there are
+            any, only the number of calls at a time is bounded; afterwards their rate is too.
+        in_flight: The calls under way by project: what is asked, and when it was sent.
+    """
+
+    def __init__(self) -> None:
+        self.unasked: set[str] = set()
+        self.in_flight: dict[str, tuple[Call, float]] = {}
+        self._create_gate, self._read_gate = Gate(), Gate()
+        self._rate = RateLimit()
+        self._due: dict[Call, list[tuple[float, int, str]]] = {call: [] for call in Call}
+        self._heeds_site: set[str] = set()  # the site itself has asked them to wait
+        self._to_poll: dict[str, float] = {}  # when each was last asked; in that order
+        self._running_since: dict[str, float] = {}
+        self._quickest = math.inf  # seconds until the quickest snapshot was seen to be finished
+        self._slow: set[str] = set()
+        self._added = 0
+
+    @property
+    def problem(self) -> str:
+        """What the site answers, while it is nothing but that it can't."""
+        return self._create_gate.problem or self._read_gate.problem
+
+    def add(self, state: ProjectState, now: float, polled: float | None = None) -> None:
+        """Put a project's next call where it is found when it is due.
+
+        Args:
+            state: The project; there is a next call.
+            now: The time.
+            polled: When its snapshot was last asked for; None: just now.
+        """
+        project_id = state.record.project.id
+        assert state.call is not None  # noqa: S101  the caller's promise
+        if state.record.is_running:
+            self._running_since.setdefault(project_id, now)
+        if state.call == Call.POLL and not state.failures and state.missed_since is None:
+            self._to_poll[project_id] = now if polled is None else polled
+            return
+        if state.heeds_site:
+            self._heeds_site.add(project_id)
+        self._push(state.call, state.due, project_id)
+
+    def _push(self, call: Call, due: float, project_id: str) -> None:
+        self._added += 1
+        heapq.heappush(self._due[call], (due, self._added, project_id))
+
+    def due(self, now: float) -> Iterator[str]:
+        """Yield the projects whose calls are to be sent now; each is sent before the next."""
+        for call in (Call.LIST, Call.LOOK_UP, Call.CREATE, Call.POLL):
+            entries = self._due[call]
+            while self.room(now) > 0 and self._is_open(call, now):
+                _, _, project_id = heapq.heappop(entries)
+                if self._may_hang(project_id):
+                    self._push(call, now + 1.0, project_id)
+                else:
+                    yield project_id
+        interval = poll_interval(len(self._to_poll))
+        most = math.ceil(len(self._to_poll) / interval * TICK_SECONDS)
+        youngest = now - min_age(self._quickest)
+        for project_id, polled in list(self._to_poll.items()):
+            opens = self._read_gate.opens_at(self._flying(Call.POLL))
+            if polled > now - interval or most <= 0 or self.room(now) <= 0 or opens > now:
+                break
+            if self._running_since[project_id] <= youngest and not self._may_hang(project_id):
+                most -= 1
+                yield project_id
+
+    def has_first_call(self, now: float) -> bool:
+        """Say whether a project can be asked for the first time at once."""
+        return (
+            bool(self.unasked)
+            and self.room(now) > 0
+            and any(self._is_open(call, now) for call in Call)
+        )
+
+    def next_due(self) -> float:
+        """Return when the next call is due, if its time alone decides."""
+        first = next(iter(self._to_poll.values()), math.inf) + poll_interval(len(self._to_poll))
+        return min([first, *(entries[0][0] for entries in self._due.values() if entries)])
+
+    def room(self, now: float) -> int:
+        """Return how many more calls may be sent now."""
+        slots = MAX_CONCURRENT_CALLS - len(self.in_flight)
+        return slots if self.unasked else min(slots, self._rate.left(now, len(self.in_flight)))
+
+    def _is_open(self, call: Call, now: float) -> bool:
+        entries = self._due[call]
+        return (
+            bool(entries)
+            and entries[0][0] <= now
+            and self._gate(call).opens_at(self._flying(call)) <= now
+        )
+
+    def _may_hang(self, project_id: str) -> bool:
+        slow = sum(other in self._slow for other in self.in_flight)
+        return project_id in self._slow and slow >= _MAX_SLOW
+
+    def sent(self, project_id: str, call: Call, now: float) -> None:
+        """Take note that a project's call is under way."""
+        self._to_poll.pop(project_id, None)
+        self._heeds_site.discard(project_id)
+        self._gate(call).sent(now)
+        self.in_flight[project_id] = (call, now)
+
+    def ended(self, project_id: str, now: float, error: Exception | None) -> None:
+        """Take note of how a project's call ended."""
+        call, sent = self.in_flight.pop(project_id)
+        self._rate.count(now)
+        self._gate(call).answered(now, sent, error)
+        if error and now - sent >= _SLOW_SECONDS:
+            self._slow.add(project_id)
+        else:
+            self._slow.discard(project_id)
+
+    def creates_are_done(self, now: float) -> None:
+        """Take note that a create was done, however it was answered."""
+        self._create_gate.answered(now, now, None)
+
+    def finished(self, project_id: str, now: float, *, is_complete: bool) -> None:
+        """Take note that a snapshot is final: a site that limits its builds has room again."""
+        since = self._running_since.pop(project_id, None)
+        if since is None:
+            return
+        if is_complete:
+            self._quickest = min(self._quickest, now - since)
+        self._create_gate.hurry(now)
+        creates = self._due[Call.CREATE]
+        if creates and creates[0][0] > now and creates[0][2] not in self._heeds_site:
+            heapq.heapreplace(creates, (now, *creates[0][1:]))
+
+    def outage_seconds(self, now: float) -> float:
+        """Return for how long projects could not be asked for at all."""
+        return (
+            max(
+                self._gate(call).outage_seconds(now)
+                for call, entries in self._due.items()
+                if call == Call.CREATE or any(entry[2] in self.unasked for entry in entries)
+            )
+            if self.unasked
+            else 0.0
+        )
+
+    def _gate(self, call: Call) -> Gate:
+        return self._create_gate if call == Call.CREATE else self._read_gate
+
+    def _flying(self, call: Call) -> int:
+        is_create = call == Call.CREATE
+        return sum((other == Call.CREATE) == is_create for other, _ in self.in_flight.values())
