@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
+from .models import one_line
 
 JobConfig = dict[str, Any]
 """The content of ``config.json``: ``config``, ``inputs``, ``destination``, ``job``."""
@@ -57,7 +58,7 @@ class GearConfig:
         return self.retry_report is None and self.project_filter is None
 
     def described(self) -> str:
-        """The options in the words and units of the config, for the log."""
+        """Return the options in the words and units of the config, for the log."""
         options = {
             f'input "{RETRY_INPUT}"': self.retry_report.name if self.retry_report else "none",
             "project filter": "ALL" if self.project_filter is None else self.project_filter,
@@ -122,14 +123,14 @@ def parse_config(job: JobConfig) -> GearConfig:
 
 
 def api_key_text(job: JobConfig) -> str:
-    """What the job has for an API key, unchecked, for the log to blank out; empty for none."""
+    """Return the job's API key, unchecked, for the log to blank out; empty for none."""
     found = (job.get("inputs") or {}).get(KEY_INPUT)
     key = found.get("key") if isinstance(found, dict) else None
     return key if isinstance(key, str) else ""
 
 
 def parse_api_key(job: JobConfig) -> str:
-    """The API key that the site gave the job, in the form ``host[:port]:key``.
+    """Return the API key that the site gave the job, in the form ``host[:port]:key``.
 
     Raises:
         ConfigError: There is none, or it has another form. The text doesn't show it.
@@ -146,17 +147,17 @@ def parse_api_key(job: JobConfig) -> str:
 
 
 def is_debug(job: JobConfig) -> bool:
-    """Whether debug messages are wanted, as far as the unchecked config says."""
+    """Say whether debug messages are wanted, as far as the unchecked config tells."""
     return (job.get("config") or {}).get("debug") is True
 
 
 def job_id(job: JobConfig) -> str:
-    """The job's id; empty where the platform doesn't tell it."""
+    """Return the job's id; empty where the platform doesn't tell it."""
     return _text_in(job, "job", "id")
 
 
 def destination_type(job: JobConfig) -> str:
-    """The type of the container that the outputs go to; empty where it is not told."""
+    """Return the type of the container that the outputs go to; empty where it is not told."""
     return _text_in(job, "destination", "type")
 
 
@@ -172,9 +173,13 @@ def _input_path(job: JobConfig) -> Path | None:
         return None
     location = found.get("location") if isinstance(found, dict) else None
     path = location.get("path") if isinstance(location, dict) else None
-    if not isinstance(path, str) or not Path(path).is_file():
-        raise ConfigError(f'input "{RETRY_INPUT}": there is no file {path!r}')
-    return Path(path)
+    try:
+        if isinstance(path, str) and Path(path).is_file():
+            return Path(path)
+        problem = ""
+    except (OSError, ValueError) as error:  # a name that is too long, a folder that is closed
+        problem = f": {getattr(error, 'strerror', None) or error}"
+    raise ConfigError(f'input "{RETRY_INPUT}": there is no file {one_line(repr(path))}{problem}')
 
 
 def _string(options: dict[str, Any], name: str) -> str:
@@ -218,4 +223,4 @@ def _is_number(value: object) -> bool:
 
 
 def _wrong(name: str, value: object, expected: str) -> ConfigError:
-    return ConfigError(f'config "{name}" is {value!r}: expected {expected}')
+    return ConfigError(f'config "{name}" is {one_line(repr(value))}: expected {expected}')

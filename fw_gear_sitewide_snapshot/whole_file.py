@@ -11,7 +11,7 @@ from .errors import OutputError
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[TextIO]:
-    """Give a file to write text to, which takes its place at ``path`` when the block has ended.
+    """Open a file to write text to, which takes its place at ``path`` when the block has ended.
 
     Raises:
         OutputError: It can't be written; what was at ``path`` before is still there.

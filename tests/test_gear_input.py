@@ -1,5 +1,6 @@
 """What the gear can't work with: one line that says what and where, status 2, nothing started."""
 
+import json
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from flywheel_site_simulator import Action, Fault, SimulatedSite, SimulatorServer, answer_with
-from tests.support.gear import GearRun, gear_maker, run_together
+from tests.support.gear import GearFolder, GearRun, gear_maker, run_together
 
 pytestmark = pytest.mark.process
 
@@ -98,6 +99,9 @@ CASES = {
     # The report, of which test_reporter.py knows more
     "an empty report": _report(b"", "line 1", "empty"),
     "a report that is a picture": _report(b"\x89PNG\r\n\x1a\n\x00\xff\xfe", "line 1", "UTF-8"),
+    "a report that is a workbook": _report(b"PK\x03\x04\x14\0", "line 1", "workbook"),
+    "a report that is a page": _report(b"<!DOCTYPE html>", "line 1", "HTML"),
+    "a report in UTF-16": _report(HEADER.decode().encode("utf-16"), "line 1", "UTF-16"),
     "a report with other columns": _report(b"name,age\nAda,36\n", "line 1", "project_id"),
     "a report without rows": _report(HEADER, "no rows"),
     "a report with an id that is none": _report(
@@ -106,6 +110,12 @@ CASES = {
         "column project_id",
         "12345",
         "24 hex digits",
+    ),
+    "a report with a row that was cut off at no time that can be read": _report(
+        HEADER + b"neuro,A," + P + b",,31/01/2026 13:00,,pending\n",
+        "line 2",
+        "column timestamp",
+        "31/01/2026 13:00",
     ),
     "a report with an unknown status and no snapshot": _report(
         HEADER + b"neuro,A," + P + b",,,,archiving\n", "line 2", "column status", "archiving"
@@ -189,17 +199,42 @@ def test_a_site_that_cannot_be_reached_is_told_within_half_a_minute(
     assert ended[name].run.seconds < 40.0  # and what it takes to start and end a process
 
 
+@pytest.mark.parametrize(
+    "path", ["input/gone.csv", "input", "a\0b", "x" * 300], ids=["gone", "folder", "NUL", "long"]
+)
 def test_a_retry_report_that_is_not_there_is_one_line_and_2(
-    tmp_path: Path, served: SimulatorServer
+    tmp_path: Path, served: SimulatorServer, path: str
 ) -> None:
-    (tmp_path / "report.csv").write_bytes(HEADER)
     job = gear_maker(tmp_path, served)(**ALL)
-    job.prepare(tmp_path / "report.csv")
-    (job.path / "input" / "retry failed" / "report.csv").unlink()
+    job.prepare()
+    (job.path / "input").mkdir()
+    document = json.loads((job.path / "config.json").read_text())
+    document["inputs"]["retry failed"] = {"base": "file", "location": {"path": path}}
+    (job.path / "config.json").write_text(json.dumps(document))
 
+    assert 'input "retry failed": there is no file' in _refusal(job)
+
+
+@pytest.mark.parametrize("content", [None, b"null", b"\xe9", b"[" * 100_000])
+def test_a_config_json_that_is_none_is_one_line_and_2(
+    tmp_path: Path, served: SimulatorServer, content: bytes | None
+) -> None:
+    job = gear_maker(tmp_path, served)()
+    job.prepare()
+    (job.path / "config.json").unlink()
+    if content is None:
+        (job.path / "config.json").mkdir()
+    else:
+        (job.path / "config.json").write_bytes(content)
+
+    assert "config.json" in _refusal(job)
+
+
+def _refusal(job: GearFolder) -> str:
+    """The one line that a job ends with."""
     with job.started() as process:
         log, _ = process.communicate(timeout=60)
-
     assert process.returncode == 2, log
+    assert "Traceback" not in log
     (line,) = [line for line in log.splitlines() if " ERROR " in line]
-    assert 'input "retry failed": there is no file' in line
+    return line

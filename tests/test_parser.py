@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,11 @@ class Job:
         """A job whose retry input is as given."""
         inputs = {"api-key": {"base": "api-key", "key": KEY}, "retry failed": report}
         return self.read(config=options, inputs=inputs)
+
+    def report_problem(self, found: object) -> str:
+        with pytest.raises(ConfigError) as raised:
+            parse_config(self.with_report(found, **{"project filter": "ALL"}))
+        return str(raised.value)
 
     def key_problem(self, key: object) -> str:
         with pytest.raises(ConfigError) as raised:
@@ -175,9 +181,34 @@ def test_a_wrong_option_is_told_with_key_value_and_what_was_expected(
     assert problem == f'config "{option}" is {value!r}: expected {expected}'
 
 
-@pytest.mark.parametrize("value", ["a\nERROR forged", "\x1b[2J", "\u2028"])
+@pytest.mark.parametrize("value", ["a\nERROR forged", "\x1b[2J", "\u2028", "x" * 10_000])
 def test_a_problem_is_told_in_one_line(job: Job, value: str) -> None:
-    assert job.problem(**{"dry run": value}).isprintable()
+    problem = job.problem(**{"dry run": value})
+    assert problem.isprintable()
+    assert len(problem) < 600
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1E-400"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "project filter",
+        "snapshot batch name",
+        "timeout minutes",
+        "attempts per project",
+        "dry run",
+        "fail on incomplete",
+        "download snapshots",
+        "debug",
+    ],
+)
+def test_an_odd_number_of_json_is_told_with_its_option(
+    tmp_path: Path, option: str, number: str
+) -> None:
+    content = f'{{"config": {{"project filter": "ALL", "{option}": {number}}}}}'
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=f'^config "{option}" is -?(nan|inf|0.0): expected'):
+        parse_config(read_job(tmp_path))
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", "\t\r\n", "\u2003"])
@@ -217,13 +248,57 @@ def test_a_retry_input_that_is_not_set_is_none(job: Job, absent: object) -> None
         {"location": {"path": "/nowhere/a\nb.csv"}},
         {"location": {"path": "/"}},
         {"location": {"path": "a\0b"}},
+        {"location": {"path": "\ud800"}},
+        {"location": {"path": ["x" * 5000]}},
+        {"location": {"path": {"path": "x"}}},
+        {"location": {"path": 1e999}},
+        {"location": {"path": "x" * 300}},
+        {"location": {"path": "x/" * 3000}},
+        {"location": ["path"]},
+        ["snapshot_report.csv"],
         "snapshot_report.csv",
     ],
 )
 def test_a_retry_input_without_its_file_is_told_in_one_line(job: Job, found: object) -> None:
-    with pytest.raises(ConfigError) as raised:
-        parse_config(job.with_report(found, **{"project filter": "ALL"}))
-    assert re.fullmatch('input "retry failed": there is no file .*', str(raised.value))
+    problem = job.report_problem(found)
+    assert re.fullmatch('input "retry failed": there is no file .*', problem)
+    assert problem.isprintable()
+    assert len(problem) < 600
+
+
+def test_a_retry_input_that_is_no_file_is_told_with_its_path(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "broken").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("folder", "broken", "loop", "file/x", "pipe"):
+        path = str(tmp_path / place)
+        problem = job.report_problem({"location": {"path": path}})
+        assert problem.startswith(f'input "retry failed": there is no file {path!r}')
+
+
+def test_a_retry_input_in_a_closed_folder_is_told_with_its_path(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    user = os.geteuid()
+    os.seteuid(user or 65534)  # a folder is never closed to root
+    try:
+        with pytest.raises(ConfigError) as raised:
+            parse_config(
+                {"inputs": {"retry failed": {"location": {"path": f"{closed}/report.csv"}}}}
+            )
+    finally:
+        os.seteuid(user)
+    expected = f"there is no file '{closed}/report.csv': Permission denied"
+    assert str(raised.value) == f'input "retry failed": {expected}'
+
+
+def test_a_retry_input_that_is_a_link_to_a_file_is_taken(job: Job, report: Path) -> None:
+    link = report.with_name("link")
+    link.symlink_to(report)
+    context = job.with_report({"location": {"path": str(link)}})
+    assert parse_config(context).retry_report == link
 
 
 # The API key
@@ -291,18 +366,41 @@ def test_the_key_is_in_no_config(job: Job, report: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("{", "is not JSON"),
-        ("[]", 'expected an object with "config" and "inputs"'),
-        ('{"config": 7}', 'expected an object with "config" and "inputs"'),
-        ('{"inputs": "x"}', 'expected an object with "config" and "inputs"'),
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"\0", "is not JSON"),
+        (b'{"config": {"project filter": "\xe9"}}', "is not JSON: .*utf-8"),
+        (b'{"config": "\xff\xfe"}', "is not JSON"),
+        pytest.param(b"[" * 1_000_000, "is not JSON", id="deep list"),
+        pytest.param(b'{"config":' * 1_000_000, "is not JSON", id="deep object"),
+        pytest.param(b'{"config": ' + b"9" * 5000 + b"}", "is not JSON", id="long number"),
+        *(
+            (content, 'expected an object with "config" and "inputs"')
+            for content in (b"[]", b"null", b"1e999", b"NaN", b'"config"', b"true")
+        ),
+        (b'{"config": 7}', 'expected an object with "config" and "inputs"'),
+        (b'{"config": NaN}', 'expected an object with "config" and "inputs"'),
+        (b'{"inputs": "x"}', 'expected an object with "config" and "inputs"'),
+        (b'{"inputs": ["retry failed"]}', 'expected an object with "config" and "inputs"'),
     ],
 )
 def test_a_config_json_that_is_none_is_said_to_be_so(
-    tmp_path: Path, content: str, problem: str
+    tmp_path: Path, content: bytes, problem: str
 ) -> None:
-    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "config.json").write_bytes(content)
 
-    with pytest.raises(ConfigError, match=problem):
+    with pytest.raises(ConfigError, match=rf"^[^\n]*config\.json.*{problem}[^\n]*$"):
+        read_job(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["folder", "broken link"])
+def test_a_config_json_that_is_no_file_is_said_to_be_so(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "config.json"
+    if place == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(ConfigError, match=r"config\.json can't be read: .+"):
         read_job(tmp_path)
 
 
