@@ -187,17 +187,8 @@ def reasons(
 
 
 def _reason(record: SnapshotRecord, kind: str) -> str:
-    if record.error:
-        return shown(record.error)
-    match kind:
-        case "failed":
-            return "No reason is known"
-        case "running" if record.snapshot_id:
-            return "Not finished when this page was written"
-        case "running":
-            return "No snapshot was known when this page was written"
-        case _:
-            return ""
+    reason = record.error if kind == SnapshotStatus.PLANNED else record.reason
+    return shown(reason) or ("No reason is known" if kind == "failed" else "")
 
 
 def named(record: SnapshotRecord, site_url: str) -> Named:

@@ -64,7 +64,7 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
     if len({record.batch_label for record in records}) > 1:
         found.append(Column("batch", "Batch", lambda record: Cell(shown(record.batch_label, 120))))
     if any(record.error for record in records):
-        found.append(Column("error", "Error", lambda record: Cell(shown(record.error))))
+        found.append(Column("error", "Error", lambda record: Cell(shown(record.reason))))
     if any(record.content for record in records):
         found += [
             Column("checksum", "SHA-256", _checksum),

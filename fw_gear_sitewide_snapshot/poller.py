@@ -18,10 +18,10 @@ from .errors import OutcomeUnknownError, OutputError, SiteError, TerminatedError
 from .models import SnapshotOrder, SnapshotRecord
 from .pace import poll_interval
 from .progress import Progress
+from .project_state import Call, CallValue, Now, ProjectState
 from .retry import backoff_seconds
 from .schedule import TICK_SECONDS, Schedule
 from .site import CallResult, Site
-from .snapshot import Call, Now, ProjectState
 from .wording import counted, duration
 from .workers import Task, TaskQueue, Workers
 
@@ -210,7 +210,7 @@ class Poller:
             for project_id, (call, sent) in self._schedule.in_flight.items()
         }
 
-    def _ended(self, project_id: str, value: snapshot.CallValue) -> None:
+    def _ended(self, project_id: str, value: CallValue) -> None:
         """Apply the end of a call."""
         now = self._clock.monotonic()
         error = value if isinstance(value, SiteError) else None

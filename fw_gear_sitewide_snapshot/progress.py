@@ -7,7 +7,7 @@ from collections import Counter
 from .clock import Clock
 from .errors import SiteError
 from .models import SnapshotRecord, SnapshotStatus
-from .snapshot import Call, ProjectState
+from .project_state import Call, ProjectState
 from .wording import duration
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 
 from .pace import Gate, RateLimit, min_age, poll_interval
-from .snapshot import Call, ProjectState
+from .project_state import Call, ProjectState
 from .workers import MAX_CONCURRENT_CALLS
 
 TICK_SECONDS = 0.25

@@ -150,7 +150,7 @@ def test_every_project_is_in_the_table_exactly_once() -> None:
             record.status.replace("_", " "),
             record.snapshot_id,
             f"{record.timestamp:%Y-%m-%d %H:%M:%S}",
-            record.error,
+            record.reason,
         ]
         for record in sorted(records, key=lambda r: (r.project.group, r.project.label))
     ]
@@ -220,9 +220,10 @@ def test_what_is_not_complete_comes_first_with_its_reason() -> None:
     assert words == (
         "5 "
         "failed no rights 2 projects b/denied b/denied too "
-        "failed No reason is known c/mute "
-        "in progress Not finished when this page was written a/late "
-        "pending No snapshot was known when this page was written c/cut off"
+        "failed the site reports that it failed c/mute "
+        "in progress the run ended before the snapshot was finished: a retry waits for it a/late "
+        "pending the run ended before it was known whether a snapshot was started: a retry looks "
+        "c/cut off"
     )
 
 
