@@ -7,24 +7,25 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from . import reporter
 from .models import SnapshotRecord, report_order
-
-SUMS_NAME = "SHA256SUMS"
 
 _LONGEST_NAME_BYTES = 180  # of a folder's: with a project's id behind it, below the usual 255
 _UNSAFE = re.compile(r'[/\\:*?"<>|\u2028\u2029\u202a-\u202e\u2066-\u2069]')
 _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])", re.IGNORECASE)
 
 
-def names_for(records: Iterable[SnapshotRecord]) -> dict[str, str]:
+def names_for(records: Iterable[SnapshotRecord], reserved: Iterable[str] = ()) -> dict[str, str]:
     """Name each record's file in the archive, by project id.
 
     Safe to unpack anywhere: no way out of the folder, nothing that Windows can't write. No two
     names are one, also where upper and lower case are not told apart; projects whose folders would
     be one have their ids behind the label, save the first.
+
+    Args:
+        records: The batch.
+        reserved: Names at the top of the archive that are given already.
     """
-    taken = {_folded(SUMS_NAME), _folded(reporter.REPORT_NAME)}
+    taken = set(map(_folded, reserved))
     names = {}
     for record in sorted(records, key=report_order):
         group = safe_name(record.project.group)
@@ -39,7 +40,7 @@ def names_for(records: Iterable[SnapshotRecord]) -> dict[str, str]:
 
 
 def safe_name(text: str) -> str:
-    """Text as the name of one file or folder, kept as far as every system can write it."""
+    """Make text the name of a file or folder, kept as far as every system can write it."""
     name = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
     name = _UNSAFE.sub("_", "".join("_" if unicodedata.category(c) == "Cc" else c for c in name))
     name = name.encode()[:_LONGEST_NAME_BYTES].decode("utf-8", "ignore")
@@ -50,5 +51,5 @@ def safe_name(text: str) -> str:
 
 
 def _folded(path: str) -> str:
-    """One and the same for names that some file system takes for one."""
+    """Make those names the same that some file system takes for one."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())

@@ -1,26 +1,37 @@
 """Fetches complete snapshots into one archive. How one is fetched is in ``fetch.py``.
 
-What goes wrong with one is the error of its row, whose status stays the site's: the snapshot is
-complete all the same, and a retry fetches it again.
+One thread decides what is fetched next, and it alone writes the archive; up to four others fetch,
+each one snapshot once. What goes wrong with one is the error of its row, whose status stays the
+site's: the snapshot is complete all the same, and a retry fetches it again.
 """
 
+import hashlib
+import heapq
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from .archive import ARCHIVE_NAME, Archive
+from . import reporter
+from .archive import ARCHIVE_NAME, SUMS_NAME, Archive
+from .archive_names import names_for
 from .clock import Clock
-from .errors import OutputError
-from .fetch import Fetch, in_words
-from .models import SnapshotContent, SnapshotRecord
-from .room import FreeBytes, NoRoomError, free_bytes
+from .errors import OutputError, TerminatedError
+from .fetch import Download, Fetch, in_words
+from .models import SnapshotContent, SnapshotRecord, one_line
+from .room import DiskSpace, FreeBytes, NoRoomError, Reservation, free_bytes
 from .site import Site
 from .wording import counted, size_text
-from .workers import Workers
+from .workers import TaskQueue, Workers
 
 log = logging.getLogger(__name__)
+
+MAX_CONCURRENT_DOWNLOADS = 4
+
+_TICK_SECONDS = 1.0
 
 
 def fetch_all(
@@ -31,8 +42,9 @@ def fetch_all(
     clock: Clock,
     work: Path,
     output: Path,
+    tick: Callable[[], None] = lambda: None,
     free: FreeBytes = free_bytes,
-) -> list[SnapshotRecord]:
+) -> Iterator[SnapshotRecord]:
     """Fetch each complete snapshot that no run has fetched yet, and archive them all.
 
     Args:
@@ -42,72 +54,170 @@ def fetch_all(
         clock: The time that pauses are measured by; tells when the run is to end.
         work: An existing folder to work in; nothing is left in it.
         output: The folder that the archive goes into, if anything was fetched.
+        tick: Called about once a second, in the caller's thread.
         free: Tells how many bytes can be written where a folder is.
 
-    Returns:
-        The batch in the same order: what is in the archive with its content, what could not be
-        fetched with its error.
+    Yields:
+        Records that changed: what can't be fetched, with its error, as soon as that is known; what
+        is in the archive, with its content, once that is in the output folder.
 
     Raises:
-        TerminatedError: The run is to end; there is no archive.
+        TerminatedError: The run is to end. What was fetched by then is in the archive, and was
+            yielded before, unless archiving it took too long.
     """
-    wanted = [record for record in records if record.is_complete and record.content is None]
+    wanted = {r.project.id: r for r in records if r.is_complete and r.content is None}
     if not wanted:
-        return list(records)
+        return
     log.info(
         "Fetching %s of a batch of %s",
         counted(len(wanted), "snapshot"),
         counted(len(records), "project"),
     )
-    contents: dict[str, SnapshotContent] = {}
-    problems: dict[str, str] = {}
+    after: dict[str, SnapshotRecord] = {}
     size = 0
+    is_ended = False
     try:
         with (
-            tempfile.TemporaryDirectory(
-                prefix="snapshots-",
-                dir=work,
-                ignore_cleanup_errors=True,  # a worker may still hang in there
-            ) as name,
-            Archive(
-                Path(name) / ARCHIVE_NAME, output, rows=len(records), clock=clock, free=free
-            ) as archive,
+            # A worker may still hang in there.
+            tempfile.TemporaryDirectory("", "snapshots-", work, ignore_cleanup_errors=True) as name,
+            Archive(Path(name), output, len(records), clock=clock, tick=tick, free=free) as archive,
         ):
-            fetch = Fetch(wanted, archive, site=site, clock=clock, folder=Path(name), free=free)
-            for record, came in workers.each(fetch, wanted):
-                if isinstance(came, SnapshotContent):
-                    contents[record.project.id] = came
-                else:
-                    problems[record.project.id] = came
-            if contents:
-                size = archive.finish(_replaced(records, contents, problems))
-                archive.place()
+            downloads = _Downloads(
+                wanted.values(), site, archive, clock, tick, DiskSpace(Path(name), free)
+            )
+            try:
+                for record in downloads.run(workers):
+                    after[record.project.id] = record
+                    if record.content is None:
+                        yield record
+            except TerminatedError:
+                is_ended = True
+            if any(record.content for record in after.values()):
+                report = reporter.write(
+                    (after.get(record.project.id, record) for record in records), Path(name)
+                )
+                sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
+                archive.add(report, report.name, sha256, clock.now())
+                size = archive.publish()
     except (OSError, OutputError, NoRoomError) as error:
         problem = f"download failed: the archive can't be written: {in_words(error)}"
         log.error("%s", problem)
-        problems = {record.project.id: problem for record in wanted} | problems
-        contents = {}
+        for project_id, record in wanted.items():
+            if project_id not in after or after[project_id].content:
+                after[project_id] = replace(record, error=problem)
+                yield after[project_id]
+    except TerminatedError:
+        lost = counted(sum(record.content is not None for record in after.values()), "snapshot")
+        log.error("There was no time to finish the archive: %s that came are lost", lost)
+        raise
+    fetched = [record for record in after.values() if record.content]
     log.info(
         "Fetched %s (%s)%s; %s could not be fetched",
-        counted(len(contents), "snapshot"),
-        size_text(sum(content.size_bytes for content in contents.values())),
-        f" into {ARCHIVE_NAME} ({size_text(size)})" if contents else "",
-        f"{len(problems):,}",
+        counted(len(fetched), "snapshot"),
+        size_text(sum(record.content.size_bytes for record in fetched if record.content)),
+        f" into {ARCHIVE_NAME} ({size_text(size)})" if fetched else "",
+        f"{len(after) - len(fetched):,}",
     )
-    return _replaced(records, contents, problems)
+    yield from fetched
+    if is_ended:
+        raise TerminatedError
 
 
-def _replaced(
-    records: Sequence[SnapshotRecord],
-    contents: Mapping[str, SnapshotContent],
-    problems: Mapping[str, str],
-) -> list[SnapshotRecord]:
-    """The batch with what came of it."""
-    after = []
-    for record in records:
-        content, problem = contents.get(record.project.id), problems.get(record.project.id)
-        if content is not None:
-            after.append(replace(record, content=content, error=""))
+_Outcome = tuple[Download, SnapshotContent | Exception]
+
+
+class _Downloads:
+    """Decides what is fetched next, and archives what came.
+
+    What lacked room comes next, and alone: there can't be more room than then. So whatever fits
+    alone gets through, nothing is tried for ever, and nobody waits for somebody who waits.
+    """
+
+    def __init__(
+        self,
+        wanted: Collection[SnapshotRecord],
+        site: Site,
+        archive: Archive,
+        clock: Clock,
+        tick: Callable[[], None],
+        space: DiskSpace,
+    ) -> None:
+        self._fetch = Fetch(site, clock, archive)
+        self._archive = archive
+        self._clock = clock
+        self._tick = tick
+        self._names = names_for(wanted, (SUMS_NAME, reporter.REPORT_NAME))
+        self._new = (Download(record, clock, Reservation(space)) for record in wanted)
+        self._paused: list[tuple[float, str, Download]] = []  # a heap: monotonic time when due
+        self._lacking: deque[Download] = deque()
+        self._is_one_alone = False
+
+    def run(self, workers: Workers) -> Iterator[SnapshotRecord]:
+        """Yield each record with its content once it is in the archive, or with its error.
+
+        Raises:
+            TerminatedError: The run is to end.
+        """
+        tasks: TaskQueue[_Outcome] = workers.queue()
+        try:
+            while True:
+                self._submit(tasks)
+                for download, outcome in tasks.results(self._clock.monotonic() + _TICK_SECONDS):
+                    yield from self._apply(download, outcome)
+                    self._submit(tasks)
+                if not tasks.in_flight:
+                    if not self._paused:
+                        break
+                    due = self._paused[0][0] - self._clock.monotonic()
+                    self._clock.sleep(min(_TICK_SECONDS, due))
+                self._tick()
+        finally:
+            tasks.cancel_pending()
+
+    def _submit(self, tasks: TaskQueue[_Outcome]) -> None:
+        """Begin to fetch what can be fetched now."""
+        while tasks.in_flight < MAX_CONCURRENT_DOWNLOADS and not self._is_one_alone:
+            if self._lacking:
+                if tasks.in_flight:
+                    break
+                self._is_one_alone = True
+                download = self._lacking.popleft()
+            elif self._paused and self._paused[0][0] <= self._clock.monotonic():
+                download = heapq.heappop(self._paused)[2]
+            elif (new := next(self._new, None)) is not None:
+                download = new
+            else:
+                break
+            tasks.submit(partial(self._fetch, download))
+
+    def _apply(
+        self, download: Download, outcome: SnapshotContent | Exception
+    ) -> Iterator[SnapshotRecord]:
+        """Archive what came, or decide when to fetch it again; yield its record at its end."""
+        record = download.record
+        where = f"{record.project.path} ({record.project.id}): snapshot {record.snapshot_id}"
+        was_alone, self._is_one_alone = self._is_one_alone, False
+        lacked = None if was_alone or not isinstance(outcome, NoRoomError) else outcome
+        if isinstance(outcome, SnapshotContent):
+            path, name = self._fetch.path(record), self._names[record.project.id]
+            try:
+                self._archive.add(path, name, outcome.sha256, record.timestamp)
+            except (NoRoomError, OSError) as error:
+                path.unlink(missing_ok=True)
+                outcome = error
+        download.reservation.release()
+        download.lacked = lacked
+        if isinstance(outcome, SnapshotContent):
+            log.info("%s: fetched and checked, %s", where, size_text(outcome.size_bytes))
+            yield replace(record, content=outcome, error="")
+        elif lacked:
+            log.info("%s: %s; waiting for the others", where, lacked)
+            self._lacking.append(download)
+        elif (pause := download.pause(outcome)) is not None:
+            log.warning("%s: %s; fetching it again in %.0f s", where, outcome, pause)
+            due = self._clock.monotonic() + pause
+            heapq.heappush(self._paused, (due, record.project.id, download))
         else:
-            after.append(record if problem is None else replace(record, error=problem))
-    return after
+            problem = one_line(f"download failed: {in_words(outcome)}")
+            log.warning("%s: %s", where, problem)
+            yield replace(record, error=problem)

@@ -1,22 +1,19 @@
-"""The room on the disk: who writes next to others asks here first whether it is there.
+"""The room on the disk: who writes next to others reserves it here first, and never waits.
 
 A snapshot needs room three times, one after the other: for the file as it comes, to unpack it for
 the check, and in the archive. Several at a time could each find room, and then fill the disk
-together; so what one was promised, no other gets. Knows nothing of snapshots.
+together; so what one has reserved, no other gets. Knows nothing of snapshots.
 """
 
-import contextlib
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from .clock import Clock
 from .wording import size_text
 
 _SPARE_BYTES = 1 << 24  # stays free for the report and the log, whatever comes
-_STEP_BYTES = 1 << 24  # what is written beyond a claim is claimed in steps of this
-_PATIENCE_SECONDS = 0.25  # how often one who waits for room looks again
+_STEP_BYTES = 1 << 24  # what is written beyond a reservation is reserved in steps of this
 
 FreeBytes = Callable[[Path], int]
 """Tells how many bytes can be written where a folder is."""
@@ -31,97 +28,85 @@ class NoRoomError(Exception):
     """The disk is too small; says by how much.
 
     Attributes:
-        for_now: Whether others hold room that they will give back.
+        needed: The bytes that whoever asked needs at least, with what it has written so far.
+        purpose: What for, as ``for it``.
     """
 
-    def __init__(self, missing: int, purpose: str, *, for_now: bool = False) -> None:
+    def __init__(self, missing: int, needed: int, purpose: str) -> None:
         super().__init__(f"no room {purpose}: {size_text(missing)} more would have to be free")
-        self.for_now = for_now
+        self.needed = needed
+        self.purpose = purpose
 
 
-class Room:
+class DiskSpace:
     """The free space of one folder, shared out among those who write into it at the same time.
 
     Args:
         folder: The folder.
-        clock: The time by which one waits until another has given room back.
         free: Tells how much there is.
     """
 
-    def __init__(self, folder: Path, clock: Clock, free: FreeBytes = free_bytes) -> None:
+    def __init__(self, folder: Path, free: FreeBytes = free_bytes) -> None:
         self._folder = folder
-        self._clock = clock
         self._free = free
         self._lock = threading.Lock()
-        self._claims: list[Claim] = []
+        self._reservations: set[Reservation] = set()
 
-    @contextlib.contextmanager
-    def claim(self) -> Iterator["Claim"]:
-        """Give a claim that holds nothing yet; what it holds at the end is given back."""
-        claim = Claim(self)
+    def check(self, size: int, purpose: str) -> None:
+        """Raise NoRoomError where there is not so much; reserves nothing."""
+        reservation = Reservation(self)
+        reservation.reserve(size, purpose)
+        reservation.release()
+
+    def grant(self, reservation: "Reservation", least: int, most: int, purpose: str) -> None:
+        """See Reservation."""
         with self._lock:
-            self._claims.append(claim)
-        try:
-            yield claim
-        finally:
-            with self._lock:
-                self._claims.remove(claim)
+            others = sum(other.left for other in self._reservations if other is not reservation)
+            available = self._free(self._folder) - _SPARE_BYTES - others
+            if available < least:
+                raise NoRoomError(least - available, reservation.used + least, purpose)
+            reservation.left = min(available, most)
+            self._reservations.add(reservation)
 
-    def wait_until_unclaimed(self) -> None:
-        """Return when nobody holds a claim."""
-        while self._claims:
-            self._clock.sleep(_PATIENCE_SECONDS)
-
-    def give(self, claim: "Claim", size: int, purpose: str) -> None:
-        """See Claim.need."""
-        while True:
-            with self._lock:
-                others = [other for other in self._claims if other is not claim]
-                wanted = size + _SPARE_BYTES + sum(other.left for other in others)
-                missing = wanted - self._free(self._folder)
-                claim.left, claim.waiting = (size, False) if missing <= 0 else (0, True)
-                if missing <= 0:
-                    return
-                if all(other.waiting for other in others):  # somebody has to give way
-                    raise NoRoomError(missing, purpose, for_now=bool(others))
-            self._clock.sleep(_PATIENCE_SECONDS)
+    def release(self, reservation: "Reservation") -> None:
+        """See Reservation."""
+        with self._lock:
+            self._reservations.discard(reservation)
 
 
-class Claim:
+class Reservation:
     """The room that one writer may still fill.
 
     Attributes:
         left: In bytes.
-        waiting: Whether it waits for more.
+        used: The bytes that it has written and not removed again.
     """
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
+    def __init__(self, space: DiskSpace) -> None:
+        self._space = space
         self.left = 0
-        self.waiting = False
+        self.used = 0
 
-    def need(self, size: int, purpose: str) -> None:
-        """Claim so many bytes from now on, instead of what is left.
-
-        Waits while somebody else may give room back.
+    def reserve(self, size: int, purpose: str) -> None:
+        """Reserve so many bytes from now on, instead of what is left.
 
         Raises:
-            NoRoomError: There is not so much.
-            TerminatedError: The run is to end.
+            NoRoomError: There is not so much, besides what others have reserved.
         """
-        self._room.give(self, size, purpose)
+        self._space.grant(self, size, size, purpose)
 
-    def take(self, size: int, purpose: str) -> None:
-        """Say that so many bytes are written now; claims more where they were not claimed.
+    def consume(self, size: int, purpose: str) -> None:
+        """Say that so many bytes are written now; reserves more where they were not reserved.
 
         Raises:
             NoRoomError: There is not so much.
-            TerminatedError: The run is to end.
         """
         if size > self.left:
-            self.need(max(size, _STEP_BYTES), purpose)
+            self._space.grant(self, size, max(size, _STEP_BYTES), purpose)
         self.left -= size
+        self.used += size
 
     def release(self) -> None:
-        """Give back what is left."""
-        self.left = 0
+        """Give everything back."""
+        self._space.release(self)
+        self.left = self.used = 0

@@ -6,36 +6,34 @@ the words of SQLite, which can name what it found.
 """
 
 import contextlib
+import gzip
 import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from .clock import Clock
 from .models import SnapshotContent
-from .room import Claim
+from .room import Reservation
 
 TABLES = ("project", "subject", "session", "acquisition", "file", "analysis")
 SQLITE_MAGIC = b"SQLite format 3\0"
-GZIP_WINDOW = 16 + zlib.MAX_WBITS
-"""For zlib: with gzip's header, CRC and length, which it writes, and checks when it reads."""
+GZIP_MAGIC = b"\x1f\x8b"
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _MOST_GZIP_CAN_PACK = 1032  # to one: deflate's limit
 _CHUNK_BYTES = 1 << 18
 _LONGEST_DOCUMENT_BYTES = 1 << 26  # the site's database takes documents of 16 MiB
-_NO_GZIP = "what came is no gzip file"
-_MORE_THAN_GZIP = "the gzip file has something after its end"
 
 
 class SnapshotFileError(Exception):
     """The file is not the snapshot that it should be; says why in one line."""
 
 
-def check(path: Path, project_id: str, *, claim: Claim, clock: Clock) -> SnapshotContent:
+def check(
+    path: Path, project_id: str, *, reservation: Reservation, clock: Clock
+) -> SnapshotContent:
     """Look through a snapshot's file, from its first byte to its last.
 
     It is unpacked into a file beside it, which is removed again whatever happens. Memory doesn't
@@ -44,7 +42,7 @@ def check(path: Path, project_id: str, *, claim: Claim, clock: Clock) -> Snapsho
     Args:
         path: The file.
         project_id: The project that it should be of.
-        claim: The room to unpack it into.
+        reservation: Of the room to unpack it into.
         clock: Tells when the run is to end.
 
     Raises:
@@ -54,12 +52,17 @@ def check(path: Path, project_id: str, *, claim: Claim, clock: Clock) -> Snapsho
         TerminatedError: The run is to end.
     """
     database = path.with_suffix(".unpacked")
+    used = reservation.used
     try:
-        size, sha256 = _unpack(path, database, claim, clock)
+        with path.open("rb") as packed:
+            _unpack(packed, database, reservation, clock)
+            packed.seek(0)
+            sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
+            size = packed.tell()
         counts = _look_into(database, project_id)
     finally:
         database.unlink(missing_ok=True)
-        claim.release()
+        reservation.used = used
     return SnapshotContent(
         size_bytes=size,
         sha256=sha256,
@@ -70,23 +73,31 @@ def check(path: Path, project_id: str, *, claim: Claim, clock: Clock) -> Snapsho
     )
 
 
-def _unpack(path: Path, database: Path, claim: Claim, clock: Clock) -> tuple[int, str]:
-    """Unpack the file; returns its size and its SHA-256."""
-    checksum = hashlib.sha256()
-    size = unpacked = 0
-    with path.open("rb") as packed, database.open("wb") as target:
-        claim.need(_unpacked_bytes(packed), "to unpack it")
-        for chunk in _unpacked(_counted(packed, checksum)):
-            clock.sleep(0.0)
-            if not unpacked and not chunk.startswith(SQLITE_MAGIC):
-                raise SnapshotFileError("the gzip file holds no SQLite database")
-            claim.take(len(chunk), "to unpack it")
-            target.write(chunk)
-            unpacked += len(chunk)
-        size = packed.tell()
-    if not unpacked:
+def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: Clock) -> None:
+    """Unpack the file in pieces, and hold it to its CRCs; NULs behind it are padding to gzip."""
+    magic = packed.read(len(GZIP_MAGIC))
+    if magic != GZIP_MAGIC:
+        raise SnapshotFileError("what came is no gzip file" if magic else "what came is empty")
+    reservation.reserve(_unpacked_bytes(packed), "to unpack it")
+    is_first = True
+    try:
+        with gzip.GzipFile(fileobj=packed) as source, database.open("wb") as target:
+            while chunk := source.read(_CHUNK_BYTES):
+                clock.sleep(0.0)
+                if is_first and not chunk.startswith(SQLITE_MAGIC):
+                    raise SnapshotFileError("the gzip file holds no SQLite database")
+                is_first = False
+                reservation.consume(len(chunk), "to unpack it")
+                target.write(chunk)
+    except EOFError:
+        raise SnapshotFileError("the gzip file is cut off before its end") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        # Its beginning was looked at: what is no gzip file here comes behind one.
+        is_behind = str(error).startswith("Not a gzipped file")
+        problem = "has something after its end" if is_behind else "is damaged"
+        raise SnapshotFileError(f"the gzip file {problem}") from None
+    if is_first:
         raise SnapshotFileError("the gzip file holds nothing")
-    return size, checksum.hexdigest()
 
 
 def _unpacked_bytes(packed: BinaryIO) -> int:
@@ -96,41 +107,6 @@ def _unpacked_bytes(packed: BinaryIO) -> int:
     told = int.from_bytes(packed.read(4), "little")
     packed.seek(0)
     return told if size <= told <= size * _MOST_GZIP_CAN_PACK else size
-
-
-def _counted(packed: BinaryIO, checksum: "hashlib._Hash") -> Iterator[bytes]:
-    while chunk := packed.read(_CHUNK_BYTES):
-        checksum.update(chunk)
-        yield chunk
-
-
-def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Unpack one gzip member after the other, in bounded pieces, and hold them to their CRCs."""
-    unpacker = None
-    data = b""
-    for chunk in chunks:
-        data += chunk
-        while data:
-            if unpacker is None or unpacker.eof:
-                if len(data) == 1 and data == _GZIP_MAGIC[:1]:
-                    break  # the next chunk tells
-                if not data.startswith(_GZIP_MAGIC):
-                    raise SnapshotFileError(_NO_GZIP if unpacker is None else _MORE_THAN_GZIP)
-                unpacker = zlib.decompressobj(GZIP_WINDOW)
-            try:
-                piece = unpacker.decompress(data, _CHUNK_BYTES)
-                while piece:
-                    yield piece
-                    piece = unpacker.decompress(unpacker.unconsumed_tail, _CHUNK_BYTES)
-            except zlib.error:
-                raise SnapshotFileError("the gzip file is damaged") from None
-            data = unpacker.unused_data
-    if unpacker is None:
-        raise SnapshotFileError(_NO_GZIP if data else "what came is empty")
-    if data:
-        raise SnapshotFileError(_MORE_THAN_GZIP)
-    if not unpacker.eof:
-        raise SnapshotFileError("the gzip file is cut off before its end")
 
 
 def _look_into(path: Path, project_id: str) -> dict[str, int]:

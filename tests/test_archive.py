@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import unicodedata
 import zipfile
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -17,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fw_gear_sitewide_snapshot import reporter
-from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME, Archive, _WholeWrites
-from fw_gear_sitewide_snapshot.archive_names import SUMS_NAME, names_for, safe_name
+from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME, SUMS_NAME, Archive, _WholeWrites
+from fw_gear_sitewide_snapshot.archive_names import names_for, safe_name
+from fw_gear_sitewide_snapshot.errors import TerminatedError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
 from fw_gear_sitewide_snapshot.room import FreeBytes, NoRoomError, free_bytes
 
@@ -27,6 +30,7 @@ from .support.time import FakeClock
 
 MADE = datetime(2026, 1, 31, 12, 0, 2, tzinfo=UTC)
 SPARE = 1 << 24  # stays free, whatever comes
+OURS = (SUMS_NAME, reporter.REPORT_NAME)
 WINDOWS_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{d}{n}" for d in ("COM", "LPT") for n in "123")}
 
 HOSTILE = [
@@ -55,7 +59,7 @@ def records_of(labels: list[tuple[str, str]]) -> list[SnapshotRecord]:
 @given(st.lists(st.tuples(LABELS, LABELS), max_size=12))
 @settings(max_examples=300, deadline=None)
 def test_names_are_safe_everywhere_and_never_one(labels: list[tuple[str, str]]) -> None:
-    names = list(names_for(records_of(labels)).values())
+    names = list(names_for(records_of(labels), OURS).values())
 
     assert len({name.casefold() for name in names}) == len(labels)
     for name in names:
@@ -93,7 +97,14 @@ def test_what_is_unpacked_stays_inside_and_is_all_there(labels: list[tuple[str, 
 
 def an_archive(work: Path, output: Path, free: FreeBytes = free_bytes) -> Archive:
     """An archive in the making, of a batch of two."""
-    return Archive(work / ARCHIVE_NAME, output, rows=2, clock=FakeClock(), free=free)
+    return Archive(work, output, 2, clock=FakeClock(), free=free)
+
+
+def published(archive: Archive, records: Iterable[SnapshotRecord] = ()) -> int:
+    """Publish it, with a report; returns its size."""
+    report = reporter.write(records, archive.folder)
+    archive.add(report, report.name, hashlib.sha256(report.read_bytes()).hexdigest(), MADE)
+    return archive.publish()
 
 
 def archive_of(folder: Path, records: list[SnapshotRecord]) -> Path:
@@ -102,17 +113,16 @@ def archive_of(folder: Path, records: list[SnapshotRecord]) -> Path:
     work.mkdir()
     output.mkdir()
     with an_archive(work, output) as archive:
-        names = names_for(records)
+        names = names_for(records, OURS)
         for record in records:
             source = work / record.project.id
             source.write_text(f"the snapshot of {record.project.id}")
             sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
             archive.add(source, names[record.project.id], sha256, MADE)
             assert not source.exists()
-        archive.finish(records)
-        placed = archive.place()
+        published(archive, records)
     assert list(work.iterdir()) == []
-    return placed
+    return output / ARCHIVE_NAME
 
 
 @pytest.mark.parametrize("tool", ["zipfile", "unzip"])
@@ -193,7 +203,7 @@ def test_a_file_too_large_for_a_plain_zip_is_archived_all_the_same(
         small.setattr(zipfile, "ZIP64_LIMIT", 1000)
         with an_archive(tmp_path, tmp_path) as archive:
             archive.add(source, "name", "0" * 64)
-            archive.finish([])
+            published(archive)
 
     path = tmp_path / ARCHIVE_NAME
     with zipfile.ZipFile(path) as made:
@@ -211,21 +221,24 @@ def test_a_time_that_no_zip_can_tell_is_none_to_stumble_over(tmp_path: Path, yea
 
     with an_archive(tmp_path, tmp_path) as archive:
         archive.add(source, "name", "0" * 64, datetime(year, 6, 1, tzinfo=UTC))
-        archive.finish([])
+        published(archive)
 
     with zipfile.ZipFile(tmp_path / ARCHIVE_NAME) as made:
         assert made.namelist() == ["name", reporter.REPORT_NAME, SUMS_NAME]
 
 
-class FullDisk(Archive):
-    """An archive on a disk that is full after so many bytes."""
+class BreakingOff(Archive):
+    """An archive into which no file gets whole."""
+
+    error: Exception = OSError(28, "No space left on device")
 
     def _copy(self, source: Any, target: Any) -> None:
         target.write(source.read(100))
-        raise OSError(28, "No space left on device")
+        raise self.error
 
 
-def test_an_entry_that_breaks_off_leaves_no_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), TerminatedError()])
+def test_an_entry_that_breaks_off_leaves_no_trace(tmp_path: Path, error: Exception) -> None:
     path = tmp_path / ARCHIVE_NAME
     sources = [tmp_path / name for name in ("one", "two", "three")]
     for source in sources:
@@ -233,13 +246,14 @@ def test_an_entry_that_breaks_off_leaves_no_trace(tmp_path: Path) -> None:
     with an_archive(tmp_path, tmp_path) as archive:
         archive.add(sources[0], "one", "1" * 64)
         before = path.stat().st_size
-        archive.__class__ = FullDisk
-        with pytest.raises(OSError, match="No space"):
+        archive.__class__ = BreakingOff
+        BreakingOff.error = error
+        with pytest.raises(type(error)):
             archive.add(sources[1], "two", "2" * 64)
         assert path.stat().st_size == before
         archive.__class__ = Archive
         archive.add(sources[2], "three", "3" * 64)
-        archive.finish([])
+        published(archive)
 
     with zipfile.ZipFile(path) as made:
         assert made.testzip() is None
@@ -261,15 +275,23 @@ def test_an_archive_that_can_t_be_closed_is_not_placed(tmp_path: Path) -> None:
     with an_archive(tmp_path, tmp_path) as archive:
         archive._file.__class__ = FullWhenClosed
         with pytest.raises(OSError, match="No space"):
-            archive.finish([])
+            published(archive)
 
 
 def test_a_copy_that_can_t_be_closed_is_not_placed(tmp_path: Path, other_disk: Path) -> None:
     """So small an archive is in a buffer until its file is closed."""
-    with an_archive(tmp_path, other_disk) as archive:
-        size = archive.finish([])
-        with no_file_larger_than(size - 1), pytest.raises(OSError, match="too large"):
-            archive.place()
+    with ExitStack() as stack:
+
+        def free(_: Path) -> int:
+            """Let no file become as large as the archive, once that is whole."""
+            if archive._zip.fp is None:
+                limit = (tmp_path / ARCHIVE_NAME).stat().st_size - 1
+                stack.enter_context(no_file_larger_than(limit))
+            return 1 << 40
+
+        archive = stack.enter_context(an_archive(tmp_path, other_disk, free))
+        with pytest.raises(OSError, match="too large"):
+            published(archive)
 
     assert list(other_disk.iterdir()) == []
 
@@ -296,8 +318,8 @@ def test_what_the_output_folder_has_no_room_for_is_not_taken_in(
         archive.add(sources[0], "one", "1" * 64)
         with pytest.raises(NoRoomError, match=r"^no room for it in the output folder: 5\d\.\d KiB"):
             archive.add(sources[1], "two", "2" * 64)
-        archive.finish([])
-        path = archive.place()
+        published(archive)
+    path = other_disk / ARCHIVE_NAME
 
     assert sources[1].exists()
     assert [file.name for file in other_disk.iterdir()] == [ARCHIVE_NAME]
@@ -310,12 +332,14 @@ def test_a_disk_that_others_have_filled_meanwhile_gets_no_archive(
     tmp_path: Path, other_disk: Path
 ) -> None:
     free = 1 << 40
+    source = tmp_path / "source"
+    source.write_bytes(b"data")
 
     with an_archive(tmp_path, other_disk, lambda _: free) as archive:
-        archive.finish([])
+        archive.add(source, "name", "0" * 64)
         free = 1000
         with pytest.raises(NoRoomError, match=r"for the archive in the output folder: 16\.0 MiB"):
-            archive.place()
+            archive.publish()
 
     assert list(other_disk.iterdir()) == []
 
@@ -327,17 +351,15 @@ def test_a_byte_too_little_is_noticed_before_the_last_file_is_in(
     labels = [("g" * 180, f"{number:02d}" + "ü" * 89) for number in range(40)]
     content = SnapshotContent(1 << 40, "0" * 64, 10**6, 10**6, 10**7, 10**8)
     records = [replace(record, content=content) for record in records_of(labels)]
-    names = names_for(records)
+    names = names_for(records, OURS)
 
     def placed_size(free: int) -> int:
-        path = tmp_path / ARCHIVE_NAME
-        with Archive(path, other_disk, rows=40, clock=FakeClock(), free=lambda _: free) as archive:
+        with Archive(tmp_path, other_disk, 40, clock=FakeClock(), free=lambda _: free) as archive:
             for record in records:
                 source = tmp_path / record.project.id
                 source.write_bytes(b"the snapshot")
                 archive.add(source, names[record.project.id], "0" * 64, MADE)
-            archive.finish(records)
-            return archive.place().stat().st_size
+            return published(archive, records)
 
     size = placed_size(1 << 40)
     with pytest.raises(NoRoomError, match="for it in the output folder"):

@@ -1,93 +1,77 @@
-"""Room on the disk: what one was promised no other gets, and who waits for whom."""
+"""Room on the disk: what one has reserved no other gets, and nobody waits."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fw_gear_sitewide_snapshot.room import NoRoomError, Room
-
-from .support.time import FakeClock
+from fw_gear_sitewide_snapshot.room import DiskSpace, NoRoomError, Reservation
 
 MEBIBYTE = 1 << 20
 SPARE = 16 * MEBIBYTE  # stays free, whatever comes
 HERE = Path()
 
 
-class GivingClock(FakeClock):
-    """A clock during whose sleep somebody else gives room back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.give_back: Callable[[], object] = lambda: None
-
-    def sleep(self, seconds: float) -> None:
-        super().sleep(seconds)
-        self.give_back()
-
-
 @pytest.fixture
-def giving() -> GivingClock:
-    return GivingClock()
-
-
-@pytest.fixture
-def room(giving: GivingClock) -> Room:
+def space() -> DiskSpace:
     """Room for 10 MiB, on a disk that nobody fills meanwhile."""
-    return Room(HERE, giving, lambda _: SPARE + 10 * MEBIBYTE)
+    return DiskSpace(HERE, lambda _: SPARE + 10 * MEBIBYTE)
 
 
-def test_what_there_is_can_be_claimed_and_no_byte_more(room: Room) -> None:
-    with room.claim() as claim:
-        claim.need(10 * MEBIBYTE, "for it")
-        assert claim.left == 10 * MEBIBYTE
-        with pytest.raises(NoRoomError, match=r"^no room for it: 1\.0 MiB more would have to be"):
-            claim.need(11 * MEBIBYTE, "for it")
+def test_what_there_is_can_be_reserved_and_no_byte_more(space: DiskSpace) -> None:
+    reservation = Reservation(space)
+
+    reservation.reserve(10 * MEBIBYTE, "for it")
+
+    assert reservation.left == 10 * MEBIBYTE
+    with pytest.raises(NoRoomError, match=r"^no room for it: 1\.0 MiB more would have to be"):
+        reservation.reserve(11 * MEBIBYTE, "for it")
 
 
-def test_one_alone_that_has_no_room_need_not_come_again(room: Room) -> None:
-    with room.claim() as claim, pytest.raises(NoRoomError) as problem:
-        claim.need(11 * MEBIBYTE, "for it")
+def test_what_one_has_reserved_no_other_gets_before_it_is_released(space: DiskSpace) -> None:
+    first, second = Reservation(space), Reservation(space)
+    first.reserve(6 * MEBIBYTE, "for the first")
 
-    assert not problem.value.for_now
+    with pytest.raises(NoRoomError, match=r"2\.0 MiB more"):
+        second.reserve(6 * MEBIBYTE, "for the second")
 
-
-def test_another_s_room_is_waited_for(room: Room, giving: GivingClock) -> None:
-    with room.claim() as first, room.claim() as second:
-        first.need(6 * MEBIBYTE, "for the first")
-        giving.give_back = first.release
-
-        second.need(6 * MEBIBYTE, "for the second")
-
+    first.release()
+    second.reserve(6 * MEBIBYTE, "for the second")
     assert (first.left, second.left) == (0, 6 * MEBIBYTE)
-    assert giving.seconds > 0
 
 
-def test_where_all_wait_one_gives_way_for_now(room: Room) -> None:
-    with room.claim() as first, room.claim() as second:
-        first.need(6 * MEBIBYTE, "for the first")
-        first.waiting = True
-        with pytest.raises(NoRoomError) as problem:
-            second.need(6 * MEBIBYTE, "for the second")
+def test_a_look_reserves_nothing(space: DiskSpace) -> None:
+    space.check(10 * MEBIBYTE, "for it")
 
-    assert problem.value.for_now
+    Reservation(space).reserve(10 * MEBIBYTE, "for it")
+    with pytest.raises(NoRoomError):
+        space.check(1, "for it")
 
 
-def test_what_is_written_is_taken_from_the_claim_and_then_claimed_in_steps() -> None:
-    room = Room(HERE, FakeClock(), lambda _: 100 * MEBIBYTE)
-    with room.claim() as claim:
-        claim.need(3 * MEBIBYTE, "for it")
-        claim.take(2 * MEBIBYTE, "for it")
-        assert claim.left == MEBIBYTE
-        claim.take(2 * MEBIBYTE, "for it")
-        assert claim.left == 14 * MEBIBYTE
+def test_who_lacks_room_is_told_how_much_it_needs_with_what_it_has_written(
+    space: DiskSpace,
+) -> None:
+    reservation = Reservation(space)
+    reservation.reserve(4 * MEBIBYTE, "for it")
+    reservation.consume(4 * MEBIBYTE, "for it")
+
+    with pytest.raises(NoRoomError) as problem:
+        reservation.reserve(11 * MEBIBYTE, "to unpack it")
+
+    assert (problem.value.needed, problem.value.purpose) == (15 * MEBIBYTE, "to unpack it")
 
 
-def test_at_its_end_a_claim_s_room_is_the_others(room: Room, giving: GivingClock) -> None:
-    with room.claim() as first:
-        first.need(10 * MEBIBYTE, "for the first")
-    room.wait_until_unclaimed()
-    with room.claim() as second:
-        second.need(10 * MEBIBYTE, "for the second")
+def test_what_is_written_is_taken_from_what_is_reserved_and_then_reserved_in_steps() -> None:
+    reservation = Reservation(DiskSpace(HERE, lambda _: 100 * MEBIBYTE))
+    reservation.reserve(3 * MEBIBYTE, "for it")
+    reservation.consume(2 * MEBIBYTE, "for it")
+    assert reservation.left == MEBIBYTE
+    reservation.consume(2 * MEBIBYTE, "for it")
+    assert reservation.left == 14 * MEBIBYTE
 
-    assert giving.seconds == 0
+
+def test_a_step_is_no_longer_than_there_is_room(space: DiskSpace) -> None:
+    reservation = Reservation(space)
+
+    reservation.consume(MEBIBYTE, "for it")
+
+    assert reservation.left == 9 * MEBIBYTE

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from fw_gear_sitewide_snapshot.models import SnapshotContent
-from fw_gear_sitewide_snapshot.room import NoRoomError, Room
+from fw_gear_sitewide_snapshot.room import DiskSpace, NoRoomError, Reservation
 from fw_gear_sitewide_snapshot.snapshot_file import TABLES, SnapshotFileError, check
 
 from .support.time import FakeClock
@@ -59,10 +59,9 @@ def checked(data: bytes, *, free: int = 1 << 40) -> SnapshotContent:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / f"{PROJECT}.gz"
         path.write_bytes(data)
-        room = Room(path.parent, clock, lambda _: free)
+        reservation = Reservation(DiskSpace(path.parent, lambda _: free))
         try:
-            with room.claim() as claim:
-                return check(path, PROJECT, claim=claim, clock=clock)
+            return check(path, PROJECT, reservation=reservation, clock=clock)
         except SnapshotFileError as error:
             words = str(error)
             assert words
@@ -70,6 +69,7 @@ def checked(data: bytes, *, free: int = 1 << 40) -> SnapshotContent:
             assert not any(word in words for word in SECRET.split())
             raise
         finally:
+            assert reservation.used == 0
             assert os.listdir(name) == [path.name]  # noqa: PTH208 - hidden ones too
 
 
@@ -99,10 +99,14 @@ def test_a_whole_snapshot_is_measured_and_counted() -> None:
         gzip.compress(database()[:30000]) + gzip.compress(database()[30000:]),
         gzip.compress(database(), compresslevel=0),
         gzip.compress(b"").join([b"", WHOLE]),
+        WHOLE + b"\0",
+        WHOLE + bytes(1 << 20),
+        WHOLE + bytes(512) + gzip.compress(b""),
     ],
     ids=[
         "extended JSON", "capitals", "bytes", "table in capitals", "another table",
         "another column", "two members", "not squeezed", "an empty member first",
+        "a NUL behind it", "padded", "another member behind padding",
     ],
 )  # fmt: skip
 def test_what_another_site_might_send_is_taken_too(data: bytes) -> None:
@@ -121,7 +125,7 @@ BROKEN = {
     "what came is no gzip file": b"<html>It works!</html>",
     "the gzip file is cut off before its end": WHOLE[:-1],
     "the gzip file is damaged": WHOLE[:-1] + bytes([WHOLE[-1] ^ 1]),
-    "the gzip file has something after its end": WHOLE + b"\0",
+    "the gzip file has something after its end": WHOLE + b"garbage",
     "the gzip file holds nothing": gzip.compress(b""),
     "the gzip file holds no SQLite database": gzip.compress(SECRET.encode()),
     "the SQLite database is damaged": gzip.compress(
@@ -188,7 +192,7 @@ def test_a_file_of_a_few_bytes_is_no_snapshot(magic: bytes) -> None:
         checked(magic)
 
 
-@pytest.mark.parametrize("behind", [b"\x1f", b"\0", b"x"])
+@pytest.mark.parametrize("behind", [b"\x1f", b"x", b"\0x", bytes(1000) + b"\x1f"])
 def test_one_byte_behind_the_end_is_too_much(behind: bytes) -> None:
     with pytest.raises(SnapshotFileError, match="after its end"):
         checked(WHOLE + behind)
@@ -217,7 +221,7 @@ def test_a_packed_file_with_any_byte_changed_or_missing_is_not_taken_for_another
 @given(st.binary(max_size=200), st.sampled_from([b"", WHOLE[:10], WHOLE[:50], WHOLE]))
 @settings(max_examples=200, deadline=None)
 def test_whatever_comes_is_taken_or_refused_with_that_one_error(data: bytes, before: bytes) -> None:
-    if data:
+    if data.strip(b"\0") or not before.endswith(WHOLE[-8:]):  # NULs behind it are padding
         with pytest.raises(SnapshotFileError):
             checked(before + data)
 
