@@ -108,7 +108,7 @@ def fetch_all(
                 yield after[project_id]
     except TerminatedError:
         lost = counted(sum(record.content is not None for record in after.values()), "snapshot")
-        log.error("There was no time to finish the archive: %s that came are lost", lost)
+        log.error("No time was left to finish the archive: %s that came are lost", lost)
         raise
     fetched = [record for record in after.values() if record.content]
     log.info(

@@ -49,9 +49,10 @@ from fw_gear_sitewide_snapshot.workers import ThreadWorkers, Workers
 from .support.direct import DirectTransport, InTurn
 from .support.disk import no_file_larger_than
 from .support.repository import ROOT
-from .support.time import FakeClock
+from .support.time import START, FakeClock
 
 MEBIBYTE = 1 << 20
+LONG_SECONDS = 30.0  # of what happens at once on a machine that is not stuck
 CONTENT = SnapshotContent(1, "a" * 64, 2, 3, 4, 5)
 
 # What the row says of each way in which the simulator breaks a download.
@@ -376,6 +377,223 @@ def test_an_answer_that_is_no_snapshot_at_all_is_told(fetching: Fetching, action
     assert list(fetching.output.iterdir()) == []
 
 
+# What the site sends, and when
+
+
+class Piecewise(Impatient):
+    """A transport whose streams come in pieces of a size, and may take their time."""
+
+    def __init__(
+        self, inner: Transport, size: int, clock: FakeClock | None = None, seconds: float = 0.0
+    ) -> None:
+        super().__init__(inner)
+        self.size = size
+        self.taken = 0
+        self._clock = clock
+        self._seconds = seconds
+
+    def stream(self, request: Request) -> Stream:
+        stream = self._inner.stream(request)
+        stream.chunks = self._pieces(stream.chunks)
+        return stream
+
+    def _pieces(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            for start in range(0, len(chunk), self.size):
+                if self._clock:
+                    self._clock.seconds += self._seconds
+                piece = chunk[start : start + self.size]
+                self.taken += len(piece)
+                yield piece
+
+
+@pytest.mark.parametrize("seconds", [5, 20, 35])
+def test_a_file_that_is_not_there_at_once_is_asked_for_again(
+    fetching: Fetching, seconds: int
+) -> None:
+    project = fetching.add()
+    end = fetching.simulated.now() + seconds
+    fetching.simulated.fault(Fault("download", end=end, action=refuse(404, "No such file")))
+
+    assert fetching.run()[project].content is not None
+    assert fetching.passed.seconds < seconds + 20
+
+
+def test_a_file_that_stays_away_is_given_up_and_holds_no_other_up(fetching: Fetching) -> None:
+    gone = [fetching.add() for _ in range(5)]
+    there = fetching.add()
+    for project in gone:
+        fetching.fault(refuse(404, "No such file"), project)
+
+    after = fetching.run()
+
+    for project in gone:
+        assert after[project].error == "download failed: the site says 404: No such file"
+        assert 4 < fetching.asked(project) < 10
+    assert after[there].content is not None
+    assert 38 < fetching.passed.seconds < 45
+    (asked,) = [r.time for r in fetching.simulated.requests if r.project_id == there]
+    assert asked < START.timestamp() + 5
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("seconds", [20, 30, 45])
+def test_an_outage_with_short_promises_is_survived(
+    fetching: Fetching, status: int, seconds: int
+) -> None:
+    project = fetching.add()
+    end = fetching.simulated.now() + seconds
+    promise = refuse(status, retry_after_seconds=1)
+    fetching.simulated.fault(Fault("download", end=end, action=promise))
+
+    assert fetching.run()[project].content is not None
+    pauses = fetching.pauses(project)
+    assert min(pauses) >= 1
+    assert max(pauses) > 5  # ours grow all the same
+    assert len(pauses) < 10
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"<html>Jane Doe</html>", "a page"),
+        (b"\n\n <!DOCTYPE html>", "a page"),
+        (b"\xef\xbb\xbf<?xml ?>", "a page"),
+        (b'{"message": "Jane Doe"}', "JSON"),
+        (b"[1]", "JSON"),
+        (b"PK\x03\x04", "something else"),
+        (b"SQLite format 4\0", "something else"),
+        (b"\x1f\x8cJane Doe", "something else"),
+    ],
+)
+def test_what_is_no_download_is_refused_at_its_first_bytes(
+    fetching: Fetching, body: bytes, kind: str, size: int
+) -> None:
+    project = fetching.add()
+    fetching.fault(answer_with(body + bytes(1 << 20)))
+    piecewise = fetching.transport = Piecewise(fetching.transport, size)
+
+    after = fetching.run()
+
+    said = after[project].error
+    assert said.startswith("download failed: unexpected response: ")
+    assert "Jane" not in said
+    if size > 1:
+        assert kind in said
+    assert piecewise.taken <= 3 * max(16, 4096)
+
+
+@pytest.mark.parametrize("size", [1, 3, 15, 17])
+@pytest.mark.parametrize("is_unpacked", [False, True])
+def test_a_snapshot_may_come_in_the_smallest_pieces(
+    fetching: Fetching, size: int, is_unpacked: bool
+) -> None:
+    project = fetching.add()
+    fetching.simulated.behaviour.content_encoding = is_unpacked
+    fetching.transport = Piecewise(fetching.transport, size)
+
+    content = fetching.run()[project].content
+
+    assert content is not None
+    assert content.sha256 == hashlib.sha256(fetching.archived(project)).hexdigest()
+
+
+@pytest.mark.parametrize("body", [b"", b"\x1f", b"SQLite form"])
+def test_a_body_that_ends_before_it_tells_what_it_is_is_refused(
+    fetching: Fetching, body: bytes
+) -> None:
+    project = fetching.add()
+    fetching.fault(answer_with(body))
+
+    assert re.search("empty|no gzip file", fetching.run()[project].error)
+
+
+def test_padding_behind_the_packed_file_is_taken(fetching: Fetching) -> None:
+    project = fetching.add()
+    fetching.simulated.break_download(project, "nul padding")
+
+    assert fetching.run()[project].content is not None
+    assert fetching.archived(project).endswith(b"\0")
+
+
+def test_a_page_that_never_ends_is_refused_over_http(fetching: Fetching) -> None:
+    endless, good = fetching.add(), fetching.add()
+    fetching.simulated.break_download(endless, "endless html")
+
+    with served(fetching):
+        after = fetching.run()
+
+    assert re.search("unexpected response: a page", after[endless].error)
+    assert after[good].content is not None
+
+
+@pytest.mark.parametrize(("size", "is_real"), [(1, False), (900, False), (1200, True)])
+def test_a_drip_counts_as_broken_off_and_a_slow_download_goes_on(
+    fetching: Fetching, size: int, is_real: bool
+) -> None:
+    project = fetching.add(size=200 << 10)
+    fetching.transport = Piecewise(fetching.transport, size, fetching.passed, 1.0)
+
+    after = fetching.run()
+
+    assert (after[project].content is not None) == is_real
+    assert fetching.asked(project) == (1 if is_real else 3)
+    if not is_real:
+        assert "less than 1 KiB a second" in after[project].error
+        assert fetching.passed.seconds < 300
+
+
+class FastClock(SystemClock):
+    """A clock on which a minute is a second and a half."""
+
+    def monotonic(self) -> float:
+        return 40.0 * super().monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds / 40.0)
+
+
+def test_a_drip_is_noticed_over_http(fetching: Fetching) -> None:
+    project = fetching.add()
+    fetching.simulated.behaviour.drip_pause_seconds = 0.02
+    fetching.simulated.break_download(project, "drip", times=1)
+    stop = threading.Event()
+    threading.Timer(LONG_SECONDS, stop.set).start()
+
+    with in_threads(fetching, FastClock(stop), stop):
+        after = fetching.run()
+
+    assert after[project].content is not None
+    assert fetching.asked(project) == 2
+
+
+def test_the_caller_hears_of_the_time_while_it_waits(fetching: Fetching) -> None:
+    fetching.add()
+    fetching.fault(refuse(503), times=4)
+    ticks: list[float] = []
+    fetching.tick = lambda: ticks.append(fetching.passed.seconds)
+
+    fetching.run()
+
+    assert max(after - before for before, after in pairwise([0.0, *ticks])) <= 1
+    assert ticks[-1] > 10
+
+
+def test_what_fails_is_told_at_once_and_what_is_fetched_when_it_is_archived(
+    fetching: Fetching,
+) -> None:
+    good, bad = fetching.add(), fetching.add()
+    fetching.fault(refuse(409), bad)
+    fetching.fault(refuse(503), good, times=3)
+    failed: list[float] = []
+    fetching.tick = lambda: failed.append(len(fetching.after[bad].error))
+
+    fetching.run()
+
+    assert failed[2] > 0
+
+
 # Over HTTP
 
 
@@ -549,26 +767,49 @@ def test_several_that_have_room_only_one_by_one_wait_for_one_another(fetching: F
     assert [after[project].error for project in projects] == [""] * 4
 
 
-class Silent(Impatient):
-    """A transport over which the site doesn't say how much it sends."""
+class Watched(Impatient):
+    """A transport that knows how many of its streams are open, and lies about their sizes."""
+
+    def __init__(self, inner: Transport, told: Callable[[int | None], int | None]) -> None:
+        super().__init__(inner)
+        self.open = 0
+        self._told = told
 
     def stream(self, request: Request) -> Stream:
         stream = self._inner.stream(request)
-        stream.size = None
+        stream.size = self._told(stream.size)
+        self.open += 1
+        close = stream.close
+
+        def closed() -> None:
+            self.open -= 1
+            close()
+
+        stream.close = closed  # type: ignore[method-assign]
         return stream
 
 
-def test_without_a_word_of_their_size_several_don_t_fill_the_disk(fetching: Fetching) -> None:
+@pytest.mark.parametrize(
+    "told", [lambda size: size, lambda _: None, lambda _: 1000], ids=["truth", "nothing", "less"]
+)
+def test_what_waits_for_room_is_asked_for_again_once_it_is_there(
+    fetching: Fetching, told: Callable[[int | None], int | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once only, also if more comes than was said, or nothing was said."""
+    caplog.set_level("INFO")
     size = 24 * MEBIBYTE
     projects = [fetching.add(size=size) for _ in range(4)]
     disk = fetching.free = SmallDisk(5 * size + 24 * MEBIBYTE, fetching.work)
 
     stop = threading.Event()
     with in_threads(fetching, SystemClock(stop), stop):
-        fetching.transport = Silent(fetching.transport)
+        watched = fetching.transport = Watched(fetching.transport, told)
         after = fetching.run()
 
     assert [after[project].error for project in projects] == [""] * 4
+    assert "waiting for the others" in caplog.text
+    assert watched.open == 0
+    assert max(fetching.asked(project) for project in projects) <= 2
     assert disk.least > 8 * MEBIBYTE
 
 
@@ -822,6 +1063,73 @@ def test_a_stop_is_noticed_within_seconds_and_nothing_stays(fetching: Fetching, 
     assert took < 3
     assert list(fetching.work.iterdir()) == []
     assert list(fetching.output.iterdir()) == []
+
+
+def is_logged(caplog: pytest.LogCaptureFixture, words: str, times: int) -> bool:
+    return sum(words in record.getMessage() for record in caplog.records) >= times
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_was_fetched_before_a_stop_is_archived_while_another_drips(
+    fetching: Fetching, elsewhere: bool, other_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    fetching.output = other_disk if elsewhere else fetching.output
+    dripping, *good = (fetching.add() for _ in range(4))
+    fetching.simulated.break_download(dripping, "drip")
+    stop = threading.Event()
+    told: list[float] = []
+
+    def tick() -> None:
+        if not told and is_logged(caplog, "fetched and checked", 3):
+            told.append(time.monotonic())
+            stop.set()
+
+    fetching.tick = tick
+    with in_threads(fetching, SystemClock(stop), stop):
+        with pytest.raises(TerminatedError):
+            fetching.run()
+        took = time.monotonic() - told[0]
+
+    assert took < 4
+    assert all(fetching.after[project].content for project in good)
+    assert fetching.after[dripping].content is None
+    assert [path.name for path in fetching.output.iterdir()] == [ARCHIVE_NAME]
+    fetching.assert_archive_tells_the_truth()
+
+
+class EndedClock(FakeClock):
+    """A clock that can be told that the run is to end; then time flies."""
+
+    ended = False
+
+    def sleep(self, seconds: float) -> None:
+        if self.ended:
+            self.seconds += 10
+            raise TerminatedError
+        super().sleep(seconds)
+
+
+def test_what_there_is_no_time_to_copy_is_lost_and_the_log_says_how_much(
+    tmp_path: Path, other_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    clock = EndedClock()
+    fetching = Fetching(tmp_path, clock)
+    fetching.output = other_disk
+    for _ in range(2):
+        fetching.add(size=2 * MEBIBYTE)
+
+    def tick() -> None:
+        clock.ended = is_logged(caplog, "fetched and checked", 2)
+
+    fetching.tick = tick
+    with pytest.raises(TerminatedError):
+        fetching.run()
+
+    assert list(other_disk.iterdir()) == []
+    assert list(fetching.after.values()) == fetching.records
+    assert is_logged(caplog, "2 snapshots that came are lost", 1)
 
 
 # The log
