@@ -34,7 +34,7 @@ _CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
     "timestamp": lambda record: record.timestamp.isoformat() if record.timestamp else "",
     "batch_label": lambda record: record.batch_label,
     "status": lambda record: str(record.status),
-    "error": lambda record: record.error,
+    "error": lambda record: record.reason,
     **{name: partial(_content_cell, name) for name in _CONTENT_NAMES},
 }
 COLUMNS = tuple(_CELLS)

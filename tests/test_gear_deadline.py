@@ -15,7 +15,7 @@ from flywheel_site_simulator import (
     break_off,
     refuse,
 )
-from fw_gear_sitewide_snapshot.workers import IN_FLIGHT
+from fw_gear_sitewide_snapshot.workers import MAX_CONCURRENT_CALLS
 from tests.support.gear import GearRun, RunHere, gear_maker, run_together
 from tests.support.time import START, FakeClock
 
@@ -27,7 +27,7 @@ LAST_LOOK = 30.0
 # ------------------------------------------------------------------------------------- as a process
 
 
-MANY = IN_FLIGHT + 4
+MANY = MAX_CONCURRENT_CALLS + 4
 """Calls that hang: more than there may be at a time."""
 
 
@@ -252,7 +252,7 @@ def test_of_those_that_hang_it_is_not_known_what_becomes_of_them_and_a_retry_loo
 ) -> None:
     rows = held_up["second attempts"].hanging
     asked = [row for row in rows if "a retry looks for it" in row["error"]]
-    assert len(asked) == IN_FLIGHT / 2
+    assert len(asked) == MAX_CONCURRENT_CALLS / 2
     assert {(row["status"], row["snapshot_id"]) for row in asked} == {("pending", "")}
 
 
@@ -262,6 +262,6 @@ def test_those_whose_second_attempt_came_too_late_keep_the_failed_snapshot(
 ) -> None:
     rows = held_up["second attempts"].hanging
     late = [row for row in rows if "the time was up before" in row["error"]]
-    assert len(late) == MANY - IN_FLIGHT / 2
+    assert len(late) == MANY - MAX_CONCURRENT_CALLS / 2
     assert all(row["status"] == "failed" for row in late)
     assert all(row["snapshot_id"] == row["project_id"] for row in late)

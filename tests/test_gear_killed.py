@@ -18,7 +18,7 @@ import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, break_off
 from fw_gear_sitewide_snapshot import reporter
-from fw_gear_sitewide_snapshot.errors import EXIT_INCOMPLETE, EXIT_TERMINATED
+from fw_gear_sitewide_snapshot.errors import EXIT_INCOMPLETE
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
 
 from .support.gear import GearFolder, GearRun
@@ -26,6 +26,7 @@ from .support.repository import ROOT
 
 pytestmark = pytest.mark.process
 
+EXIT_TERMINATED, EXIT_INTERRUPTED = 143, 130
 MOMENTS = 20
 AT_A_TIME = 5
 PROJECTS = 40
@@ -146,7 +147,7 @@ from fw_gear_sitewide_snapshot.clock import SystemClock
 from fw_gear_sitewide_snapshot.errors import TerminatedError
 
 for _ in range(100):
-    clock = SystemClock(run.told_to_end())
+    clock = SystemClock(run.stop_on_signal())
     threading.Timer(random.uniform(0.001, 0.02), os.kill, (os.getpid(), signal.SIGTERM)).start()
     try:
         while True:
@@ -173,6 +174,22 @@ def test_a_run_that_is_told_to_end_before_it_has_begun_starts_nothing(
     assert cut.exit_status == EXIT_TERMINATED
     assert cut.took_seconds < 5
     assert served.site.creates() == 0
+    assert "Traceback" not in cut.log
+
+
+def test_an_interrupted_run_writes_its_report_and_ends_with_130(
+    served: SimulatorServer, tmp_path: Path
+) -> None:
+    served.site.add_project()
+    served.site.behaviour.status_seconds = 5.0
+    folder = GearFolder(tmp_path, served.api_key(), {"project filter": "ALL"})
+
+    cut = cut_off(folder, served.site, once_asked="detail", how=signal.SIGINT)
+
+    assert cut.exit_status == EXIT_INTERRUPTED
+    [row] = reporter.read(tmp_path / "output" / reporter.REPORT_NAME)
+    assert row.snapshot_id
+    assert row.error == "the run ended before the snapshot was finished: a retry waits for it"
     assert "Traceback" not in cut.log
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
-from fw_gear_sitewide_snapshot.workers import IN_FLIGHT
+from fw_gear_sitewide_snapshot.workers import MAX_CONCURRENT_CALLS
 
 from .support.gear import GearFolder, GearRun
 
@@ -47,4 +47,4 @@ def test_a_429_slows_the_whole_run_down_so_few_calls_are_refused(limited: Limite
 
 
 def test_no_more_calls_are_in_flight_than_the_bound(limited: Limited) -> None:
-    assert limited.site.most_in_flight <= IN_FLIGHT
+    assert limited.site.most_in_flight <= MAX_CONCURRENT_CALLS

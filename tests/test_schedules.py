@@ -12,19 +12,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from flywheel_site_simulator import (
+    Action,
     Fault,
     SimulatedSite,
+    accept,
+    add_headers,
     answer_with,
     break_off,
     do_later,
+    edit_answer,
     lose_answer,
+    redirect,
     refuse,
+    slow_down,
 )
 from fw_gear_sitewide_snapshot import calls, main, reporter
 from fw_gear_sitewide_snapshot.errors import GearError, SiteError, TerminatedError
@@ -39,26 +45,61 @@ SCHEDULES = int(os.environ.get("SCHEDULES", "2000"))
 MEMORY_DISK = Path("/dev/shm")  # a schedule writes a dozen reports, each synced to its disk
 MOST_RETRIES = 24  # four faults of four hits each, and three snapshots that fail
 
-LOST = st.sampled_from([500, 502, 504, "reset", "hang", "truncated", "garbage"])
+LOST = st.sampled_from([500, 502, 504, 408, 499, 507, "reset", "hang", "truncated", "garbage"])
+RETRY_AFTER = st.sampled_from([None, 0.0, 1.0, 3.0, 30.0, 600.0])
+NOT_THE_SITE_S = refuse(404, body=b"default backend - 404", headers={"Content-Type": "text/plain"})
+
+
+def without(field: str) -> Callable[[Any], Any]:
+    """Records that lack a field; of one record in a list, or of a single one."""
+
+    def edit(document: Any) -> Any:
+        records = document.get("results", [document]) if isinstance(document, dict) else document
+        for record in records[-1:]:
+            record.pop(field, None)
+        return document
+
+    return edit
+
+
+EDITS = st.sampled_from(["created", "status", "_id"]).map(without).map(edit_answer)
+CACHED = st.sampled_from(
+    [
+        {"Age": "7200", "Date": "Sun, 22 Nov 2026 10:00:00 GMT"},
+        {"Age": "60"},
+        {"Date": "nonsense"},
+    ]
+).map(add_headers)
+LATE_SECONDS = 25.0  # the gear looks for half a minute before it asks again
+LATE_SECONDS_WHEN_KILLED = 7.0  # and a run that goes on for another, for ten seconds
 CREATE_FAULTS = st.one_of(
     st.builds(lose_answer, LOST),
-    st.builds(do_later, st.floats(0.0, 5.0), LOST),
+    st.builds(redirect, status=st.sampled_from([301, 302, 303, 307]), work=st.booleans()),
+    st.builds(slow_down, st.floats(0.0, 40.0)),
+    st.just(NOT_THE_SITE_S),
+    EDITS,
     st.builds(answer_with, st.sampled_from([{}, [], {"status": "x"}, {"_id": 7, "status": "x"}])),
-    st.builds(refuse, st.sampled_from([429, 503]), retry_after_seconds=st.just(3.0)),
-    st.builds(refuse, st.sampled_from([429, 500, 502, 503, 504, 403, 404, 409, 422])),
+    st.builds(refuse, st.sampled_from([429, 503]), retry_after_seconds=RETRY_AFTER),
+    st.builds(refuse, st.sampled_from([429, 500, 502, 503, 504, 403, 404, 409, 421, 425, 422])),
     st.just(break_off("reset")),
 )
 # No fault answers an empty list: a false "there is none" can't be told from a true one.
 READ_FAULTS = st.one_of(
     st.builds(refuse, st.sampled_from([401, 403, 404])),
-    st.builds(refuse, st.sampled_from([429, 500, 502, 503, 504])),
+    st.builds(
+        refuse, st.sampled_from([408, 429, 500, 502, 503, 504]), retry_after_seconds=RETRY_AFTER
+    ),
     st.builds(break_off, st.sampled_from(["reset", "hang"])),
+    st.builds(slow_down, st.floats(0.0, 15.0)),
+    st.just(NOT_THE_SITE_S),
+    EDITS,
+    CACHED,
     st.builds(answer_with, st.sampled_from([{}, [3], None, {"status": 3}])),
 )
 STATES = ["pending", "in_progress", "failed", "complete"]
 SEEN = st.sampled_from(["no", "yes", "later"])
 OUTAGES = st.sampled_from(
-    [refuse(404), refuse(502), refuse(503), break_off("reset"), break_off("hang")]
+    [refuse(404), refuse(502), refuse(503), NOT_THE_SITE_S, break_off("reset"), break_off("hang")]
 )
 
 
@@ -85,6 +126,9 @@ class Schedule:
     shape: str
     whole_seconds: bool
     per_second: float | None
+    most_builds: int | None
+    list_lag_seconds: float
+    detail_lag_seconds: float
     gap_seconds: float
     old_snapshots: list[int]
     failing: dict[int, int]
@@ -93,14 +137,24 @@ class Schedule:
     kills: list[Kill]
 
 
+def late_creates(seconds: float) -> st.SearchStrategy[Action]:
+    """Creates that are done so much later than they are answered, at the most."""
+    return st.builds(do_later, st.floats(0.0, seconds), LOST) | st.builds(
+        accept, st.floats(0.0, seconds)
+    )
+
+
 @st.composite
-def faults(draw: st.DrawFn, projects: int) -> Callable[[list[str], float], Fault]:
+def faults(
+    draw: st.DrawFn, projects: int, late_seconds: float
+) -> Callable[[list[str], float], Fault]:
     kind = draw(
         st.sampled_from(
             ["create", "create", "create", "list", "list", "detail", "project", "project"]
         )
     )
-    action = draw(CREATE_FAULTS if kind == "create" else READ_FAULTS)
+    late = late_creates(late_seconds)
+    action = draw(CREATE_FAULTS | late if kind == "create" else READ_FAULTS)
     number = draw(st.none() | st.integers(0, projects - 1))
     times, after = draw(st.integers(1, 4)), draw(st.just(0) | st.integers(0, 4))
     note(f"fault: {kind} of {number}, {times} times after {after}: {action}")
@@ -111,7 +165,7 @@ def faults(draw: st.DrawFn, projects: int) -> Callable[[list[str], float], Fault
 
 @st.composite
 def outages(draw: st.DrawFn) -> Callable[[list[str], float], Fault]:
-    begin, length = draw(st.floats(0, 60)), draw(st.floats(1, 30))
+    begin, length = draw(st.floats(0, 60)), draw(st.floats(1, 30) | st.just(4 * 3600.0))
     kinds = draw(st.sampled_from([None, {"detail"}, {"create"}, {"list", "create"}]))
     action = draw(OUTAGES)
     note(f"outage: {kinds} from {begin} for {length} s: {action}")
@@ -122,6 +176,11 @@ def outages(draw: st.DrawFn) -> Callable[[list[str], float], Fault]:
 def schedules(draw: st.DrawFn) -> Schedule:
     projects = draw(st.integers(1, 4))
     which = st.lists(st.integers(0, projects - 1), max_size=2)
+    kill = st.builds(
+        Kill, st.integers(2, 8) | st.integers(0, 25), SEEN, st.booleans(), st.booleans()
+    )
+    kills = draw(st.lists(kill, max_size=3))
+    late_seconds = LATE_SECONDS_WHEN_KILLED if kills else LATE_SECONDS
     return Schedule(
         projects=projects,
         attempts=draw(st.integers(1, 3)),
@@ -130,19 +189,15 @@ def schedules(draw: st.DrawFn) -> Schedule:
         shape=draw(st.sampled_from(["bare", "results"])),
         whole_seconds=draw(st.booleans()),
         per_second=draw(st.sampled_from([None, None, 20.0, 2.0])),
+        most_builds=draw(st.sampled_from([None, None, 1, 2])),
+        list_lag_seconds=draw(st.sampled_from([0.0, 0.0, 4.0])),
+        detail_lag_seconds=draw(st.sampled_from([0.0, 0.0, 25.0])),
         gap_seconds=draw(st.sampled_from([0.0, 0.7, 5.0])),
         old_snapshots=draw(which),
         failing=draw(st.dictionaries(st.integers(0, projects - 1), st.integers(1, 3), max_size=2)),
         deleted=draw(which),
-        faults=draw(st.lists(st.one_of(faults(projects), outages()), max_size=4)),
-        kills=draw(
-            st.lists(
-                st.builds(
-                    Kill, st.integers(2, 8) | st.integers(0, 25), SEEN, st.booleans(), st.booleans()
-                ),
-                max_size=3,
-            )
-        ),
+        faults=draw(st.lists(faults(projects, late_seconds) | outages(), max_size=4)),
+        kills=kills,
     )
 
 
@@ -185,6 +240,9 @@ class Life:
             whole_seconds=schedule.whole_seconds,
             clock_offset_seconds=schedule.offset,
             requests_per_second=schedule.per_second,
+            most_builds=schedule.most_builds,
+            list_lag_seconds=schedule.list_lag_seconds,
+            detail_lag_seconds=schedule.detail_lag_seconds,
         )
         self.wanted = [
             self.simulated.add_project(group="wanted", label=f"Project {number}")
@@ -280,10 +338,10 @@ def test_every_project_has_exactly_one_complete_snapshot_in_the_end(schedule: Sc
                     for running in life.live(life.wanted[number])[:1]:
                         if life.wanted[number] not in life.complete:
                             life.simulated.delete_snapshot(life.wanted[number], running)
-        for _ in range(MOST_RETRIES):
+        for retry in range(MOST_RETRIES):
             if len(life.complete) == len(life.wanted):
                 break
-            life.clock.sleep(60.0)
+            life.clock.sleep(min(60.0 * 2**retry, 3600.0))
             life.run(None)
 
         assert sorted(life.complete) == sorted(life.wanted), life.report.read_text()
