@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from .clock import Clock
 from .errors import TerminatedError
-from .room import DiskSpace, FreeBytes, free_bytes
+from .room import DiskSpace
 
 ARCHIVE_NAME = "snapshots.zip"
 SUMS_NAME = "SHA256SUMS"
@@ -31,6 +31,8 @@ _GRACE_SECONDS = 1.0
 _ROW_BYTES = 1 << 11  # of a project at the most: in the report, checksums, headers and directory
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)  # that a zip can tell
 _LATEST = datetime(2107, 12, 31, tzinfo=UTC)
+
+Tick = Callable[[], None]
 
 
 class Archive:
@@ -42,21 +44,14 @@ class Archive:
         rows: How many projects its report will tell of.
         clock: Tells when the run is to end.
         tick: Called about once a second while files are copied.
-        free: Tells how many bytes can be written where a folder is.
+        space: The room in the output folder.
 
     Raises:
         OSError: One of the folders can't be written to.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        output: Path,
-        rows: int,
-        *,
-        clock: Clock,
-        tick: Callable[[], None] = lambda: None,
-        free: FreeBytes = free_bytes,
+        self, folder: Path, output: Path, rows: int, clock: Clock, tick: Tick, space: DiskSpace
     ) -> None:
         self.folder = folder
         self._path = folder / ARCHIVE_NAME
@@ -65,7 +60,7 @@ class Archive:
         self._ending_bytes = (rows + 1) * _ROW_BYTES
         self._clock = clock
         self._tick = tick
-        self._space = DiskSpace(output, free)
+        self._space = space
         self._is_copied = not _moves(self._path, self._part)
         self._file = _WholeWrites(self._path, "w+")
         self._zip = zipfile.ZipFile(self._file, "w")
@@ -73,12 +68,6 @@ class Archive:
 
     def add(self, source: Path, name: str, sha256: str, when: datetime | None = None) -> None:
         """Take a file in, and remove it. What can't be taken in leaves the archive as it was.
-
-        Args:
-            source: The file.
-            name: Its name in the archive.
-            sha256: Its checksum.
-            when: When what is in it was made.
 
         Raises:
             NoRoomError: See check_room.
@@ -101,14 +90,8 @@ class Archive:
         source.unlink()
 
     def check_room(self, size: int) -> None:
-        """See whether a file of so many bytes would leave the archive small enough to be published.
-
-        It always is where publishing it takes no room of its own.
-
-        Raises:
-            NoRoomError: The output folder has no room for the archive with the file.
-        """
-        if self._is_copied:
+        """Raise NoRoomError where the archive could not be published with so large a file more."""
+        if self._is_copied:  # else that takes no room
             whole = self._zip.start_dir + size + self._ending_bytes
             self._space.check(whole, "for it in the output folder")
 
@@ -122,12 +105,11 @@ class Archive:
             OSError: The disk is full, or can't be written.
             TerminatedError: The run is to end, and this takes too long.
         """
-        lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(self._sums.items()))
-        self._zip.writestr(_entry(SUMS_NAME, 0, self._clock.now()), lines)
+        sums = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(self._sums.items()))
+        self._zip.writestr(_entry(SUMS_NAME, 0, self._clock.now()), sums)
         self._zip.close()
         self._file.close()
-        size = self._path.stat().st_size
-        whole = self._path
+        whole, size = self._path, self._path.stat().st_size
         try:
             if self._is_copied:
                 self._space.check(size, "for the archive in the output folder")
@@ -176,10 +158,7 @@ class _WholeWrites(io.FileIO):
 
 
 def _moves(path: Path, target: Path) -> bool:
-    """Try whether a file gets from one path to the other in one step; leaves none behind.
-
-    Between two disks it doesn't; nor between two mounts of one disk, which look like one.
-    """
+    """Try whether a file moves there: not to another disk, nor to another mount of the same one."""
     path.touch()
     try:
         path.replace(target)

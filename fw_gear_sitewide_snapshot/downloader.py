@@ -8,21 +8,21 @@ site's: the snapshot is complete all the same, and a retry fetches it again.
 import hashlib
 import heapq
 import logging
+import math
 import tempfile
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from . import reporter
-from .archive import ARCHIVE_NAME, SUMS_NAME, Archive
+from .archive import ARCHIVE_NAME, SUMS_NAME, Archive, Tick
 from .archive_names import names_for
 from .clock import Clock
 from .errors import OutputError, TerminatedError
-from .fetch import Download, Fetch, in_words
+from .fetch import Download, in_words
 from .models import SnapshotContent, SnapshotRecord, one_line
-from .room import DiskSpace, FreeBytes, NoRoomError, Reservation, free_bytes
+from .room import DiskSpace, FreeBytes, NoRoomError, free_bytes
 from .site import Site
 from .wording import counted, size_text
 from .workers import TaskQueue, Workers
@@ -42,7 +42,7 @@ def fetch_all(
     clock: Clock,
     work: Path,
     output: Path,
-    tick: Callable[[], None] = lambda: None,
+    tick: Tick = lambda: None,
     free: FreeBytes = free_bytes,
 ) -> Iterator[SnapshotRecord]:
     """Fetch each complete snapshot that no run has fetched yet, and archive them all.
@@ -80,22 +80,23 @@ def fetch_all(
         with (
             # A worker may still hang in there.
             tempfile.TemporaryDirectory("", "snapshots-", work, ignore_cleanup_errors=True) as name,
-            Archive(Path(name), output, len(records), clock=clock, tick=tick, free=free) as archive,
+            Archive(
+                Path(name), output, len(records), clock, tick, DiskSpace(output, free)
+            ) as archive,
         ):
-            downloads = _Downloads(
-                wanted.values(), site, archive, clock, tick, DiskSpace(Path(name), free)
-            )
+            space = DiskSpace(archive.folder, free)
+            download = partial(Download, site=site, archive=archive, space=space, clock=clock)
             try:
-                for record in downloads.run(workers):
+                downloads = _Downloads(wanted.values(), archive, clock, download)
+                for record in downloads.run(workers, tick):
                     after[record.project.id] = record
                     if record.content is None:
                         yield record
             except TerminatedError:
                 is_ended = True
             if any(record.content for record in after.values()):
-                report = reporter.write(
-                    (after.get(record.project.id, record) for record in records), Path(name)
-                )
+                batch = [after.get(record.project.id, record) for record in records]
+                report = reporter.write(batch, archive.folder)
                 sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
                 archive.add(report, report.name, sha256, clock.now())
                 size = archive.publish()
@@ -123,9 +124,6 @@ def fetch_all(
         raise TerminatedError
 
 
-_Outcome = tuple[Download, SnapshotContent | Exception]
-
-
 class _Downloads:
     """Decides what is fetched next, and archives what came.
 
@@ -136,29 +134,20 @@ class _Downloads:
     def __init__(
         self,
         wanted: Collection[SnapshotRecord],
-        site: Site,
         archive: Archive,
         clock: Clock,
-        tick: Callable[[], None],
-        space: DiskSpace,
+        download: Callable[[SnapshotRecord], Download],
     ) -> None:
-        self._fetch = Fetch(site, clock, archive)
+        self._names = names_for(wanted, (SUMS_NAME, reporter.REPORT_NAME))
         self._archive = archive
         self._clock = clock
-        self._tick = tick
-        self._names = names_for(wanted, (SUMS_NAME, reporter.REPORT_NAME))
-        self._new = (Download(record, clock, Reservation(space)) for record in wanted)
-        self._paused: list[tuple[float, str, Download]] = []  # a heap: monotonic time when due
-        self._lacking: deque[Download] = deque()
+        self._new = map(download, wanted)
+        self._again: list[tuple[float, str, Download]] = []  # a heap: monotonic time when due
         self._is_one_alone = False
 
-    def run(self, workers: Workers) -> Iterator[SnapshotRecord]:
-        """Yield each record with its content once it is in the archive, or with its error.
-
-        Raises:
-            TerminatedError: The run is to end.
-        """
-        tasks: TaskQueue[_Outcome] = workers.queue()
+    def run(self, workers: Workers, tick: Tick) -> Iterator[SnapshotRecord]:
+        """Yield each record with its content once it is in the archive, or with its error."""
+        tasks: TaskQueue[tuple[Download, SnapshotContent | Exception]] = workers.queue()
         try:
             while True:
                 self._submit(tasks)
@@ -166,29 +155,28 @@ class _Downloads:
                     yield from self._apply(download, outcome)
                     self._submit(tasks)
                 if not tasks.in_flight:
-                    if not self._paused:
+                    if not self._again:
                         break
-                    due = self._paused[0][0] - self._clock.monotonic()
+                    due = self._again[0][0] - self._clock.monotonic()
                     self._clock.sleep(min(_TICK_SECONDS, due))
-                self._tick()
+                tick()
         finally:
             tasks.cancel_pending()
 
-    def _submit(self, tasks: TaskQueue[_Outcome]) -> None:
+    def _submit(self, tasks: TaskQueue[tuple[Download, SnapshotContent | Exception]]) -> None:
         """Begin to fetch what can be fetched now."""
         while tasks.in_flight < MAX_CONCURRENT_DOWNLOADS and not self._is_one_alone:
-            if self._lacking:
-                if tasks.in_flight:
-                    break
-                self._is_one_alone = True
-                download = self._lacking.popleft()
-            elif self._paused and self._paused[0][0] <= self._clock.monotonic():
-                download = heapq.heappop(self._paused)[2]
+            if self._again and self._again[0][0] <= self._clock.monotonic():
+                if self._again[0][2].lacked:
+                    if tasks.in_flight:
+                        break
+                    self._is_one_alone = True
+                download = heapq.heappop(self._again)[2]
             elif (new := next(self._new, None)) is not None:
                 download = new
             else:
                 break
-            tasks.submit(partial(self._fetch, download))
+            tasks.submit(download.attempt)
 
     def _apply(
         self, download: Download, outcome: SnapshotContent | Exception
@@ -196,27 +184,27 @@ class _Downloads:
         """Archive what came, or decide when to fetch it again; yield its record at its end."""
         record = download.record
         where = f"{record.project.path} ({record.project.id}): snapshot {record.snapshot_id}"
-        was_alone, self._is_one_alone = self._is_one_alone, False
-        lacked = None if was_alone or not isinstance(outcome, NoRoomError) else outcome
+        is_lacking = isinstance(outcome, NoRoomError) and not self._is_one_alone
+        download.lacked = outcome if isinstance(outcome, NoRoomError) else None
+        self._is_one_alone = False
         if isinstance(outcome, SnapshotContent):
-            path, name = self._fetch.path(record), self._names[record.project.id]
             try:
-                self._archive.add(path, name, outcome.sha256, record.timestamp)
+                name = self._names[record.project.id]
+                self._archive.add(download.path, name, outcome.sha256, record.timestamp)
             except (NoRoomError, OSError) as error:
-                path.unlink(missing_ok=True)
+                download.path.unlink(missing_ok=True)
                 outcome = error
         download.reservation.release()
-        download.lacked = lacked
         if isinstance(outcome, SnapshotContent):
             log.info("%s: fetched and checked, %s", where, size_text(outcome.size_bytes))
             yield replace(record, content=outcome, error="")
-        elif lacked:
-            log.info("%s: %s; waiting for the others", where, lacked)
-            self._lacking.append(download)
+        elif is_lacking:
+            log.info("%s: %s; waiting for the others", where, outcome)
+            heapq.heappush(self._again, (-math.inf, record.project.id, download))
         elif (pause := download.pause(outcome)) is not None:
             log.warning("%s: %s; fetching it again in %.0f s", where, outcome, pause)
             due = self._clock.monotonic() + pause
-            heapq.heappush(self._paused, (due, record.project.id, download))
+            heapq.heappush(self._again, (due, record.project.id, download))
         else:
             problem = one_line(f"download failed: {in_words(outcome)}")
             log.warning("%s: %s", where, problem)

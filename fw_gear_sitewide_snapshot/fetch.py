@@ -6,10 +6,10 @@ stream open: the site would break it off. Nothing of what a snapshot holds is lo
 
 import contextlib
 import errno
+import itertools
 import zlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 from . import snapshot_file
 from .archive import Archive
@@ -25,7 +25,7 @@ from .errors import (
 )
 from .models import SnapshotContent, SnapshotRecord
 from .retry import backoff_seconds
-from .room import NoRoomError, Reservation
+from .room import DiskSpace, NoRoomError, Reservation
 from .site import Site
 from .snapshot_file import GZIP_MAGIC, SQLITE_MAGIC, SnapshotFileError
 
@@ -35,166 +35,129 @@ _OUTAGE_SECONDS = 60.0  # for so long, and so many attempts, a site is asked tha
 _OUTAGE_ATTEMPTS = 6
 _LONGEST_PAUSE_SECONDS = 600.0  # a site that asks for a longer one is left to another run
 _MISSING_SECONDS = 40.0  # a snapshot can be complete before its file is there
-_EXPIRED = {
-    400,
-    403,
-}  # what storages say of a signed URL that has expired; the site gives a new one
-
+_EXPIRED = {400, 403}  # so say storages of a signed URL; the site gives a new one
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _EXPECTED = (SiteError, SiteUnusableError, SnapshotFileError, NoRoomError, OSError)
 _SLOW_SECONDS = 60.0
-_SLOW_BYTES = 60 << 10  # what brings less in that time will not come to an end
+_SLOW_BYTES_A_SECOND = 1 << 10  # what brings less in that time will not come to an end
+_KINDS = {b"<": "a page (HTML or XML)", b"{": "JSON", b"[": "JSON"}  # by their first byte
 
 
 class Download:
-    """A snapshot to be fetched, and what has gone wrong with it so far.
+    """A snapshot to be fetched.
 
     Args:
         record: Its record.
-        clock: The time that what goes wrong is measured by.
-        reservation: The room that it has while it is fetched and archived.
+        site: The site to fetch it from.
+        archive: What it is for; it is fetched into the archive's folder.
+        space: The room in that folder.
+        clock: The time that it is measured by; tells when the run is to end.
 
     Attributes:
+        path: Where its file is once it is fetched.
+        reservation: The room that it has while it is fetched and archived.
         lacked: What it had no room for at the last attempt.
     """
 
-    def __init__(self, record: SnapshotRecord, clock: Clock, reservation: Reservation) -> None:
+    def __init__(
+        self, record: SnapshotRecord, site: Site, archive: Archive, space: DiskSpace, clock: Clock
+    ) -> None:
         self.record = record
-        self.reservation = reservation
+        self.path = archive.folder / f"{record.project.id}.gz"
+        self.reservation = Reservation(space)
         self.lacked: NoRoomError | None = None
+        self._site = site
+        self._archive = archive
         self._clock = clock
-        self._failures: Counter[str] = Counter()
-        self._since: dict[str, float] = {}
+        self._failures: defaultdict[type, list[float]] = defaultdict(list)
 
     def pause(self, error: Exception) -> float | None:
         """Count a failure; returns the seconds to wait before the next attempt, None for none."""
-        if isinstance(error, NotFoundError):
-            failures, seconds = self._count("missing")
-            left = _MISSING_SECONDS - seconds
-            return min(backoff_seconds(failures), left) if left > 0 else None
-        if isinstance(error, ServiceUnavailableError):
-            failures, seconds = self._count("unavailable")
-            pause = backoff_seconds(failures, error)
-            is_over = failures >= _OUTAGE_ATTEMPTS and seconds + pause > _OUTAGE_SECONDS
-            return None if is_over or pause > _LONGEST_PAUSE_SECONDS else pause
-        if isinstance(error, RejectedError) and error.status not in _EXPIRED:
-            return None
-        if isinstance(error, SiteError | SnapshotFileError):
-            failures, _ = self._count("broken")
-            return backoff_seconds(failures + _LATER) if failures < _FETCHES else None
+        times = self._failures[type(error)]
+        times.append(self._clock.monotonic())
+        failures, seconds = len(times), times[-1] - times[0]
+        pause = backoff_seconds(failures, error)
+        match error:
+            case NotFoundError():
+                left = _MISSING_SECONDS - seconds
+                return min(pause, left) if left > 0 else None
+            case ServiceUnavailableError():
+                is_over = failures >= _OUTAGE_ATTEMPTS and seconds + pause > _OUTAGE_SECONDS
+                return None if is_over or pause > _LONGEST_PAUSE_SECONDS else pause
+            case RejectedError() if error.status not in _EXPIRED:
+                return None
+            case SiteError() | SnapshotFileError():
+                return backoff_seconds(failures + _LATER) if failures < _FETCHES else None
         return None
 
-    def _count(self, kind: str) -> tuple[int, float]:
-        """Return how often that has gone wrong, and for how many seconds."""
-        now = self._clock.monotonic()
-        self._failures[kind] += 1
-        return self._failures[kind], now - self._since.setdefault(kind, now)
+    def attempt(self) -> tuple["Download", SnapshotContent | Exception]:
+        """Fetch it once, in any thread; return it, and what was found in it or what went wrong.
 
-
-class Fetch:
-    """Fetches a snapshot once at each call, in any thread.
-
-    Args:
-        site: The site to fetch from.
-        clock: The time that a stream is measured by; tells when the run is to end.
-        archive: What it is for; files are fetched into its folder.
-    """
-
-    def __init__(self, site: Site, clock: Clock, archive: Archive) -> None:
-        self._site = site
-        self._clock = clock
-        self._archive = archive
-
-    def path(self, record: SnapshotRecord) -> Path:
-        """Return where the record's file is once it is fetched."""
-        return self._archive.folder / f"{record.project.id}.gz"
-
-    def __call__(self, download: Download) -> tuple[Download, SnapshotContent | Exception]:
-        """Fetch the snapshot; its file is left only if it is whole and the right one.
-
-        Returns:
-            The download, and what was found in the snapshot or what went wrong.
-
-        Raises:
-            TerminatedError: The run is to end.
+        Its file is left only if it is whole and the right one. TerminatedError is raised.
         """
-        record, reservation = download.record, download.reservation
-        path = self.path(record)
+        ids = self.record.project.id, self.record.snapshot_id
         try:
-            if download.lacked:
-                reservation.reserve(download.lacked.needed, download.lacked.purpose)
-            with contextlib.closing(
-                self._site.download(record.project.id, record.snapshot_id)
-            ) as stream:
-                self._receive(stream, path, reservation)
-            content = snapshot_file.check(
-                path, record.project.id, reservation=reservation, clock=self._clock
-            )
-            reservation.reserve(content.size_bytes, "to archive it")
+            if self.lacked:
+                self.reservation.reserve(self.lacked.needed, self.lacked.purpose)
+            with contextlib.closing(self._site.download(*ids)) as stream:
+                self._receive(stream)
+            content = snapshot_file.check(self.path, ids[0], self.reservation, self._clock)
+            self.reservation.reserve(content.size_bytes, "to archive it")
         except BaseException as error:
-            path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
             if isinstance(error, _EXPECTED):
-                return download, error
+                return self, error
             raise
-        return download, content
+        return self, content
 
-    def _receive(self, stream: Stream, path: Path, reservation: Reservation) -> None:
-        """Write what the site sends into a file, packed again if it was unpacked on the way.
+    def _receive(self, stream: Stream) -> None:
+        """Write what the site sends into the file, packed again if it was unpacked on the way.
 
         It is unpacked where the site, or its storage, takes the compression for the transfer's.
         """
         # Unpacked, it is at least as large again: never refuses what would have had room.
-        reservation.reserve(max(2 * (stream.size or 0), reservation.left), "for it")
-        chunks = self._looked_at(stream.chunks)
+        self.reservation.reserve(max(2 * (stream.size or 0), self.reservation.left), "for it")
+        chunks = self._recognized(self._timed(stream.chunks))
         first = next(chunks, b"")
         is_unpacked = first.startswith(SQLITE_MAGIC)
         packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if is_unpacked else None
         if not packer:  # it is archived as it comes
             self._archive.check_room(stream.size or 0)
-        with path.open("wb") as file:
-            while first:
-                chunk = packer.compress(first) if packer else first
-                reservation.consume(len(chunk), "for it")
+        with self.path.open("wb") as file:
+            for received in itertools.chain([first], chunks):
+                chunk = packer.compress(received) if packer else received
+                self.reservation.consume(len(chunk), "for it")
                 file.write(chunk)
-                first = next(chunks, b"")
             if packer:
                 file.write(packer.flush())
 
-    def _looked_at(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the chunks, the first ones as one that tells what it is; refuses other files.
-
-        Raises:
-            SnapshotFileError: It begins neither as gzip nor as SQLite.
-            OutcomeUnknownError: Too little comes.
-        """
-        head = b""
-        is_known = False
+    def _timed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the chunks, or raise OutcomeUnknownError where too little comes."""
         began, received = self._clock.monotonic(), 0
         for chunk in chunks:
             self._clock.sleep(0.0)
-            now = self._clock.monotonic()
             received += len(chunk)
-            if now - began >= _SLOW_SECONDS:
-                if received < _SLOW_BYTES * (now - began) / _SLOW_SECONDS:
+            seconds = self._clock.monotonic() - began
+            if seconds >= _SLOW_SECONDS:
+                if received < _SLOW_BYTES_A_SECOND * seconds:
                     raise OutcomeUnknownError("the download came to less than 1 KiB a second")
-                began, received = now, 0
-            if is_known:
-                yield chunk
-                continue
+                began, received = began + seconds, 0
+            yield chunk
+
+    @staticmethod
+    def _recognized(chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the chunks, the first ones as one; refuse what is neither gzip nor SQLite."""
+        head = b""
+        for chunk in chunks:
             head += chunk
-            if is_known := head.startswith((GZIP_MAGIC, SQLITE_MAGIC)):
-                yield head
-            elif not (GZIP_MAGIC.startswith(head) or SQLITE_MAGIC.startswith(head)):
-                raise SnapshotFileError(f"unexpected response: {_kind(head)}, no gzip file")
-        if not is_known:
-            yield head
-
-
-def _kind(head: bytes) -> str:
-    """Say what a body is by how it begins, without a word of it."""
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    kinds = {b"<": "a page (HTML or XML)", b"{": "JSON", b"[": "JSON"}
-    return kinds.get(text[:1], "something else")
+            if head.startswith((GZIP_MAGIC, SQLITE_MAGIC)):
+                break
+            if not (GZIP_MAGIC.startswith(head) or SQLITE_MAGIC.startswith(head)):
+                text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+                kind = _KINDS.get(text[:1], "something else")
+                raise SnapshotFileError(f"unexpected response: {kind}, no gzip file")
+        yield head
+        yield from chunks
 
 
 def in_words(error: Exception) -> str:

@@ -39,12 +39,7 @@ class NoRoomError(Exception):
 
 
 class DiskSpace:
-    """The free space of one folder, shared out among those who write into it at the same time.
-
-    Args:
-        folder: The folder.
-        free: Tells how much there is.
-    """
+    """The free space of one folder, shared out among those who write into it at the same time."""
 
     def __init__(self, folder: Path, free: FreeBytes = free_bytes) -> None:
         self._folder = folder
@@ -58,15 +53,15 @@ class DiskSpace:
         reservation.reserve(size, purpose)
         reservation.release()
 
-    def grant(self, reservation: "Reservation", least: int, most: int, purpose: str) -> None:
+    def grant(self, to: "Reservation", size: int, purpose: str, most: int = 0) -> None:
         """See Reservation."""
         with self._lock:
-            others = sum(other.left for other in self._reservations if other is not reservation)
+            others = sum(other.left for other in self._reservations - {to})
             available = self._free(self._folder) - _SPARE_BYTES - others
-            if available < least:
-                raise NoRoomError(least - available, reservation.used + least, purpose)
-            reservation.left = min(available, most)
-            self._reservations.add(reservation)
+            if available < size:
+                raise NoRoomError(size - available, to.used + size, purpose)
+            to.left = max(size, min(available, most))
+            self._reservations.add(to)
 
     def release(self, reservation: "Reservation") -> None:
         """See Reservation."""
@@ -88,21 +83,13 @@ class Reservation:
         self.used = 0
 
     def reserve(self, size: int, purpose: str) -> None:
-        """Reserve so many bytes from now on, instead of what is left.
-
-        Raises:
-            NoRoomError: There is not so much, besides what others have reserved.
-        """
-        self._space.grant(self, size, size, purpose)
+        """Reserve so many bytes from now on, instead of what is left, or raise NoRoomError."""
+        self._space.grant(self, size, purpose)
 
     def consume(self, size: int, purpose: str) -> None:
-        """Say that so many bytes are written now; reserves more where they were not reserved.
-
-        Raises:
-            NoRoomError: There is not so much.
-        """
+        """Say that so many bytes are written now; reserves more where need be, as above."""
         if size > self.left:
-            self._space.grant(self, size, max(size, _STEP_BYTES), purpose)
+            self._space.grant(self, size, purpose, most=_STEP_BYTES)
         self.left -= size
         self.used += size
 

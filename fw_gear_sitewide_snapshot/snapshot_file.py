@@ -18,7 +18,8 @@ from .clock import Clock
 from .models import SnapshotContent
 from .room import Reservation
 
-TABLES = ("project", "subject", "session", "acquisition", "file", "analysis")
+COUNTED = ("subject", "session", "acquisition", "file")
+TABLES = ("project", *COUNTED, "analysis")
 SQLITE_MAGIC = b"SQLite format 3\0"
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -31,19 +32,11 @@ class SnapshotFileError(Exception):
     """The file is not the snapshot that it should be; says why in one line."""
 
 
-def check(
-    path: Path, project_id: str, *, reservation: Reservation, clock: Clock
-) -> SnapshotContent:
+def check(path: Path, project_id: str, reservation: Reservation, clock: Clock) -> SnapshotContent:
     """Look through a snapshot's file, from its first byte to its last.
 
     It is unpacked into a file beside it, which is removed again whatever happens. Memory doesn't
     grow with the snapshot.
-
-    Args:
-        path: The file.
-        project_id: The project that it should be of.
-        reservation: Of the room to unpack it into.
-        clock: Tells when the run is to end.
 
     Raises:
         SnapshotFileError: It is broken, or another project's.
@@ -59,18 +52,10 @@ def check(
             packed.seek(0)
             sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
             size = packed.tell()
-        counts = _look_into(database, project_id)
+        return SnapshotContent(size, sha256, *_look_into(database, project_id))
     finally:
         database.unlink(missing_ok=True)
         reservation.used = used
-    return SnapshotContent(
-        size_bytes=size,
-        sha256=sha256,
-        subjects=counts["subject"],
-        sessions=counts["session"],
-        acquisitions=counts["acquisition"],
-        files=counts["file"],
-    )
 
 
 def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: Clock) -> None:
@@ -101,7 +86,7 @@ def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: C
 
 
 def _unpacked_bytes(packed: BinaryIO) -> int:
-    """What the file says of itself at its end, if it can be believed: modulo 4 GiB."""
+    """Read what the file says at its end, if it can be believed: modulo 4 GiB."""
     size = packed.seek(0, 2)
     packed.seek(max(0, size - 4))
     told = int.from_bytes(packed.read(4), "little")
@@ -109,8 +94,8 @@ def _unpacked_bytes(packed: BinaryIO) -> int:
     return told if size <= told <= size * _MOST_GZIP_CAN_PACK else size
 
 
-def _look_into(path: Path, project_id: str) -> dict[str, int]:
-    """Check the database, and count the rows of each table."""
+def _look_into(path: Path, project_id: str) -> list[int]:
+    """Check the database, and count the rows of the tables that the report tells of."""
     # Immutable: SQLite takes no locks and makes no files beside it.
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
@@ -120,10 +105,8 @@ def _look_into(path: Path, project_id: str) -> dict[str, int]:
                 raise SnapshotFileError("the SQLite database is damaged")
             _check_tables(database)
             _check_project(database, project_id)
-            return {
-                table: int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our own names
-                for table in TABLES
-            }
+            counts = (f"SELECT count(*) FROM {table}" for table in COUNTED)  # noqa: S608 - our own names
+            return [int(database.execute(count).fetchone()[0]) for count in counts]
     except (sqlite3.Error, UnicodeError) as error:  # names in the schema needn't be UTF-8
         name = getattr(error, "sqlite_errorname", type(error).__name__)
         raise SnapshotFileError(f"the SQLite database can't be read ({name})") from None
@@ -160,7 +143,7 @@ def _check_project(database: sqlite3.Connection, project_id: str) -> None:
 
 
 def _identifier(document: bytes | None) -> str:
-    """The ``_id`` of a JSON document, also as MongoDB's extended JSON has it; empty for none."""
+    """Read the ``_id`` of a JSON document, also of MongoDB's extended JSON; empty for none."""
     try:
         value = json.loads(document or b"")
     except (ValueError, RecursionError):

@@ -23,7 +23,7 @@ from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME, SUMS_NAME, Archive, 
 from fw_gear_sitewide_snapshot.archive_names import names_for, safe_name
 from fw_gear_sitewide_snapshot.errors import TerminatedError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
-from fw_gear_sitewide_snapshot.room import FreeBytes, NoRoomError, free_bytes
+from fw_gear_sitewide_snapshot.room import DiskSpace, FreeBytes, NoRoomError, free_bytes
 
 from .support.disk import no_file_larger_than
 from .support.time import FakeClock
@@ -95,9 +95,9 @@ def test_what_is_unpacked_stays_inside_and_is_all_there(labels: list[tuple[str, 
         assert sorted(path.name for path in folder.iterdir()) == ["inside", "out", "work"]
 
 
-def an_archive(work: Path, output: Path, free: FreeBytes = free_bytes) -> Archive:
-    """An archive in the making, of a batch of two."""
-    return Archive(work, output, 2, clock=FakeClock(), free=free)
+def an_archive(work: Path, output: Path, free: FreeBytes = free_bytes, rows: int = 2) -> Archive:
+    """An archive in the making."""
+    return Archive(work, output, rows, FakeClock(), lambda: None, DiskSpace(output, free))
 
 
 def published(archive: Archive, records: Iterable[SnapshotRecord] = ()) -> int:
@@ -354,7 +354,7 @@ def test_a_byte_too_little_is_noticed_before_the_last_file_is_in(
     names = names_for(records, OURS)
 
     def placed_size(free: int) -> int:
-        with Archive(tmp_path, other_disk, 40, clock=FakeClock(), free=lambda _: free) as archive:
+        with an_archive(tmp_path, other_disk, lambda _: free, rows=40) as archive:
             for record in records:
                 source = tmp_path / record.project.id
                 source.write_bytes(b"the snapshot")

@@ -61,7 +61,7 @@ def checked(data: bytes, *, free: int = 1 << 40) -> SnapshotContent:
         path.write_bytes(data)
         reservation = Reservation(DiskSpace(path.parent, lambda _: free))
         try:
-            return check(path, PROJECT, reservation=reservation, clock=clock)
+            return check(path, PROJECT, reservation, clock)
         except SnapshotFileError as error:
             words = str(error)
             assert words
