@@ -21,7 +21,8 @@ _SHORTEST_INTERVAL_SECONDS = 1.0
 _INTERVAL_SECONDS = 5.0
 _MAX_MIN_AGE_SECONDS = 5.0
 
-_FEW_FAILURES = 4  # in a row, of different projects: more of them are no chance
+FEW_CREATES = 4  # that fail in a row, of as many projects: more are no chance
+FEW_READS = 32  # likewise; twice what is under way at a time: some projects' alone may hang
 _LONG_OUTAGE_SECONDS = 60.0  # a shorter one is no waiting: a site that limits builds has many
 
 _FIRST_SPACING_SECONDS = 0.04  # 25 calls a second: where spacing begins after a first 429
@@ -71,12 +72,16 @@ class Gate:
     a few calls in a row have brought nothing but "not done" or "unknown", a single call with
     growing pauses tries whether that goes on.
 
+    Args:
+        few: So many calls in a row are few.
+
     Attributes:
         problem: What the last call has brought, while that goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, few: int) -> None:
         self.problem = ""
+        self._few = few
         self._failures = 0
         self._rounds = 0  # of failures of calls that were sent after the one before
         self._failing_since = math.inf
@@ -92,7 +97,7 @@ class Gate:
         Args:
             in_flight: How many calls of this kind are under way.
         """
-        if self._failures >= _FEW_FAILURES and in_flight:
+        if self._failures >= self._few and in_flight:
             return math.inf  # its answer tells
         return max(self._next, self._held_until)
 
@@ -134,7 +139,7 @@ class Gate:
         if is_limit:
             wider = max(self._spacing * _WIDEN, _FIRST_SPACING_SECONDS)
             self._spacing = min(wider, _MAX_SPACING_SECONDS)
-        if self._failures >= _FEW_FAILURES:
+        if self._failures >= self._few:
             self._next = max(self._next, now + backoff_seconds(self._rounds))
 
     def hurry(self, now: float) -> None:

@@ -113,6 +113,7 @@ class Poller:
             now = self._clock.monotonic()
             if not self._schedule.unasked and math.isinf(self._deadline):
                 self._deadline = now + self._timeout_seconds
+                self._progress.log(self._timeout_seconds, at_once=True)
             if self._schedule.outage_seconds(now) >= self._timeout_seconds:
                 self._deadline = now
             if now >= self._deadline:
@@ -153,6 +154,7 @@ class Poller:
 
     def _give_up(self) -> None:
         """Have each row say what is known of it now that the time is up."""
+        self._abandon(math.inf)
         waited = duration(self._timeout_seconds)
         failed = set(self._to_restart)
         for project_id, state in self._states.items():
@@ -195,13 +197,14 @@ class Poller:
             self._ended(project_id, self._site.observe(result))
             if until < math.inf and self._schedule.has_first_call(self._clock.monotonic()):
                 break
-        now = self._clock.monotonic()
+        self._abandon(self._clock.monotonic())
+
+    def _abandon(self, now: float) -> None:
+        """Wait no longer for calls that should have ended by then."""
         for project_id, when in self._overdue().items():
             if when <= now:
                 self._queue.abandon(self._tasks[project_id])
-                seconds = _CALL_SECONDS[self._schedule.in_flight[project_id][0]]
-                words = f"the site did not answer within {seconds:g} s"
-                self._ended(project_id, OutcomeUnknownError(words))
+                self._ended(project_id, OutcomeUnknownError("the site did not answer in time"))
 
     def _overdue(self) -> dict[str, float]:
         """Return when each call under way has lasted longer than its own time."""

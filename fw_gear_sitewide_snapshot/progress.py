@@ -27,7 +27,7 @@ class Progress:
         self._clock = clock
         self._counts: Counter[str] = Counter()
         self._logged_counts: Counter[str] = Counter()
-        self._logged = -math.inf  # monotonic: when the last line was written
+        self._logged = clock.monotonic()  # when the last line was written
         self._outcomes = self._expected = 0
 
     def expect_outcomes(self, count: int) -> None:

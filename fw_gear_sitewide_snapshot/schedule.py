@@ -7,7 +7,7 @@ import heapq
 import math
 from collections.abc import Iterator
 
-from .pace import Gate, RateLimit, min_age, poll_interval
+from .pace import FEW_CREATES, FEW_READS, Gate, RateLimit, min_age, poll_interval
 from .project_state import Call, ProjectState
 from .workers import MAX_CONCURRENT_CALLS
 
@@ -15,6 +15,7 @@ TICK_SECONDS = 0.25
 """Calls are sent in small batches: this often."""
 
 _SLOW_SECONDS = 5.0  # a call that fails after so long
+_MAX_BESIDE_POLLS = MAX_CONCURRENT_CALLS // 2  # once all were asked: each of them may hang
 _MAX_SLOW = 4  # calls in flight for what was slow the last time: the others have workers left
 
 
@@ -30,7 +31,7 @@ class Schedule:
     def __init__(self) -> None:
         self.unasked: set[str] = set()
         self.in_flight: dict[str, tuple[Call, float]] = {}
-        self._create_gate, self._read_gate = Gate(), Gate()
+        self._create_gate, self._read_gate = Gate(FEW_CREATES), Gate(FEW_READS)
         self._rate = RateLimit()
         self._due: dict[Call, list[tuple[float, int, str]]] = {call: [] for call in Call}
         self._heeds_site: set[str] = set()  # the site itself has asked them to wait
@@ -73,6 +74,8 @@ class Schedule:
         for call in (Call.LIST, Call.LOOK_UP, Call.CREATE, Call.POLL):
             entries = self._due[call]
             while self.room(now) > 0 and self._is_open(call, now):
+                if call != Call.POLL and not self.unasked and self._beside_polls() <= 0:
+                    break
                 _, _, project_id = heapq.heappop(entries)
                 if self._may_hang(project_id):
                     self._push(call, now + 1.0, project_id)
@@ -114,6 +117,10 @@ class Schedule:
             and entries[0][0] <= now
             and self._gate(call).opens_at(self._flying(call)) <= now
         )
+
+    def _beside_polls(self) -> int:
+        flying = sum(call != Call.POLL for call, _ in self.in_flight.values())
+        return _MAX_BESIDE_POLLS - flying
 
     def _may_hang(self, project_id: str) -> bool:
         slow = sum(other in self._slow for other in self.in_flight)

@@ -10,7 +10,7 @@ arguments, monotonic in seconds, or as the site's own.
 
 import math
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from .errors import (
     AcceptedError,
@@ -50,6 +50,7 @@ NEW_SECONDS = 40.0
 MAX_UNKNOWN_CREATES = 3
 """Creates in a row whose outcome was unknown, and of which none was seen to have been done."""
 
+_EVER = datetime.min.replace(tzinfo=UTC, second=1)
 _LOOK_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 
@@ -230,8 +231,7 @@ def _looked_for_missing(state: ProjectState, listed: SnapshotList, now: Now) -> 
         return replace(
             _seen(replace(again, missed_since=None), found, now), due=now.seconds + now.backoff
         )
-    when = record.timestamp
-    if when is None or not listed.shows_all_since(when):
+    if not listed.shows_all_since(record.timestamp or _EVER):
         return replace(again, problem="the site says 404", due=now.seconds + now.backoff)
     missed_since = now.seconds if state.missed_since is None else state.missed_since
     if now.seconds < missed_since + GONE_SECONDS:

@@ -28,7 +28,7 @@ REFUSALS = {
     "404": (refuse(404, "No such project"), "404: No such project"),
     "409": (refuse(409, "One is being made"), "409: One is being made"),
     "422": (refuse(422, "That is no id"), "422: That is no id"),
-    "a gateway's page": (refuse(403, body=b"<html>Forbidden</html>"), "403"),
+    "401 of any kind": (refuse(401, body=b"<html>Log in</html>"), "401: Log in"),
 }
 # A create that is done but answered like this once: its snapshot is found again.
 LOST = {
@@ -192,8 +192,9 @@ def test_what_goes_wrong_is_no_traceback(batch: Batch) -> None:
         pytest.param(refuse(429, retry_after_seconds=20), "429", id="429"),
         pytest.param(break_off(), "broke", id="connection broken"),
         pytest.param(break_off("hang"), "did not answer", id="no answer"),
-        pytest.param(answer_with(b"<html>", work=False), "no sense", id="HTML"),
-        pytest.param(answer_with(NONSENSE, work=False), "no sense", id="a record that is none"),
+        pytest.param(
+            refuse(403, body=b"<html>Forbidden</html>"), "Forbidden", id="a gateway's page"
+        ),
     ],
 )
 def test_a_create_that_goes_wrong_for_good_is_the_failure_of_its_row_only(
@@ -212,3 +213,17 @@ def test_a_create_that_goes_wrong_for_good_is_the_failure_of_its_row_only(
     assert words in rows[broken]["error"]
     assert rows[broken]["snapshot_id"] == ""
     assert [simulated.creates(project) for project in (before, broken, after)] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", NONSENSE], ids=str)
+def test_a_create_that_is_accepted_without_a_snapshot_is_looked_for_and_never_sent_again(
+    simulated: SimulatedSite, run_here: RunHere, body: object
+) -> None:
+    project = simulated.add_project()
+    simulated.fault(Fault("create", action=answer_with(body, work=False)))
+
+    row = run_here()[project]
+
+    assert (row["status"], row["snapshot_id"]) == ("pending", "")
+    assert "accepted" in row["error"]
+    assert [request.kind for request in simulated.requests].count("create") == 1
