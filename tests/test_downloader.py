@@ -1110,6 +1110,27 @@ class EndedClock(FakeClock):
         super().sleep(seconds)
 
 
+def test_a_stop_while_another_attempt_is_awaited_costs_nothing_of_what_came(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    clock = EndedClock()
+    fetching = Fetching(tmp_path, clock)
+    busy, *good = (fetching.add() for _ in range(3))
+    fetching.fault(refuse(503, retry_after_seconds=100), busy)
+
+    def tick() -> None:
+        clock.ended = is_logged(caplog, "fetched and checked", 2)
+
+    fetching.tick = tick
+    with pytest.raises(TerminatedError):
+        fetching.run()
+
+    assert all(fetching.after[project].content for project in good)
+    assert fetching.after[busy] in fetching.records
+    fetching.assert_archive_tells_the_truth()
+
+
 def test_what_there_is_no_time_to_copy_is_lost_and_the_log_says_how_much(
     tmp_path: Path, other_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
