@@ -35,7 +35,6 @@ _OUTAGE_SECONDS = 60.0  # for so long, and so many attempts, a site is asked tha
 _OUTAGE_ATTEMPTS = 6
 _LONGEST_PAUSE_SECONDS = 600.0  # a site that asks for a longer one is left to another run
 _MISSING_SECONDS = 40.0  # a snapshot can be complete before its file is there
-_EXPIRED = {400, 403}  # so say storages of a signed URL; the site gives a new one
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _EXPECTED = (SiteError, SiteUnusableError, SnapshotFileError, NoRoomError, OSError)
 _SLOW_SECONDS = 60.0
@@ -84,7 +83,7 @@ class Download:
             case ServiceUnavailableError():
                 is_over = failures >= _OUTAGE_ATTEMPTS and seconds + pause > _OUTAGE_SECONDS
                 return None if is_over or pause > _LONGEST_PAUSE_SECONDS else pause
-            case RejectedError() if error.status not in _EXPIRED:
+            case RejectedError():
                 return None
             case SiteError() | SnapshotFileError():
                 return backoff_seconds(failures + _LATER) if failures < _FETCHES else None

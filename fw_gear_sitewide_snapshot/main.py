@@ -66,7 +66,13 @@ def run(
             _snapshot(config, batch, report, site=site, workers=workers, clock=clock)
         if config.download and not config.dry_run:
             for record in downloader.fetch_all(
-                report.records, site=site, workers=workers, clock=clock, work=work, output=output
+                report.records,
+                site=site,
+                workers=workers,
+                clock=clock,
+                work=work,
+                output=output,
+                tick=report.save_if_due,
             ):
                 report.update(record)
         for found in asked.results(clock.monotonic() + _HIDDEN_SECONDS):

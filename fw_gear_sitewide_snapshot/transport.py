@@ -42,7 +42,6 @@ _API_SUFFIX = "/api"
 _PATH_STEPS = frozenset({"", ".", ".."})
 """Values that quoting leaves alone, and that the HTTP library would follow to another path."""
 _CONNECTIONS = 64  # more than are ever used at a time: one that was given up may linger
-_CHUNK_BYTES = 1 << 18
 _MAX_ERROR_BYTES = 1 << 16
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
@@ -59,6 +58,7 @@ class _Call(threading.local):
     def __init__(self) -> None:
         self.deadline = 0.0
         self.responses: list[Any] = []
+        self.kept: Any = None  # the SDK's wrapper, which closes the response when it is collected
 
 
 class SdkTransport:
@@ -118,9 +118,11 @@ class SdkTransport:
         with self._explained(request):
             response = self._open(request, {"Accept": "*/*"}, "identity")
             if response.status_code == 200:
-                return _SdkStream(response, self._explained(request))
+                return _SdkStream(response, self._call.kept, self._explained(request))
             try:
-                raise self._error(response, request)
+                error = self._error(response)
+                # A storage refuses an address that has expired: the site gives a new one.
+                raise OutcomeUnknownError(str(error)) if response.history else error
             finally:
                 response.close()
 
@@ -130,7 +132,7 @@ class SdkTransport:
             raise RejectedError(f"no such thing has an id: {sorted(request.parameters.values())}")
         self._call.deadline = time.monotonic() + request.seconds
         self._call.responses = []
-        self._client.call_api(
+        self._call.kept = self._client.call_api(
             request.path,
             request.method,
             path_params=dict(request.parameters),
@@ -162,7 +164,7 @@ class SdkTransport:
             status = response.history[0].status_code
             raise OutcomeUnknownError(f"the site answered with a redirect ({status})")
         if not response.is_success:
-            raise self._error(response, request)
+            raise self._error(response)
         try:
             body = _read(response, self._call.deadline, request.max_bytes)
             return Response(_decoded(body), date_of(response.headers))
@@ -172,7 +174,7 @@ class SdkTransport:
             words = f"accepted ({response.status_code}), but the answer broke off: {_said(error)}"
             raise AcceptedError(self._words(words), response.status_code) from None
 
-    def _error(self, response: Any, request: Request) -> SiteError:
+    def _error(self, response: Any) -> SiteError:
         try:
             body = _read(response, self._call.deadline, _MAX_ERROR_BYTES, cut=True)
         except (httpx2.HTTPError, zlib.error, SiteError, _CallTimeoutError):
@@ -197,6 +199,8 @@ class SdkTransport:
             words = f"the site did not answer within {request.seconds:g} s"
             raise OutcomeUnknownError(words) from None
         except httpx2.InvalidURL as error:
+            if self._call.responses:
+                raise OutcomeUnknownError("unexpected response: a redirect to nowhere") from None
             raise SiteUnusableError(self._words(f"the API key's host: {_said(error)}")) from None
         except (httpx2.HTTPError, zlib.error, RuntimeError, ValueError) as error:
             words = f"the connection broke, or an unexpected response: {_said(error)}"
@@ -211,14 +215,16 @@ class SdkTransport:
 class _SdkStream(Stream):
     """What the SDK streams."""
 
-    def __init__(self, response: Any, explained: contextlib.AbstractContextManager[None]) -> None:
+    def __init__(
+        self, response: Any, kept: Any, explained: contextlib.AbstractContextManager[None]
+    ) -> None:
         size = response.headers.get("Content-Length", "")
         super().__init__(self._chunks(explained), int(size) if size.isdecimal() else None)
-        self._response = response
+        self._response, self._kept = response, kept
 
     def _chunks(self, explained: contextlib.AbstractContextManager[None]) -> Iterator[bytes]:
         with explained:
-            yield from self._response.iter_bytes(_CHUNK_BYTES)
+            yield from self._response.iter_bytes()
 
     def close(self) -> None:
         self._response.close()

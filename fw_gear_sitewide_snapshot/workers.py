@@ -68,9 +68,6 @@ class TaskQueue(Protocol[Result]):
         """Cancel queued tasks and stop waiting for running ones."""
 
 
-Gathering = TaskQueue
-
-
 class Workers(Protocol):
     """What the steps need of it; a test may bring one that does everything in turn."""
 
@@ -134,8 +131,6 @@ class ThreadWorkers:
         finally:
             tasks.cancel_pending()
 
-    gather, each = queue, map_unordered
-
     def _add_worker(self) -> None:
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -172,8 +167,6 @@ class _ThreadQueue(Generic[Result]):
         task = Task()
         self._put((task, partial(self._do, task, work)))
         return task
-
-    send = submit
 
     def results(self, until: float = math.inf) -> Iterator[Result]:
         while self.in_flight:

@@ -99,13 +99,15 @@ def archived(site: SimulatedSite, clock: FakeClock, folder: Path) -> SnapshotRec
         records.append(
             SnapshotRecord(Project(project, label, "neuro"), snapshot, status="complete")
         )
-    downloader.fetch_all(
-        records,
-        site=Site(DirectTransport(site, clock), clock),
-        workers=InTurn(clock),
-        clock=clock,
-        work=folder,
-        output=folder,
+    list(
+        downloader.fetch_all(
+            records,
+            site=Site(DirectTransport(site, clock), clock),
+            workers=InTurn(clock),
+            clock=clock,
+            work=folder,
+            output=folder,
+        )
     )
     assert [path.name for path in folder.iterdir()] == ["snapshots.zip"]
     return records[0]

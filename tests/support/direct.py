@@ -53,6 +53,8 @@ class DirectTransport:
             url = urlsplit(response.headers["Location"])
             asked = Request("GET", url.path, dict(parse_qsl(url.query)))
             response = self._site.handle_storage(asked)
+            if response.status >= 400:
+                raise OutcomeUnknownError(f"the storage says {response.status}")
         if response.broken and response.broken != "truncated":
             raise OutcomeUnknownError("the connection broke")
         return _stream(response)
@@ -109,8 +111,6 @@ class InTurn:
     def queue(self) -> "_InTurnQueue[Any]":
         return _InTurnQueue(self._clock)
 
-    gather = queue
-
     def run(self, work: Callable[[], Result]) -> Result:
         return work()
 
@@ -118,8 +118,6 @@ class InTurn:
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[Result]:
         yield from map(function, items)
-
-    each = map_unordered
 
 
 class _InTurnQueue(Generic[Result]):
@@ -147,8 +145,6 @@ class _InTurnQueue(Generic[Result]):
         heapq.heappush(self._ends, (self._clock.seconds, self._submitted, task, result))
         self._clock.seconds = began
         return task
-
-    send = submit
 
     def results(self, until: float = math.inf) -> Iterator[Result]:
         if self._is_told_to_end:
