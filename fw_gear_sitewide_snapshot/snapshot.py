@@ -141,6 +141,7 @@ def start_again(state: ProjectState, now: float, site_now: datetime) -> ProjectS
         due=now,
         attempts_left=state.attempts_left,
         known_failed=state.known_failed | {state.record.snapshot_id},
+        problem=state.record.error,
     )
 
 
@@ -168,6 +169,9 @@ def give_up(
         reason = f"not known within {waited} whether a snapshot was started"
     else:
         problem = state.problem or outage or "the time was up before the site was asked"
+        if record.started:
+            words = f"{problem}; the time was up before it was started again"
+            return record.failed(words, site_now)
         return record.failed(f"no snapshot was started within {waited}: {problem}", site_now)
     return replace(record, error=one_line(f"{reason}{last}: a retry looks for it"))
 
@@ -186,17 +190,17 @@ def _look_up_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectS
 
 
 def _create_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
-    if isinstance(error, OutcomeUnknownError):
+    if isinstance(error, OutcomeUnknownError | AcceptedError):
+        is_accepted = isinstance(error, AcceptedError)
         return replace(
             state,
-            unknown_creates=state.unknown_creates + 1,
+            unknown_creates=state.unknown_creates + (not is_accepted),
+            is_accepted=state.is_accepted or is_accepted,
             settled_at=now.seconds + SETTLE_SECONDS,
             call=Call.LIST,
             due=now.seconds,
             looks=0,
         )
-    if isinstance(error, AcceptedError):
-        return replace(state, is_accepted=True, call=Call.LIST, due=now.seconds, looks=0)
     if isinstance(error, RejectedError):
         if state.unknown_creates:  # it may refuse because there is one
             return replace(state, refusal=str(error), call=Call.LIST, due=now.seconds)
@@ -208,7 +212,7 @@ def _create_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectSt
 def _list_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
     if state.record.snapshot_id:  # it was asked whether that is gone: the next poll may tell
         return replace(state, call=Call.POLL, missed_since=None, due=now.seconds + now.backoff)
-    if isinstance(error, RejectedError):
+    if isinstance(error, RejectedError) and not state.is_accepted:
         words = f"not known whether a snapshot was started, a retry looks for it: {error}"
         return _ended(state, replace(state.record, error=one_line(words)))
     return replace(state, due=now.seconds + now.backoff)
@@ -231,7 +235,8 @@ def _looked_for_missing(state: ProjectState, listed: SnapshotList, now: Now) -> 
         return replace(
             _seen(replace(again, missed_since=None), found, now), due=now.seconds + now.backoff
         )
-    if not listed.shows_all_since(record.timestamp or _EVER):
+    others = {other.id for other in listed.snapshots}
+    if not listed.shows_all_since(record.timestamp or _EVER, others):
         return replace(again, problem="the site says 404", due=now.seconds + now.backoff)
     missed_since = now.seconds if state.missed_since is None else state.missed_since
     if now.seconds < missed_since + GONE_SECONDS:
