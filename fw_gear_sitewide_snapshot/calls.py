@@ -26,7 +26,7 @@ _NOT_DONE = frozenset({421, 425, 429, 503})
 _UNKNOWN = frozenset({408, 499})
 _OFTEN_ANOTHER_SERVER = frozenset({403, 404})
 _WORDS = (
-    *("message", "detail", "title", "error", "errors", "reason", "msg", "failure", "error_message"),
+    *("message", "title", "detail", "error", "errors", "reason", "msg", "failure", "error_message"),
     *("failure_reason", "status_message", "status_reason"),
 )
 _OWN = frozenset({"message", "detail", "title"})
