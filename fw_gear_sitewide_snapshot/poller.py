@@ -218,11 +218,11 @@ class Poller:
         now = self._clock.monotonic()
         error = value if isinstance(value, SiteError) else None
         del self._tasks[project_id]
-        self._schedule.ended(project_id, now, error)
+        asked = self._schedule.ended(project_id, now, error)
         before = self._states[project_id]
         sent = self._site.clock.at(now if before.sent is None else before.sent)
         backoff = backoff_seconds(before.failures + 1, error)
-        after = snapshot.apply(before, value, Now(now, self._site.now(), sent, backoff))
+        after = snapshot.apply(before, value, Now(now, self._site.now(), sent, backoff, asked))
         if error is None and now >= self._deadline:
             self._answered.add(project_id)
         if error or after.record.snapshot_id or after.call is None:

@@ -84,9 +84,11 @@ class Now:
         site: The site's time.
         sent: The site's time when the first create of the attempt was sent, as known by now.
         backoff: Seconds to wait if the call has told nothing.
+        asked: Monotonic time at which the call was sent: a list may be no newer; None: just now.
     """
 
     seconds: float
     site: datetime
     sent: datetime
     backoff: float = 1.0
+    asked: float | None = None

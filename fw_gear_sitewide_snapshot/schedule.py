@@ -133,8 +133,8 @@ class Schedule:
         self._gate(call).sent(now)
         self.in_flight[project_id] = (call, now)
 
-    def ended(self, project_id: str, now: float, error: Exception | None) -> None:
-        """Take note of how a project's call ended."""
+    def ended(self, project_id: str, now: float, error: Exception | None) -> float:
+        """Take note of how a project's call ended; return when it was sent."""
         call, sent = self.in_flight.pop(project_id)
         self._rate.count(now)
         self._gate(call).answered(now, sent, error)
@@ -142,6 +142,7 @@ class Schedule:
             self._slow.add(project_id)
         else:
             self._slow.discard(project_id)
+        return sent
 
     def creates_are_done(self, now: float) -> None:
         """Take note that a create was done, however it was answered."""

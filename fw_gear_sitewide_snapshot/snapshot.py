@@ -264,7 +264,7 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
     again = replace(state, call=Call.LIST, due=now.seconds + pause)
     if state.is_accepted and not made:
         return again
-    if now.seconds < state.settled_at:
+    if (now.seconds if now.asked is None else now.asked) < state.settled_at:
         return replace(again, due=min(again.due, state.settled_at))
     if not listed.shows_all_since(since, state.known_failed):
         return replace(again, problem="the site's list of snapshots can't be read in full")
