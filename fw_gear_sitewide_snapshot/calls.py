@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,11 +18,13 @@ from .errors import (
     SiteError,
 )
 from .models import one_line
+from .wording import size_text
 
 CONNECT_SECONDS = 10.0
 CALL_SECONDS = 30.0
 
 _MIB = 1 << 20
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _NOT_DONE = frozenset({421, 425, 429, 503})
 _UNKNOWN = frozenset({408, 499})
 _OFTEN_ANOTHER_SERVER = frozenset({403, 404})
@@ -107,6 +110,47 @@ class Transport(Protocol):
         Raises:
             SiteError: As above.
         """
+
+
+def read_body(
+    chunks: Iterable[bytes], encoding: str, max_bytes: int, *, cut: bool = False
+) -> bytes:
+    """Put a body together, unpacked.
+
+    Args:
+        chunks: What comes over the wire.
+        encoding: The header ``Content-Encoding``.
+        max_bytes: How large it may be, unpacked; not much more memory is ever taken.
+        cut: Whether its beginning will do where it is larger, or where its end is missing.
+
+    Raises:
+        OutcomeUnknownError: It is larger, or can't be unpacked.
+    """
+    encoding = encoding.strip().lower() or "identity"
+    if encoding not in {"identity", "gzip", "deflate"}:
+        raise OutcomeUnknownError(f"unexpected response: encoded as {one_line(encoding, 40)}")
+    unpacker = None if encoding == "identity" else zlib.decompressobj(_GZIP_OR_ZLIB)
+    body = bytearray()
+    try:
+        for chunk in chunks:
+            body += unpacker.decompress(chunk, max_bytes + 1) if unpacker else chunk
+            if len(body) > max_bytes:
+                if cut:
+                    break
+                raise OutcomeUnknownError(f"unexpected response: more than {size_text(max_bytes)}")
+    except zlib.error as error:
+        raise OutcomeUnknownError(f"unexpected response: {error}") from None
+    if unpacker and not unpacker.eof and not cut:
+        raise OutcomeUnknownError("unexpected response: cut off before its end")
+    return bytes(body[:max_bytes])
+
+
+def decoded(body: bytes) -> object:
+    """Decode JSON; what is none comes back as text."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
 
 
 def error_for(status: int, headers: Mapping[str, str], body: bytes = b"") -> SiteError:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 RETRY_SECONDS = 60.0
-"""No call is begun after so long: an outage of half a minute is bridged, however long each takes."""
+"""What can't answer is asked until a call has begun after so long: such an outage is bridged."""
 
 MAX_RETRY_AFTER_SECONDS = 120.0
 """A site may ask for so long a pause; a minute is what limits are counted by."""
@@ -38,8 +38,7 @@ def backoff_seconds(failures: int, error: BaseException | None = None) -> float:
     # Chance, so that calls that failed together don't come back together.
     ours = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 9), _MAX_BACKOFF_SECONDS)
     ours *= random.uniform(0.8, 1.0)  # noqa: S311  no secret
-    asked = error.retry_after if isinstance(error, ServiceUnavailableError) else None
-    return max(ours, asked or 0.0)
+    return max(ours, _retry_after(error))
 
 
 def call_with_retries(
@@ -50,21 +49,23 @@ def call_with_retries(
     Args:
         call: Asks once.
         clock: The time that pauses are measured by.
-        seconds: No call is begun after so long, unless the site itself asks for a later one.
+        seconds: No call follows one that was begun after so long, and after the pause that the
+            site itself has asked for last.
 
     Raises:
-        SiteError: What the last call raised; at once where the site refuses.
+        SiteError: What the last call raised; at once where the site refuses, or asks for a pause
+            of more than MAX_RETRY_AFTER_SECONDS.
     """
-    began = clock.monotonic()
+    began = last_began = clock.monotonic()
+
+    def once() -> Value:
+        nonlocal last_began
+        last_began = clock.monotonic()
+        return call()
 
     def is_last(state: tenacity.RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.retry_after if isinstance(error, ServiceUnavailableError) else None
-        if (asked or 0.0) > MAX_RETRY_AFTER_SECONDS:
-            return True
-        # A site that asks for a minute each time is asked twice more than it would be otherwise.
-        allowed = seconds + (asked or 0.0)
-        return clock.monotonic() + state.upcoming_sleep > began + allowed
+        asked = _retry_after(state.outcome.exception() if state.outcome else None)
+        return asked > MAX_RETRY_AFTER_SECONDS or last_began >= began + seconds + asked
 
     again = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((ServiceUnavailableError, OutcomeUnknownError)),
@@ -76,7 +77,12 @@ def call_with_retries(
         before_sleep=_log_pause,
         reraise=True,
     )
-    return again(call)
+    return again(once)
+
+
+def _retry_after(error: BaseException | None) -> float:
+    """Return the seconds that a site asks for; 0 where it doesn't."""
+    return (isinstance(error, ServiceUnavailableError) and error.retry_after) or 0.0
 
 
 def _log_pause(state: tenacity.RetryCallState) -> None:

@@ -14,24 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from .answers import (
-    parse_document,
-    parse_project,
-    parse_projects,
-    parse_snapshot,
-    parse_snapshots,
-    parse_total,
-)
+from .answers import parse_document, parse_project, parse_snapshot, parse_snapshots
 from .calls import Request, Response, Stream, Transport
 from .clock import Clock
-from .errors import (
-    AcceptedError,
-    OutcomeUnknownError,
-    RejectedError,
-    SiteError,
-    SiteUnusableError,
-)
+from .errors import AcceptedError, OutcomeUnknownError, RejectedError, SiteError, SiteUnusableError
 from .models import Project, Snapshot, SnapshotList
+from .paging import PAGE, PAGE_BYTES, all_pages, parse_page
 from .retry import RETRY_SECONDS, call_with_retries
 from .site_clock import SiteClock
 
@@ -39,11 +27,7 @@ log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
-_PAGE = 250  # projects a page: what the SDK's finder asks for
-_PAGE_BYTES = 1 << 26  # projects carry their custom information
-_HELLO_RETRY_SECONDS = (
-    32.0  # a person waits for the first answer; an outage is bridged all the same
-)
+_HELLO_RETRY_SECONDS = 30.0  # a person waits for the first answer
 _HELLO_SECONDS = 10.0
 _HELLO_CONNECT_SECONDS = 6.0
 _QUICK_SECONDS = 10.0  # for what is asked again anyway: one that hangs holds others up
@@ -113,7 +97,7 @@ class Site:
         """See whether the site can be reached and takes the API key.
 
         Raises:
-            SiteUnusableError: It can't, or doesn't; after a little more than half a minute.
+            SiteUnusableError: It can't, or doesn't; after half a minute at the least.
         """
         request = Request(
             "GET",
@@ -144,12 +128,12 @@ class Site:
             SiteUnusableError: The site refuses the filter (with its words), can't answer, or gives
                 fewer projects than it says that there are.
         """
-        query = {"limit": str(_PAGE)}
+        query = {"limit": str(PAGE)}
         if project_filter is not None:
             query["filter"] = project_filter
-        request = Request("GET", _PROJECTS, query=query, max_bytes=_PAGE_BYTES)
+        request = Request("GET", _PROJECTS, query=query, max_bytes=PAGE_BYTES)
         try:
-            return _all_pages(request, lambda page: self._ask(page, _parse_page))
+            return all_pages(request, lambda page: self._ask(page, parse_page))
         except RejectedError as error:
             what = "to list projects" if project_filter is None else f"the filter {project_filter}"
             raise SiteUnusableError(f"the site refuses {what}: {error}") from None
@@ -196,9 +180,9 @@ class Site:
 
     def snapshots(self, project_id: str) -> CallResult[SnapshotList]:
         """Ask for the project's snapshots, the newest ones where there are very many."""
-        query = {"sort": "created:desc", "limit": str(_PAGE)}
+        query = {"sort": "created:desc", "limit": str(PAGE)}
         request = Request("GET", _SNAPSHOTS, {"project": project_id}, query, seconds=_QUICK_SECONDS)
-        return self._call(request, lambda data: parse_snapshots(data, _PAGE))
+        return self._call(request, lambda data: parse_snapshots(data, PAGE))
 
     def download(self, project_id: str, snapshot_id: str) -> Stream:
         """Ask once for a snapshot's file, a gzip-compressed SQLite database; the caller closes it.
@@ -230,13 +214,13 @@ class Site:
             return parse(self._transport.send(request).data)
 
         me = Request("GET", "/api/users/self", seconds=_QUICK_SECONDS)
-        query = {"limit": str(_PAGE), "exhaustive": "true"}
-        everything = replace(me, path=_PROJECTS, query=query, max_bytes=_PAGE_BYTES)
+        query = {"limit": str(PAGE), "exhaustive": "true"}
+        everything = replace(me, path=_PROJECTS, query=query, max_bytes=PAGE_BYTES)
         try:
             roles = ask(me, parse_document).get("roles")
             if not isinstance(roles, list) or _SITE_ADMIN not in roles:
                 return None
-            projects = _all_pages(everything, lambda page: ask(page, _parse_page))
+            projects = all_pages(everything, lambda page: ask(page, parse_page))
         except SiteError as error:
             log.info("It is not known whether there are projects that you can't see: %s", error)
             return None
@@ -262,32 +246,3 @@ def _parse_created(data: object) -> Snapshot:
         return parse_snapshot(data)
     except OutcomeUnknownError as error:
         raise AcceptedError(f"accepted, but an answer without a snapshot: {error}") from None
-
-
-def _parse_page(data: object) -> tuple[list[Project], int]:
-    return parse_projects(data), parse_total(data)
-
-
-def _all_pages(
-    first: Request, ask: Callable[[Request], tuple[list[Project], int]]
-) -> list[Project]:
-    """Ask for page after page, until one is empty; each project once."""
-    found: dict[str, Project] = {}
-    request, most = first, 0
-    ends = set()
-    while True:
-        projects, total = ask(request)
-        most = max(most, total)
-        if not projects:
-            break
-        found |= {project.id: project for project in projects}
-        last = projects[-1].id
-        if last in ends:  # the SDK's finder would go round for ever
-            raise OutcomeUnknownError("unexpected response: it repeats a page of projects")
-        ends.add(last)
-        request = replace(first, query={**first.query, "after_id": last})
-    if len(found) < most:
-        raise OutcomeUnknownError(
-            f"the site gives {len(found):,} of the {most:,} projects that it says there are"
-        )
-    return list(found.values())

@@ -102,9 +102,11 @@ class ThreadWorkers:
             self._add_worker()
 
     def queue(self) -> "_ThreadQueue[Any]":
+        """Return a new queue of tasks."""
         return _ThreadQueue(self._tasks.put, self._add_worker, self._stop, self._clock)
 
     def run(self, work: Callable[[], Result]) -> Result:
+        """Return the result of one piece of work, or raise TerminatedError if the run is to end."""
         return next(self.map_unordered(lambda _: work(), [None]))
 
     def map_unordered(

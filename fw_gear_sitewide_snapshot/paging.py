@@ -1,0 +1,44 @@
+"""Reads the list of projects page by page, and never takes a part of it for the whole."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from .answers import parse_projects, parse_total
+from .calls import Request
+from .errors import OutcomeUnknownError
+from .models import Project
+
+PAGE = 250  # what the SDK's finder asks for
+PAGE_BYTES = 1 << 25  # projects carry their custom information
+
+
+def parse_page(data: object) -> tuple[list[Project], int]:
+    """Return a page's projects, and how many there are in all; 0 where it doesn't say."""
+    return parse_projects(data), parse_total(data)
+
+
+def all_pages(first: Request, ask: Callable[[Request], tuple[list[Project], int]]) -> list[Project]:
+    """Ask for page after page, until one is empty; each project once.
+
+    Raises:
+        OutcomeUnknownError: A page comes again, or there are fewer projects than a page has said.
+    """
+    found: dict[str, Project] = {}
+    request, most = first, 0
+    ends = set()
+    while True:
+        projects, total = ask(request)
+        most = max(most, total)
+        if not projects:
+            break
+        found |= {project.id: project for project in projects}
+        last = projects[-1].id
+        if last in ends:  # the SDK's finder would go round for ever
+            raise OutcomeUnknownError("unexpected response: it repeats a page of projects")
+        ends.add(last)
+        request = replace(first, query={**first.query, "after_id": last})
+    if len(found) < most:
+        raise OutcomeUnknownError(
+            f"the site gives {len(found):,} of the {most:,} projects that it says there are"
+        )
+    return list(found.values())
