@@ -1,0 +1,109 @@
+"""A project in each of the states that it can be in, for tests of what follows. Values only."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from fw_gear_sitewide_snapshot import snapshot
+from fw_gear_sitewide_snapshot.errors import (
+    AcceptedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RejectedError,
+    ServiceUnavailableError,
+)
+from fw_gear_sitewide_snapshot.models import (
+    Project,
+    Snapshot,
+    SnapshotList,
+    SnapshotOrder,
+    SnapshotRecord,
+)
+from fw_gear_sitewide_snapshot.project_state import Call, Now, ProjectState
+from fw_gear_sitewide_snapshot.snapshot import SETTLE_SECONDS
+
+from .time import START
+
+PROJECT = Project("a" * 24, "Study", "neuro")
+ID, OTHER_ID, FAILED_ID = "5" * 24, "6" * 24, "7" * 24
+BACKOFF = 3.0
+SENT, NOW = 100.0, 101.0
+
+NOT_DONE = ServiceUnavailableError("the site says 503", 503)
+UNKNOWN = OutcomeUnknownError("the site says 502", 502)
+ACCEPTED = AcceptedError("accepted, but an answer without a snapshot")
+REFUSED = RejectedError("the site says 409: not now", 409)
+NOT_FOUND = NotFoundError("the site says 404: Project not found", 404)
+
+
+def at(seconds: float) -> datetime:
+    """Return the site's time at a monotonic moment."""
+    return START + timedelta(seconds=seconds)
+
+
+def now(seconds: float = NOW, sent: float = SENT, asked: float | None = None) -> Now:
+    return Now(seconds, at(seconds), at(sent), BACKOFF, asked)
+
+
+def made(status: str = "pending", created: float | None = SENT, snapshot_id: str = ID) -> Snapshot:
+    return Snapshot(snapshot_id, status, None if created is None else at(created))
+
+
+def listed(*snapshots: Snapshot, unreadable: tuple[datetime | None, ...] = ()) -> SnapshotList:
+    return SnapshotList(snapshots, unreadable)
+
+
+def fresh(**order: object) -> ProjectState:
+    """A project that is to have a snapshot."""
+    record = SnapshotRecord(PROJECT).reset_to_pending(START)
+    return snapshot.start(SnapshotOrder(record, **order), 1, 0.0)  # type: ignore[arg-type]
+
+
+def creating(**order: object) -> ProjectState:
+    """A project whose create is under way."""
+    return snapshot.sending(replace(fresh(**order), call=Call.CREATE), SENT)
+
+
+def looking() -> ProjectState:
+    """A project whose create had an unknown outcome."""
+    return snapshot.apply(creating(), UNKNOWN, now())
+
+
+def accepted() -> ProjectState:
+    return snapshot.apply(creating(), ACCEPTED, now())
+
+
+def looking_for_cut_off() -> ProjectState:
+    """A project of which a run that was cut off may have started a snapshot."""
+    return fresh(wanted_since=at(-60))
+
+
+def polling() -> ProjectState:
+    """A project whose snapshot was seen to be running."""
+    return snapshot.apply(just_created(), made("in_progress"), now())
+
+
+def just_created() -> ProjectState:
+    return snapshot.apply(creating(), made(), now())
+
+
+def missed() -> ProjectState:
+    """A project whose snapshot was seen before, and that a poll can't find."""
+    return snapshot.apply(polling(), NOT_FOUND, now())
+
+
+def looking_up() -> ProjectState:
+    return fresh(look_up=True)
+
+
+def looking_up_cut_off() -> ProjectState:
+    return fresh(look_up=True, wanted_since=at(-60))
+
+
+def refused_after_unknown() -> ProjectState:
+    """A project whose create had an unknown outcome, and whose second one was refused."""
+    second = replace(looking(), call=Call.CREATE)
+    return snapshot.apply(second, REFUSED, now(NOW + SETTLE_SECONDS))
+
+
+def lists_none(state: ProjectState, seconds: float) -> ProjectState:
+    return snapshot.apply(state, listed(), now(seconds))
