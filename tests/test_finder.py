@@ -35,7 +35,7 @@ def test_the_finder_has_told_what_a_project_is_called_so_it_is_not_looked_up(
 ) -> None:
     simulated.add_project()
 
-    assert not any(order.verify for order in finder.find_by_filter(site, None, "").orders)
+    assert not any(order.look_up for order in finder.find_by_filter(site, None, "").orders)
 
 
 def test_no_match_is_an_error_that_shows_the_filter(site: Site) -> None:
@@ -65,17 +65,17 @@ def test_a_failed_or_planned_row_is_started_after_a_look_at_the_project(
 ) -> None:
     [order] = finder.find_by_report(site, [row(status, snapshot_id=SNAPSHOT)], "").orders
 
-    assert order.verify
-    assert order.made_since is None
+    assert order.look_up
+    assert order.wanted_since is None
     assert (order.record.status, order.record.snapshot_id) == ("pending", "")
-    assert order.known_id == SNAPSHOT
+    assert order.failed_id == SNAPSHOT
 
 
 @pytest.mark.parametrize("status", ["pending", "in_progress"])
 def test_a_row_that_was_cut_off_keeps_its_time_since_when_to_look(site: Site, status: str) -> None:
     [order] = finder.find_by_report(site, [row(status)], "").orders
 
-    assert order.made_since == START
+    assert order.wanted_since == START
     assert order.record.timestamp == START
 
 

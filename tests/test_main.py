@@ -1,12 +1,13 @@
 """The story of a run, in injected time: what the report says while and after it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, refuse
 from fw_gear_sitewide_snapshot import main, reporter
-from fw_gear_sitewide_snapshot.calls import Answer, Question, Transport
+from fw_gear_sitewide_snapshot.calls import Request, Response, Stream, Transport
 from fw_gear_sitewide_snapshot.errors import OutputError, ReportLostError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord, Summary
 from fw_gear_sitewide_snapshot.parser import GearConfig
@@ -14,6 +15,20 @@ from fw_gear_sitewide_snapshot.site import Site
 
 from .support.direct import DirectTransport, InTurn
 from .support.time import FakeClock
+
+
+class Watched:
+    """A transport that has something happen before each call."""
+
+    def __init__(self, inner: Transport, before: Callable[[Request], None]) -> None:
+        self._inner, self._before = inner, before
+
+    def send(self, request: Request) -> Response:
+        self._before(request)
+        return self._inner.send(request)
+
+    def stream(self, request: Request) -> Stream:
+        return self._inner.stream(request)
 
 
 class Gear:
@@ -50,14 +65,12 @@ def gear(simulated: SimulatedSite, clock: FakeClock, tmp_path: Path) -> Gear:
 def test_the_report_speaks_of_every_project_before_the_first_create(gear: Gear) -> None:
     projects = [gear.simulated.add_project() for _ in range(3)]
     seen: list[dict[str, SnapshotRecord]] = []
-    carry = gear.transport
 
-    def transport(question: Question) -> Answer:
-        if question.method == "POST":
+    def before(request: Request) -> None:
+        if request.method == "POST":
             seen.append(gear.rows)
-        return carry(question)
 
-    gear.transport = transport
+    gear.transport = Watched(gear.transport, before)
     gear.run()
 
     assert {row.status for row in seen[0].values()} == {"pending"}
@@ -70,14 +83,12 @@ def test_before_a_snapshot_is_started_again_the_report_on_disk_says_since_when_t
     project = gear.simulated.add_project()
     gear.simulated.outcome(project, "failed", "complete")
     seen: list[SnapshotRecord] = []
-    carry = gear.transport
 
-    def transport(question: Question) -> Answer:
-        if question.method == "POST":
+    def before(request: Request) -> None:
+        if request.method == "POST":
             seen.append(gear.rows[project])
-        return carry(question)
 
-    gear.transport = transport
+    gear.transport = Watched(gear.transport, before)
     gear.run(attempts=2)
 
     assert [(row.status, row.snapshot_id) for row in seen] == [("pending", ""), ("pending", "")]
@@ -103,14 +114,12 @@ def test_a_disk_that_fills_up_leaves_every_snapshot_id_in_the_log(
 ) -> None:
     project = gear.simulated.add_project()
     gear.simulated.outcome(project, "complete")
-    carry = gear.transport
 
-    def transport(question: Question) -> Answer:
-        if question.method == "POST":  # from here on nothing can be written any more
+    def before(request: Request) -> None:
+        if request.method == "POST":  # from here on nothing can be written any more
             gear.output.rename(tmp_path.parent / f"{tmp_path.name} is gone")
-        return carry(question)
 
-    gear.transport = transport
+    gear.transport = Watched(gear.transport, before)
 
     with pytest.raises(ReportLostError, match="what was started is in the lines above"):
         gear.run()
@@ -124,15 +133,13 @@ def test_the_report_is_not_written_more_often_than_it_is_worth(gear: Gear) -> No
         gear.simulated.add_project()
     gear.simulated.behaviour.create_seconds = 0.5
     stamps: set[int] = set()
-    carry = gear.transport
 
-    def transport(question: Question) -> Answer:
+    def before(_: Request) -> None:
         path = gear.output / reporter.REPORT_NAME
         if path.exists():
             stamps.add(path.stat().st_mtime_ns)
-        return carry(question)
 
-    gear.transport = transport
+    gear.transport = Watched(gear.transport, before)
     gear.run()
 
     assert 3 <= len(stamps) <= gear.clock.seconds / 5 + 2
@@ -174,17 +181,15 @@ def test_nothing_is_started_again_while_the_report_can_t_be_written(
     slow = gear.simulated.add_project()
     gear.simulated.outcome(slow, "in_progress")
     gone = tmp_path.parent / f"{tmp_path.name} is gone"
-    carry = gear.transport
 
-    def transport(question: Question) -> Answer:
+    def before(request: Request) -> None:
         """The output folder can't be written between the first create and half a minute later."""
-        if question.method == "POST" and gear.output.exists():
+        if request.method == "POST" and gear.output.exists():
             gear.output.rename(gone)
         elif gear.clock.seconds > 30 and gone.exists():
             gone.rename(gear.output)
-        return carry(question)
 
-    gear.transport = transport
+    gear.transport = Watched(gear.transport, before)
     gear.run(attempts=3, timeout_seconds=60.0)
 
     assert gear.simulated.creates(project) == 1
@@ -214,3 +219,54 @@ def test_a_page_that_can_t_be_written_costs_the_batch_nothing(
 
     assert gear.rows[project].is_complete
     assert "snapshot_report.html can't be written" in caplog.text
+
+
+def test_a_retry_s_rows_get_the_names_that_the_site_tells(gear: Gear) -> None:
+    project = gear.simulated.add_project(group="neuro", label="1E+05")
+    gear.simulated.outcome(project, "failed", "complete")
+    gear.run()
+    gear.simulated.add_project(group="radiology", label="100000", project_id=project)
+
+    assert gear.run(retry=True).is_complete
+
+    named = gear.rows[project].project
+    assert (named.group, named.label) == ("radiology", "100000")
+
+
+def test_what_all_leaves_out_is_asked_beside_the_work_and_never_before_it(gear: Gear) -> None:
+    gear.simulated.add_user(roles=("user", "site_admin"))
+    gear.simulated.add_project()
+    for number in range(2_000):  # eight pages
+        gear.simulated.add_project(group="hidden", label=f"{number}", members=["somebody@else"])
+    slow = 1.0
+    first: list[float] = []
+
+    def before(request: Request) -> None:
+        if request.method == "POST":
+            first.append(gear.clock.seconds)
+        elif "exhaustive" in request.query:
+            gear.clock.seconds += slow
+
+    gear.transport = Watched(gear.transport, before)
+    summary = gear.run(project_filter=None)
+
+    assert first == [0.0]
+    assert summary.hidden is not None
+    assert len(summary.hidden) == 2_000
+    assert gear.clock.seconds < 8 * slow + 3
+
+
+def test_what_all_leaves_out_is_not_waited_for_once_all_is_done(gear: Gear) -> None:
+    gear.simulated.add_user(roles=("user", "site_admin"))
+    gear.simulated.add_project()
+
+    def before(request: Request) -> None:
+        if request.path == "/api/users/self":
+            gear.clock.seconds += 60.0
+
+    gear.transport = Watched(gear.transport, before)
+    summary = gear.run(project_filter=None)
+
+    assert summary.hidden is None
+    assert summary.is_complete
+    assert gear.clock.seconds < 15

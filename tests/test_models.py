@@ -101,17 +101,20 @@ def test_a_row_is_running_where_a_snapshot_is_known_whose_end_is_not(
 
 
 def test_what_the_site_says_of_a_snapshot_replaces_what_was_known() -> None:
-    at = RECORD.failed("gone", WHEN).at(Snapshot(ID, "in_progress", WHEN))
+    at = RECORD.failed("gone", WHEN).with_snapshot(Snapshot(ID, "in_progress", WHEN))
     assert (at.snapshot_id, at.timestamp, at.status, at.error) == (ID, WHOLE, "in_progress", "")
     assert at.batch_label == "batch"
 
 
 def test_a_snapshot_that_failed_says_so() -> None:
-    assert RECORD.at(Snapshot(ID, "failed", WHEN)).error == "the site reports that it failed"
+    assert (
+        RECORD.with_snapshot(Snapshot(ID, "failed", WHEN)).error
+        == "the site reports that it failed"
+    )
 
 
 def test_a_snapshot_without_a_time_keeps_the_rows() -> None:
-    assert RECORD.at(Snapshot(ID, "pending", None)).timestamp == WHOLE
+    assert RECORD.with_snapshot(Snapshot(ID, "pending", None)).timestamp == WHOLE
 
 
 def test_a_failure_has_a_reason_in_one_line_and_no_snapshot() -> None:
@@ -122,7 +125,40 @@ def test_a_failure_has_a_reason_in_one_line_and_no_snapshot() -> None:
 
 
 def test_a_row_about_to_be_started_says_since_when_to_look_and_nothing_else() -> None:
-    assert RECORD.about_to_start(WHEN) == SnapshotRecord(RECORD.project, "", WHOLE, "batch")
+    assert RECORD.reset_to_pending(WHEN) == SnapshotRecord(RECORD.project, "", WHOLE, "batch")
+
+
+def test_one_that_is_gone_keeps_its_id_and_its_time() -> None:
+    gone = RECORD.failed("the snapshot is gone", None)
+    assert (gone.status, gone.error, gone.snapshot_id, gone.timestamp) == (
+        "failed", "the snapshot is gone", ID, WHOLE,
+    )  # fmt: skip
+
+
+def test_a_build_s_own_reason_follows_what_the_site_reports() -> None:
+    failed = RECORD.with_snapshot(Snapshot(ID, "failed", WHEN, "no space\nleft"))
+    assert failed.error == "the site reports that it failed: no space left"
+
+
+@pytest.mark.parametrize(
+    ("status", "snapshot_id", "words"),
+    [
+        ("planned", "", "planned"),
+        ("pending", "", "a retry looks"),
+        ("in_progress", ID, "a retry waits"),
+        ("archiving", ID, "a retry waits"),
+        ("failed", ID, "it failed"),
+    ],
+)
+def test_every_row_that_is_not_complete_has_a_reason(
+    status: str, snapshot_id: str, words: str
+) -> None:
+    assert words in SnapshotRecord(RECORD.project, snapshot_id, status=status).reason
+
+
+def test_a_reason_is_the_row_s_own_where_it_has_one() -> None:
+    assert labelled("a").reason == ""
+    assert RECORD.failed("the site says no", WHEN).reason == "the site says no"
 
 
 def test_a_summary_counts_by_status_with_the_most_frequent_first() -> None:
