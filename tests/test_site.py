@@ -1,12 +1,27 @@
 """What the gear asks of a site: which calls, how often, and what becomes of odd answers."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import pytest
 
-from flywheel_site_simulator import Fault, SimulatedSite, answer_with, break_off, refuse
+from flywheel_site_simulator import (
+    Fault,
+    SimulatedSite,
+    accept,
+    add_headers,
+    answer_with,
+    break_off,
+    edit_answer,
+    lose_answer,
+    redirect,
+    refuse,
+)
 from flywheel_site_simulator.faults import Action
+from fw_gear_sitewide_snapshot.calls import Request, Response
 from fw_gear_sitewide_snapshot.errors import (
+    AcceptedError,
     NotFoundError,
     OutcomeUnknownError,
     RejectedError,
@@ -14,14 +29,51 @@ from fw_gear_sitewide_snapshot.errors import (
     SiteError,
     SiteUnusableError,
 )
-from fw_gear_sitewide_snapshot.site import Site
+from fw_gear_sitewide_snapshot.models import SnapshotList
+from fw_gear_sitewide_snapshot.site import CallResult, Site
 
 from .support.direct import DirectTransport
 from .support.time import FakeClock
 
+Value = TypeVar("Value")
+
+BACKEND = b"default backend - 404"
+UNAVAILABLE = [
+    pytest.param(refuse(503, headers={"Retry-After": "1"}), id="503, asks for a second"),
+    pytest.param(refuse(503), id="503"),
+    pytest.param(refuse(429), id="429"),
+    pytest.param(refuse(421), id="421"),
+    pytest.param(refuse(425), id="425"),
+    pytest.param(refuse(408), id="408"),
+    pytest.param(refuse(499), id="499"),
+    pytest.param(refuse(500), id="500"),
+    pytest.param(refuse(502, body=b"<html>Bad Gateway</html>"), id="502"),
+    pytest.param(refuse(404, body=BACKEND), id="404 of another server"),
+    pytest.param(refuse(403, body=b"<html>Forbidden</html>"), id="403 of another server"),
+    pytest.param(break_off("reset"), id="reset"),
+    pytest.param(break_off("hang"), id="hang"),
+    pytest.param(lose_answer("truncated"), id="truncated"),
+    pytest.param(answer_with(b"<html>Sorry</html>"), id="a page"),
+    pytest.param(answer_with(b"", 204), id="nothing"),
+]
+
 
 def kinds(simulated: SimulatedSite) -> list[str]:
     return [request.kind for request in simulated.requests]
+
+
+def value(result: CallResult[Value]) -> Value:
+    """What a call brought, which went well."""
+    assert not isinstance(result.value, SiteError)
+    return result.value
+
+
+def failure(result: CallResult[Value]) -> SiteError:
+    assert isinstance(result.value, SiteError)
+    return result.value
+
+
+# The first call
 
 
 def test_a_site_that_takes_the_key_is_asked_once(site: Site, simulated: SimulatedSite) -> None:
@@ -41,29 +93,88 @@ def test_a_key_that_the_site_refuses_ends_at_once(
     assert clock.seconds == 0
 
 
-def test_a_host_that_is_no_flywheel_site_is_told(site: Site, simulated: SimulatedSite) -> None:
-    simulated.fault(Fault("auth", action=refuse(404)))
+@pytest.mark.parametrize("body", [None, BACKEND], ids=["JSON", "text"])
+def test_a_host_that_is_no_flywheel_site_is_told(
+    site: Site, simulated: SimulatedSite, body: bytes | None
+) -> None:
+    simulated.fault(Fault("auth", action=refuse(404, body=body)))
 
     with pytest.raises(SiteUnusableError, match="is the host in the API key a Flywheel site"):
         site.check()
 
 
-@pytest.mark.parametrize("fault", [refuse(502), break_off("reset"), break_off("hang"), refuse(503)])
-def test_a_site_that_does_not_answer_is_given_up_within_half_a_minute(
-    site: Site, simulated: SimulatedSite, clock: FakeClock, fault: object
+@pytest.mark.parametrize("action", UNAVAILABLE)
+def test_a_site_that_does_not_answer_is_given_up_within_a_minute(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, action: Action
 ) -> None:
-    simulated.fault(Fault("auth", action=fault))  # type: ignore[arg-type]
+    simulated.fault(Fault("auth", action=action))
 
     with pytest.raises(SiteUnusableError, match="the site can't be used"):
         site.check()
 
-    assert 5 < clock.seconds < 30
+    assert 30 <= clock.seconds < 60
+
+
+# Outages of half a minute
+
+
+def look_up(site: Site) -> None:
+    site.check()
+
+
+def list_projects(site: Site) -> None:
+    assert len(site.find_projects(None)) == 300
+
+
+@pytest.mark.parametrize("ask", [look_up, list_projects], ids=["first call", "list of projects"])
+@pytest.mark.parametrize("action", UNAVAILABLE)
+def test_half_a_minute_is_bridged_wherever_it_begins(
+    site: Site,
+    simulated: SimulatedSite,
+    clock: FakeClock,
+    ask: Callable[[Site], None],
+    action: Action,
+) -> None:
+    for _ in range(300):
+        simulated.add_project()
+    simulated.fault(Fault(None, begin=simulated.now(), end=simulated.now() + 30, action=action))
+
+    ask(site)
+
+    assert 30 <= clock.seconds < 75
+
+
+def test_a_pause_that_the_site_asks_for_is_granted(
+    site: Site, simulated: SimulatedSite, clock: FakeClock
+) -> None:
+    simulated.fault(Fault("projects", times=1, action=refuse(503, retry_after_seconds=40)))
+
+    site.find_projects(None)
+
+    assert clock.slept == [40.0]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 410, 422])
+def test_what_the_site_refuses_is_not_asked_again(
+    site: Site, simulated: SimulatedSite, status: int
+) -> None:
+    simulated.fault(Fault("projects", action=refuse(status, "not for you")))
+
+    with pytest.raises(SiteUnusableError, match=f"{status}: not for you"):
+        site.find_projects(None)
+
+    assert kinds(simulated) == ["projects"]
+
+
+# The list of projects
 
 
 @pytest.mark.parametrize("count", [1, 249, 250, 251, 501])
+@pytest.mark.parametrize("page_total", [False, True])
 def test_every_project_is_found_once_however_many_pages_there_are(
-    site: Site, simulated: SimulatedSite, count: int
+    site: Site, simulated: SimulatedSite, count: int, page_total: bool
 ) -> None:
+    simulated.behaviour.page_total = page_total
     ids = [simulated.add_project() for _ in range(count)]
 
     assert [project.id for project in site.find_projects(None)] == ids
@@ -72,7 +183,7 @@ def test_every_project_is_found_once_however_many_pages_there_are(
 def test_a_filter_goes_to_the_site_as_it_is(site: Site, simulated: SimulatedSite) -> None:
     simulated.add_project(label="a,b", group="neuro")
 
-    found = list(site.find_projects(r'label=a\,b,group="neuro"'))
+    found = site.find_projects(r'label=a\,b,group="neuro"')
 
     assert [(project.label, project.group) for project in found] == [("a,b", "neuro")]
     assert simulated.requests[0].query["filter"] == r'label=a\,b,group="neuro"'
@@ -80,17 +191,26 @@ def test_a_filter_goes_to_the_site_as_it_is(site: Site, simulated: SimulatedSite
 
 def test_an_invalid_filter_shows_the_site_s_own_words(site: Site) -> None:
     with pytest.raises(SiteUnusableError, match=r"refuses the filter nonsense: .*400"):
-        list(site.find_projects("nonsense"))
+        site.find_projects("nonsense")
 
 
-def test_a_site_that_repeats_a_page_is_not_asked_for_ever(
-    site: Site, simulated: SimulatedSite
-) -> None:
-    page = [{"_id": "a" * 24, "label": "x", "group": "g"}]
-    simulated.fault(Fault("projects", action=answer_with(page)))
+@pytest.mark.parametrize(
+    "ids", [["a"], ["a", "b"]], ids=["the page before", "one of the pages before"]
+)
+def test_a_site_that_repeats_a_page_is_not_asked_for_ever(clock: FakeClock, ids: list[str]) -> None:
+    class Repeating(DirectTransport):
+        def send(self, request: Request) -> Response:
+            asked.append(request)
+            item = ids[len(asked) % len(ids)] * 24
+            return Response([{"_id": item, "label": "x", "group": "g"}])
+
+    asked: list[Request] = []
+    site = Site(Repeating(SimulatedSite(), clock), clock)
 
     with pytest.raises(SiteUnusableError, match="repeats a page"):
-        list(site.find_projects(None))
+        site.find_projects(None)
+
+    assert len(asked) == len(ids) + 1
 
 
 def test_a_page_that_fails_is_asked_for_again_from_where_it_was(
@@ -102,68 +222,218 @@ def test_a_page_that_fails_is_asked_for_again_from_where_it_was(
     assert [project.id for project in site.find_projects(None)] == ids
 
 
-def test_reading_survives_an_outage_of_half_a_minute(
-    site: Site, simulated: SimulatedSite, clock: FakeClock
+@pytest.mark.parametrize("cut", [0, 1, 250, 619])
+def test_a_list_that_is_shorter_than_it_says_is_never_taken_for_the_whole(
+    site: Site, simulated: SimulatedSite, cut: int
+) -> None:
+    simulated.behaviour.page_total = True
+    simulated.behaviour.project_listing_cut = cut
+    for _ in range(620):
+        simulated.add_project()
+
+    words = f"the site gives {cut} of the 620 projects that it says there are"
+    with pytest.raises(SiteUnusableError, match=words):
+        site.find_projects(None)
+
+
+@pytest.mark.parametrize("name", ["total", "total_count"])
+def test_the_total_of_any_page_counts(site: Site, simulated: SimulatedSite, name: str) -> None:
+    simulated.add_project()
+    totals = iter([1, 2])
+
+    def edit(page: list[object]) -> object:
+        return {"results": page, name: next(totals)}
+
+    simulated.fault(Fault("projects", action=edit_answer(edit)))
+
+    with pytest.raises(SiteUnusableError, match="gives 1 of the 2 projects"):
+        site.find_projects(None)
+
+
+def test_a_list_with_an_unreadable_project_is_never_taken_for_the_whole(
+    site: Site, simulated: SimulatedSite
+) -> None:
+    simulated.add_project()
+    simulated.fault(Fault("projects", action=edit_answer(lambda page: [*page, {"label": "x"}])))
+
+    with pytest.raises(SiteUnusableError, match="can't be listed"):
+        site.find_projects(None)
+
+
+# What ALL leaves out
+
+
+def test_an_administrator_learns_which_projects_are_hidden(
+    simulated: SimulatedSite, clock: FakeClock
+) -> None:
+    simulated.add_user(roles=("user", "site_admin"))
+    seen, unseen = simulated.add_project(), simulated.add_project(members=["somebody@else"])
+    site = Site(DirectTransport(simulated, clock), clock)
+
+    hidden = site.hidden_projects([seen])
+
+    assert hidden is not None
+    assert [project.id for project in hidden] == [unseen]
+
+
+def test_nobody_else_learns_it(site: Site, simulated: SimulatedSite) -> None:
+    assert site.hidden_projects([]) is None
+    assert kinds(simulated) == ["users/self"]
+
+
+@pytest.mark.parametrize("kind", ["users/self", "projects"])
+@pytest.mark.parametrize("action", UNAVAILABLE)
+def test_where_the_site_does_not_tell_it_is_asked_once(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, kind: str, action: Action
+) -> None:
+    simulated.add_user(roles=("site_admin",))
+    simulated.add_project()
+    simulated.fault(Fault(kind, action=action))
+
+    assert site.hidden_projects([]) is None
+    assert kinds(simulated).count(kind) == 1
+    assert clock.seconds <= 10.0
+
+
+def test_it_is_not_asked_for_long(site: Site, simulated: SimulatedSite, clock: FakeClock) -> None:
+    simulated.add_user(roles=("site_admin",))
+    simulated.behaviour.page_seconds = 9.0
+    for _ in range(5_000):
+        simulated.add_project()
+
+    assert site.hidden_projects([]) is None
+    assert clock.seconds <= 70.0
+
+
+# Calls for one project
+
+
+def test_a_call_brings_its_value_and_when_and_how_it_was_asked(
+    site: Site, simulated: SimulatedSite
 ) -> None:
     project = simulated.add_project()
-    simulated.fault(Fault(end=simulated.now() + 30, kind=None, action=break_off("reset")))
+    simulated.behaviour.create_seconds = 0.5
 
-    assert site.project(project).id == project
-    assert 30 <= clock.seconds < 70
+    result = site.create_snapshot(project)
+
+    assert value(result).id == simulated.snapshots(project)[0].id
+    assert result.is_service
+    assert result.seconds == result.received == 0.5
+    assert result.date is not None
+    assert not site.project(project).is_service
 
 
-@pytest.mark.parametrize(("status", "error"), [(403, RejectedError), (404, NotFoundError)])
-def test_a_refusal_is_not_asked_for_again(
-    site: Site, simulated: SimulatedSite, status: int, error: type[Exception]
+@pytest.mark.parametrize("action", UNAVAILABLE)
+@pytest.mark.parametrize("kind", ["project", "create", "detail", "list"])
+def test_a_call_for_one_project_is_sent_once_however_it_ends(
+    site: Site, simulated: SimulatedSite, kind: str, action: Action
+) -> None:
+    project = simulated.add_project()
+    snapshot = simulated.add_snapshot(project)
+    simulated.fault(Fault(kind, action=action))
+    asks: dict[str, Callable[[], CallResult[object]]] = {
+        "project": lambda: site.project(project),  # type: ignore[dict-item,return-value]
+        "create": lambda: site.create_snapshot(project),  # type: ignore[dict-item,return-value]
+        "detail": lambda: site.snapshot(project, snapshot),  # type: ignore[dict-item,return-value]
+        "list": lambda: site.snapshots(project),  # type: ignore[dict-item,return-value]
+    }
+
+    error = failure(asks[kind]())
+
+    assert isinstance(error, ServiceUnavailableError | OutcomeUnknownError | AcceptedError)
+    assert isinstance(error, AcceptedError) <= (kind == "create")
+    assert kinds(simulated) == [kind]
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, RejectedError), (404, NotFoundError)])
+def test_a_refusal_is_the_site_s_words(
+    site: Site, simulated: SimulatedSite, status: int, kind: type[SiteError]
 ) -> None:
     project = simulated.add_project()
     simulated.fault(Fault("project", action=refuse(status, "not for you")))
 
-    with pytest.raises(error, match=f"the site says {status}: not for you"):
-        site.project(project)
+    error = failure(site.project(project))
 
-    assert kinds(simulated) == ["project"]
-
-
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_a_create_is_never_sent_twice_by_itself(
-    site: Site, simulated: SimulatedSite, status: int
-) -> None:
-    project = simulated.add_project()
-    simulated.fault(Fault("create", times=1, action=refuse(status)))
-
-    with pytest.raises((ServiceUnavailableError, OutcomeUnknownError)):
-        site.create_snapshot(project)
-
-    assert kinds(simulated) == ["create"]
+    assert type(error) is kind
+    assert str(error) == f"the site says {status}: not for you"
 
 
-@pytest.mark.parametrize("shape", ["bare", "results"])
-def test_snapshots_are_listed_from_a_moment_on_in_either_shape(
-    site: Site, simulated: SimulatedSite, shape: str
-) -> None:
-    simulated.behaviour.list_shape = shape  # type: ignore[assignment]
-    project = simulated.add_project()
-    simulated.add_snapshot(project, created=simulated.now() - 60)
-    new = [simulated.add_snapshot(project, created=simulated.now() + n) for n in (2, 1, 0)]
-
-    found = site.snapshots_since(project, site.now())
-
-    assert [snapshot.id for snapshot in found] == new[::-1]
-
-
-def test_a_page_of_snapshots_that_are_not_the_newest_is_not_relied_on(
+def test_an_answer_about_another_snapshot_is_not_taken(
     site: Site, simulated: SimulatedSite
 ) -> None:
     project = simulated.add_project()
-    page = [
-        {"_id": f"{n:024x}", "status": "complete", "created": f"2020-01-01T00:00:00.{n:03}+00:00"}
-        for n in range(250)
-    ]
-    simulated.fault(Fault("list", action=answer_with(page)))
+    one, other = simulated.add_snapshot(project), simulated.add_snapshot(project)
+    record = {"_id": other, "status": "complete"}
+    simulated.fault(Fault("detail", action=answer_with(record)))
 
-    with pytest.raises(OutcomeUnknownError, match="not the newest"):
-        site.snapshots_since(project, site.now())
+    error = failure(site.snapshot(project, one))
+
+    assert type(error) is OutcomeUnknownError
+    assert "speaks of another snapshot" in str(error)
+
+
+# Creates
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        accept(),
+        accept(status=200),
+        accept(status=204),
+        answer_with(b"<html>It works!</html>"),
+        answer_with([]),
+        answer_with({}),
+        answer_with(None),
+        answer_with({"status": "pending"}),
+        answer_with({"_id": "a" * 24}),
+        answer_with({"_id": "short", "status": "pending"}),
+        answer_with({"job": "1"}, 202),
+        answer_with(b'{"_id": "5e00', 201),
+        edit_answer(lambda record: [record]),
+        lose_answer("truncated"),
+    ],
+)
+def test_a_create_that_succeeds_without_a_snapshot_was_accepted(
+    site: Site, simulated: SimulatedSite, action: Action
+) -> None:
+    project = simulated.add_project()
+    simulated.fault(Fault("create", action=action))
+
+    assert type(failure(site.create_snapshot(project))) is AcceptedError
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_create_that_is_redirected_may_have_been_done(
+    site: Site, simulated: SimulatedSite, status: int
+) -> None:
+    project = simulated.add_project()
+    simulated.fault(Fault("create", action=redirect(status=status)))
+
+    assert type(failure(site.create_snapshot(project))) is OutcomeUnknownError
+
+
+# The list of a project's snapshots
+
+
+def listed(site: Site, project: str) -> SnapshotList:
+    return value(site.snapshots(project))
+
+
+@pytest.mark.parametrize("shape", ["bare", "results"])
+def test_snapshots_are_listed_in_either_shape(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, shape: str
+) -> None:
+    simulated.behaviour.list_shape = shape  # type: ignore[assignment]
+    project, since = simulated.add_project(), site.now()
+    simulated.add_snapshot(project, created=simulated.now() - 60)
+    new = [simulated.add_snapshot(project, created=simulated.now() + n) for n in (2, 1, 0)]
+    clock.seconds += 2.0
+
+    found = listed(site, project)
+
+    assert [snapshot.id for snapshot in found.made_since(since)] == new[::-1]
+    assert found.shows_all_since(since)
 
 
 def test_of_very_many_snapshots_the_newest_are_seen(site: Site, simulated: SimulatedSite) -> None:
@@ -172,19 +442,14 @@ def test_of_very_many_snapshots_the_newest_are_seen(site: Site, simulated: Simul
         simulated.add_snapshot(project, created=simulated.now() - 1000 + n)
     new = simulated.add_snapshot(project)
 
-    assert [snapshot.id for snapshot in site.snapshots_since(project, site.now())] == [new]
+    found = listed(site, project)
+
+    assert [snapshot.id for snapshot in found.made_since(site.now())] == [new]
+    assert found.shows_all_since(site.now() - timedelta(seconds=900))
+    assert not found.shows_all_since(site.now() - timedelta(seconds=1000))
 
 
-def test_an_answer_about_another_snapshot_makes_no_sense(
-    site: Site, simulated: SimulatedSite
-) -> None:
-    project = simulated.add_project()
-    one, other = simulated.add_snapshot(project), simulated.add_snapshot(project)
-    record = {"_id": other, "status": "complete"}
-    simulated.fault(Fault("detail", action=answer_with(record)))
-
-    with pytest.raises(OutcomeUnknownError, match="speaks of another snapshot"):
-        site.snapshot(project, one)
+# The site's time
 
 
 @pytest.mark.parametrize("offset", [-400.0, 0.0, 400.0])
@@ -205,17 +470,33 @@ def test_until_the_site_has_told_the_time_this_machine_s_stands_in(
     assert site.now() == clock.now()
 
 
-def test_a_429_holds_every_call_back_as_long_as_the_site_asks(
-    site: Site, simulated: SimulatedSite, clock: FakeClock
+def test_the_time_of_a_call_is_noted_when_its_result_is_observed(
+    simulated: SimulatedSite, site: Site, clock: FakeClock
 ) -> None:
-    one, other = simulated.add_project(), simulated.add_project()
-    simulated.fault(Fault("create", times=1, action=refuse(429, retry_after_seconds=7)))
+    simulated.clock_offset_seconds = 300.0
+    project = simulated.add_project()
+    results = [site.create_snapshot(project), site.create_snapshot(project)]
+    assert site.now() == clock.now()
 
-    with pytest.raises(ServiceUnavailableError):
-        site.create_snapshot(one)
-    site.create_snapshot(other)
+    for result in results:
+        assert site.observe(result) is result.value
 
-    assert clock.seconds >= 7
+    assert site.now() == clock.now() + timedelta(seconds=300)
+
+
+@pytest.mark.parametrize("headers", [{"Age": "7200"}, {}], ids=["said so", "not said"])
+def test_a_list_of_projects_from_a_cache_does_not_put_the_clock_back(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, headers: dict[str, str]
+) -> None:
+    simulated.add_project()
+    old = (clock.now() - timedelta(hours=2)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    stale = add_headers({"Date": old, **headers})
+    simulated.fault(Fault("projects", times=1, action=stale))
+
+    site.check()
+    site.find_projects(None)
+
+    assert site.now() == clock.now()
 
 
 def test_a_date_at_the_end_of_all_time_ends_no_run(
@@ -227,18 +508,3 @@ def test_a_date_at_the_end_of_all_time_ends_no_run(
     clock.seconds += 60.0
 
     assert site.now() == end
-
-
-@pytest.mark.parametrize(
-    ("action", "silent"), [(refuse(403), False), (refuse(429), False), (refuse(502), True)]
-)
-def test_a_site_is_silent_while_it_says_at_most_that_it_cannot_answer(
-    site: Site, simulated: SimulatedSite, clock: FakeClock, action: Action, silent: bool
-) -> None:
-    site.check()
-    simulated.fault(Fault("create", action=action))
-    clock.seconds += 100.0
-    with pytest.raises(SiteError):
-        site.create_snapshot(simulated.add_project())
-
-    assert site.silent_seconds() == pytest.approx(100.0 if silent else 0.0, abs=1.0)
