@@ -62,7 +62,10 @@ class TaskQueue(Protocol[Result]):
         """
 
     def abandon(self, task: Task) -> None:
-        """Wait no longer for a task that hangs; another worker takes the place of its own."""
+        """Wait no longer for a task; another worker takes the place of its own.
+
+        One that hangs goes on, and its result is dropped; one that has not begun never does.
+        """
 
     def cancel_pending(self) -> None:
         """Cancel queued tasks and stop waiting for running ones."""
@@ -139,7 +142,8 @@ class ThreadWorkers:
     def _work(self) -> None:
         while True:
             task, do = self._tasks.get()
-            do()
+            if not task.is_abandoned:
+                do()
             if task.is_abandoned:  # another worker has taken this one's place
                 return
 

@@ -11,7 +11,12 @@ import pytest
 
 from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
 from fw_gear_sitewide_snapshot.errors import TerminatedError
-from fw_gear_sitewide_snapshot.workers import IN_FLIGHT, Gathering, ThreadWorkers
+from fw_gear_sitewide_snapshot.workers import (
+    MAX_CONCURRENT_CALLS,
+    Task,
+    TaskQueue,
+    ThreadWorkers,
+)
 from tests.support.time import FakeClock
 
 Item = TypeVar("Item")
@@ -22,7 +27,9 @@ LONG_SECONDS = 30.0
 
 
 class MakeWorkers(Protocol):
-    def __call__(self, count: int = IN_FLIGHT, clock: Clock | None = None) -> ThreadWorkers: ...
+    def __call__(
+        self, count: int = MAX_CONCURRENT_CALLS, clock: Clock | None = None
+    ) -> ThreadWorkers: ...
 
 
 class FastClock(SystemClock):
@@ -53,15 +60,19 @@ def make(stop: threading.Event, never: threading.Event) -> Iterator[MakeWorkers]
     """Make workers that end with the test."""
     made: list[ThreadWorkers] = []
 
-    def make_workers(count: int = IN_FLIGHT, clock: Clock | None = None) -> ThreadWorkers:
+    def make_workers(
+        count: int = MAX_CONCURRENT_CALLS, clock: Clock | None = None
+    ) -> ThreadWorkers:
         made.append(ThreadWorkers(stop, clock or SystemClock(stop), count))
         return made[-1]
 
     yield make_workers
     never.set()
     for workers in made:
-        workers._pool.terminate()
-        workers._pool.join()
+        ended = Task()
+        ended.is_abandoned = True
+        for _ in range(MAX_CONCURRENT_CALLS):
+            workers._tasks.put((ended, lambda: None))  # a worker ends on it
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -71,7 +82,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def gathered(
+def results_until(
     workers: ThreadWorkers,
     function: Callable[[Item], Result],
     items: Iterable[Item],
@@ -79,11 +90,11 @@ def gathered(
     until: float,
 ) -> Iterator[Result]:
     """The results that come until then; nothing is begun after it."""
-    gathering: Gathering[Result] = workers.gather()
+    tasks: TaskQueue[Result] = workers.queue()
     for item in items:
-        gathering.send(partial(function, item))
-    yield from gathering.results(until)
-    gathering.abandon()
+        tasks.submit(partial(function, item))
+    yield from tasks.results(until)
+    tasks.cancel_pending()
 
 
 def before_the_end(results: Iterator[int]) -> list[int]:
@@ -104,16 +115,16 @@ def test_every_item_is_done_once(make: MakeWorkers) -> None:
         calls.append(item)
         return item * 2
 
-    assert sorted(make().each(call, range(2500))) == [item * 2 for item in range(2500)]
+    assert sorted(make().map_unordered(call, range(2500))) == [item * 2 for item in range(2500)]
     assert sorted(calls) == list(range(2500))
 
 
 def test_no_items_are_no_results(make: MakeWorkers) -> None:
-    assert list(make().each(lambda item: item, [])) == []
+    assert list(make().map_unordered(lambda item: item, [])) == []
 
 
 def test_a_result_may_be_none(make: MakeWorkers) -> None:
-    assert list(make().each(lambda _: None, range(3))) == [None] * 3
+    assert list(make().map_unordered(lambda _: None, range(3))) == [None] * 3
 
 
 def test_a_result_comes_as_soon_as_it_is_there(make: MakeWorkers, never: threading.Event) -> None:
@@ -122,13 +133,13 @@ def test_a_result_comes_as_soon_as_it_is_there(make: MakeWorkers, never: threadi
             never.wait(LONG_SECONDS)
         return item
 
-    results = make().each(call, ["slow", "quick"])
+    results = make().map_unordered(call, ["slow", "quick"])
     assert next(results) == "quick"
     never.set()
     assert list(results) == ["slow"]
 
 
-@pytest.mark.parametrize("count", [1, 5, IN_FLIGHT])
+@pytest.mark.parametrize("count", [1, 5, MAX_CONCURRENT_CALLS])
 def test_as_many_calls_as_there_are_workers_are_in_flight_and_no_more(
     make: MakeWorkers, count: int
 ) -> None:
@@ -146,7 +157,7 @@ def test_as_many_calls_as_there_are_workers_are_in_flight_and_no_more(
             now -= 1
         return item
 
-    assert len(list(make(count).each(call, range(count * 3)))) == count * 3
+    assert len(list(make(count).map_unordered(call, range(count * 3)))) == count * 3
     assert most == count
 
 
@@ -157,7 +168,7 @@ def test_what_a_call_raises_is_raised(make: MakeWorkers) -> None:
         return item
 
     with pytest.raises(LookupError, match="item 3"):
-        list(make().each(call, range(5)))
+        list(make().map_unordered(call, range(5)))
 
 
 def test_the_workers_are_there_again_after_an_error(make: MakeWorkers) -> None:
@@ -167,15 +178,15 @@ def test_the_workers_are_there_again_after_an_error(make: MakeWorkers) -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        list(workers.each(fail, range(5)))
-    assert sorted(workers.each(lambda item: item, range(5))) == list(range(5))
+        list(workers.map_unordered(fail, range(5)))
+    assert sorted(workers.map_unordered(lambda item: item, range(5))) == list(range(5))
 
 
 def test_a_call_that_hangs_keeps_nobody_longer_than_until(
     make: MakeWorkers, never: threading.Event
 ) -> None:
     began = time.monotonic()
-    assert list(gathered(make(), never.wait, [LONG_SECONDS], until=began + 0.05)) == []
+    assert list(results_until(make(), never.wait, [LONG_SECONDS], until=began + 0.05)) == []
     assert time.monotonic() - began < LONG_SECONDS / 2
 
 
@@ -187,7 +198,7 @@ def test_results_that_came_before_until_are_kept_although_others_hang(
             never.wait(LONG_SECONDS)
         return item
 
-    results = gathered(make(clock=clock), call, ["hangs", "quick"], until=600.0)
+    results = results_until(make(clock=clock), call, ["hangs", "quick"], until=600.0)
     assert next(results) == "quick"
     clock.seconds = 600.0
     assert list(results) == []
@@ -205,9 +216,11 @@ def test_items_that_until_comes_before_are_never_begun(
         never.wait(LONG_SECONDS)
 
     workers = make(2, clock)
-    assert list(gathered(workers, call, range(10), until=600.0)) == []
+    assert list(results_until(workers, call, range(10), until=600.0)) == []
     never.set()
-    assert list(workers.each(lambda item: item, ["the queue is empty"])) == ["the queue is empty"]
+    assert list(workers.map_unordered(lambda item: item, ["the queue is empty"])) == [
+        "the queue is empty"
+    ]
     assert sorted(begun) == [0, 1]
 
 
@@ -223,12 +236,14 @@ def test_items_are_never_begun_once_nobody_asks_for_results(
         return item
 
     workers = make(2)
-    results = workers.each(call, range(10))
+    results = workers.map_unordered(call, range(10))
     assert next(results) == 0
     wait_until(lambda: len(begun) == 3)  # two hang
     results.close()  # type: ignore[attr-defined]  # a generator
     never.set()
-    assert list(workers.each(lambda item: item, ["the queue is empty"])) == ["the queue is empty"]
+    assert list(workers.map_unordered(lambda item: item, ["the queue is empty"])) == [
+        "the queue is empty"
+    ]
     assert sorted(begun) == [0, 1, 2]
 
 
@@ -236,7 +251,7 @@ def test_a_run_that_is_to_end_begins_nothing(make: MakeWorkers, stop: threading.
     begun: list[int] = []
     stop.set()
     with pytest.raises(TerminatedError):
-        list(make().each(begun.append, range(5)))
+        list(make().map_unordered(begun.append, range(5)))
     assert begun == []
 
 
@@ -258,7 +273,7 @@ def test_a_run_that_is_to_end_yields_what_is_in_flight_and_begins_nothing_more(
 
     ending = threading.Thread(target=end)
     ending.start()
-    arrived = before_the_end(make(2).each(call, range(10)))
+    arrived = before_the_end(make(2).map_unordered(call, range(10)))
     ending.join()
     assert sorted(begun) == sorted(arrived) == [0, 1]
 
@@ -274,7 +289,7 @@ def test_a_run_that_is_to_end_waits_two_seconds_for_a_call_that_hangs(
     clock = FastClock(stop)
     began = clock.monotonic()
     with pytest.raises(TerminatedError):
-        list(gathered(make(1, clock), call, range(3), until=began + until_seconds))
+        list(results_until(make(1, clock), call, range(3), until=began + until_seconds))
     assert 2.0 <= clock.monotonic() - began < 40.0 * LONG_SECONDS
 
 
@@ -287,10 +302,10 @@ def test_no_deadline_cuts_the_two_seconds_short(make: MakeWorkers, stop: threadi
         return item
 
     def results() -> Iterator[int]:
-        gathering: Gathering[int] = make(1, clock).gather()
-        gathering.send(partial(call, 7))
+        tasks: TaskQueue[int] = make(1, clock).queue()
+        tasks.submit(partial(call, 7))
         stop.wait(LONG_SECONDS)
-        yield from gathering.results(until=clock.monotonic())
+        yield from tasks.results(until=clock.monotonic())
 
     assert before_the_end(results()) == [7]
 
@@ -299,21 +314,21 @@ def test_the_two_seconds_pass_once_however_often_results_are_asked_for(
     make: MakeWorkers, stop: threading.Event, never: threading.Event
 ) -> None:
     clock = FastClock(stop)
-    gathering: Gathering[int] = make(1, clock).gather()
+    tasks: TaskQueue[int] = make(1, clock).queue()
 
     def call() -> int:
         stop.set()
         never.wait(LONG_SECONDS)
         return 1
 
-    gathering.send(call)
+    tasks.submit(call)
     stop.wait(LONG_SECONDS)
     with pytest.raises(TerminatedError):
-        list(gathering.results())
+        list(tasks.results())
 
     looks = clock.looks
     with pytest.raises(TerminatedError):
-        list(gathering.results())
+        list(tasks.results())
     assert clock.looks - looks == 1, "it is seen at once that the time has passed"
 
 
@@ -335,27 +350,164 @@ def test_a_call_that_is_told_to_end_takes_no_answer_from_the_others(
         time.sleep(0.05)  # the other one has ended by then
         return item
 
-    assert before_the_end(make(2).each(call, range(2))) == [1]
+    assert before_the_end(make(2).map_unordered(call, range(2))) == [1]
 
 
 def test_what_is_in_flight_when_the_time_is_up_brings_its_result_later(
     make: MakeWorkers, never: threading.Event
 ) -> None:
-    gathering: Gathering[bool] = make().gather()
-    gathering.send(lambda: never.wait(LONG_SECONDS))
+    tasks: TaskQueue[bool] = make().queue()
+    tasks.submit(lambda: never.wait(LONG_SECONDS))
 
-    assert list(gathering.results(until=0.0)) == []
-    assert gathering.in_flight == 1
+    assert list(tasks.results(until=0.0)) == []
+    assert tasks.in_flight == 1
     never.set()
-    assert list(gathering.results()) == [True]
-    assert gathering.in_flight == 0
+    assert list(tasks.results()) == [True]
+    assert tasks.in_flight == 0
 
 
 def test_what_has_come_is_yielded_even_when_the_time_is_up(make: MakeWorkers) -> None:
     workers = make(1)
-    gathering: Gathering[int] = workers.gather()
+    tasks: TaskQueue[int] = workers.queue()
     for number in (7, 8):
-        gathering.send(partial(int, number))
-    assert list(workers.each(int, [9])) == [9]  # one worker: what was sent before is done
+        tasks.submit(partial(int, number))
+    assert list(workers.map_unordered(int, [9])) == [9]  # one worker: what was sent before is done
 
-    assert list(gathering.results(until=0.0)) == [7, 8]
+    assert list(tasks.results(until=0.0)) == [7, 8]
+
+
+# What hangs is replaced
+
+
+def test_a_task_that_hangs_is_no_longer_waited_for_and_its_worker_is_replaced(
+    make: MakeWorkers, never: threading.Event
+) -> None:
+    workers = make(1)
+    tasks: TaskQueue[str] = workers.queue()
+    begun = threading.Event()
+
+    def hang() -> str:
+        begun.set()
+        never.wait(LONG_SECONDS)
+        return "too late"
+
+    task = tasks.submit(hang)
+    assert begun.wait(LONG_SECONDS)
+    tasks.abandon(task)
+    assert tasks.in_flight == 0
+    assert list(tasks.results()) == []
+
+    tasks.submit(lambda: "next")
+    assert list(tasks.results()) == ["next"]
+
+
+def test_as_many_workers_as_hang_are_replaced(make: MakeWorkers, never: threading.Event) -> None:
+    tasks: TaskQueue[bool] = make(3).queue()
+    for _ in range(4):  # rounds
+        begun = threading.Barrier(4, timeout=LONG_SECONDS)
+
+        def hang(begun: threading.Barrier = begun) -> bool:
+            begun.wait()
+            return never.wait(LONG_SECONDS)
+
+        hanging = [tasks.submit(hang) for _ in range(3)]
+        begun.wait()
+        for task in hanging:
+            tasks.abandon(task)
+    tasks.submit(lambda: True)
+    assert list(tasks.results()) == [True]
+
+
+def test_the_result_of_a_task_that_is_no_longer_waited_for_is_dropped(
+    make: MakeWorkers, never: threading.Event
+) -> None:
+    tasks: TaskQueue[str] = make(1).queue()
+    begun, ended = threading.Event(), threading.Event()
+
+    def late() -> str:
+        begun.set()
+        never.wait(LONG_SECONDS)
+        ended.set()
+        return "too late"
+
+    task = tasks.submit(late)
+    begun.wait(LONG_SECONDS)
+    tasks.abandon(task)
+    never.set()
+    ended.wait(LONG_SECONDS)
+    tasks.submit(lambda: "next")
+    assert list(tasks.results()) == ["next"]
+    assert tasks.in_flight == 0
+
+
+def test_a_task_that_is_no_longer_waited_for_never_begins(
+    make: MakeWorkers, never: threading.Event
+) -> None:
+    tasks: TaskQueue[str] = make(1).queue()
+    begun: list[str] = []
+    busy = threading.Event()
+
+    def occupy() -> str:
+        busy.set()
+        never.wait(LONG_SECONDS)
+        return "first"
+
+    def create() -> str:
+        begun.append("a create whose time is up")
+        return "second"
+
+    tasks.submit(occupy)
+    busy.wait(LONG_SECONDS)
+    tasks.abandon(tasks.submit(create))
+    never.set()
+    tasks.submit(lambda: "third")
+    tasks.submit(lambda: "fourth")
+    assert sorted(tasks.results()) == ["first", "fourth", "third"]
+    assert begun == []
+
+
+def test_what_was_waiting_is_cancelled_and_what_runs_is_not_waited_for(
+    make: MakeWorkers, never: threading.Event
+) -> None:
+    workers = make(1)
+    tasks: TaskQueue[bool] = workers.queue()
+    begun = threading.Event()
+    more: list[int] = []
+
+    def hang() -> bool:
+        begun.set()
+        return never.wait(LONG_SECONDS)
+
+    tasks.submit(hang)
+    for number in range(5):
+        tasks.submit(partial(more.append, number))  # type: ignore[arg-type]
+    begun.wait(LONG_SECONDS)
+    tasks.cancel_pending()
+    never.set()
+    assert workers.run(lambda: "the queue is empty") == "the queue is empty"
+    assert more == []
+
+
+# One piece of work
+
+
+def test_one_piece_of_work_brings_its_result_or_what_it_raises(make: MakeWorkers) -> None:
+    workers = make()
+    assert workers.run(lambda: 7) == 7
+    with pytest.raises(LookupError, match="words"):
+        workers.run(partial(fail, "words"))
+
+
+def fail(words: str) -> None:
+    raise LookupError(words)
+
+
+def test_a_run_that_is_to_end_is_not_held_up_by_one_piece_of_work(
+    make: MakeWorkers, stop: threading.Event, never: threading.Event
+) -> None:
+    def hang() -> None:
+        stop.set()
+        never.wait(LONG_SECONDS)
+
+    with pytest.raises(TerminatedError):
+        make(clock=FastClock(stop)).run(hang)
