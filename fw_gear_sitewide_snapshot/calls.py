@@ -138,8 +138,10 @@ def read_body(
                 if cut:
                     break
                 raise OutcomeUnknownError(f"unexpected response: more than {size_text(max_bytes)}")
-    except zlib.error as error:
-        raise OutcomeUnknownError(f"unexpected response: {error}") from None
+            if unpacker and unpacker.eof:  # it would keep what is behind
+                break
+    except zlib.error:
+        raise OutcomeUnknownError("unexpected response: it can't be unpacked") from None
     if unpacker and not unpacker.eof and not cut:
         raise OutcomeUnknownError("unexpected response: cut off before its end")
     return bytes(body[:max_bytes])

@@ -51,6 +51,9 @@ _TO_BE_SENT = "send_request_headers.started"
 class _CallTimeoutError(Exception):
     """The call's time is up."""
 
+    def __str__(self) -> str:
+        return "it did not come in time"
+
 
 class _Deadline(threading.local):
     """The monotonic time at which the call that a thread carries ends."""
@@ -122,7 +125,8 @@ class SdkTransport:
             with contextlib.closing(response):
                 error = self._error(response)
             # A storage refuses an address that has expired: the site gives a new one.
-            raise OutcomeUnknownError(str(error)) if response.history else error
+            is_refused = 400 <= error.status < 500 and error.status != 429
+            raise OutcomeUnknownError(str(error)) if response.history and is_refused else error
 
     def _open(self, request: Request, accept: str, encoding: str) -> Any:
         """Send the request; returns the HTTP library's response, its body still to come."""
@@ -198,9 +202,9 @@ class SdkTransport:
             body = _read(response, _MAX_ERROR_BYTES, cut=True)
         except (httpx2.HTTPError, SiteError, _CallTimeoutError):
             body = b""  # the status says what counts
-        error = error_for(status, response.headers, body)
-        error.args = (self._words(str(error)),)
-        return error
+        for secret in self._secrets:  # before words are cut, which would leave a part of it
+            body = body.replace(secret.encode(), b"[API key]")
+        return error_for(status, response.headers, body)
 
     @contextlib.contextmanager
     def _explained(self, request: Request) -> Iterator[None]:
