@@ -29,8 +29,7 @@ log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 1.0  # where nothing is due, the report and the log are looked after: this often
 _RESTART_SECONDS = 5.0  # a report goes before second attempts: not at each tick
-_FINAL_POLL_SECONDS = 15.0  # at the deadline, at the least, however slow the site is
-_LAST_ANSWERS_SECONDS = 5.0  # after the last of the final polls was sent
+_FINAL_POLL_SECONDS = 14.0  # at the deadline, at the least, however slow the site is
 _OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
 _CALL_SECONDS: Final = {Call.LOOK_UP: 30.0, Call.LIST: 10.0, Call.CREATE: 30.0, Call.POLL: 10.0}
 
@@ -71,7 +70,8 @@ class Poller:
         self._schedule = Schedule()
         self._to_restart: list[str] = []
         self._restarted = -math.inf
-        self._answered: set[str] = set()  # after the deadline
+        self._is_final = False  # whether the final poll has begun: each is then asked once more
+        self._answered: set[str] = set()  # since then
         self._progress = Progress(clock)
 
     def run(self, orders: Iterable[SnapshotOrder], others: Iterable[SnapshotRecord]) -> None:
@@ -120,37 +120,33 @@ class Poller:
                 return
             self._progress.log(self._deadline - now)
             self._restart(now)
-            for project_id in self._schedule.due(now):
-                self._send(project_id, now)
-            tick = max(now + TICK_SECONDS, min(self._schedule.next_due(), now + _IDLE_SECONDS))
-            tick = min(tick, self._deadline)
-            self._collect(tick)
-            now = self._clock.monotonic()
-            if self._states and now < tick and not self._schedule.has_first_call(now):
-                self._clock.sleep(tick - now)
-            self._report.save_if_due()
+            self._turn(self._deadline)
 
     def _final_poll(self) -> None:
         """Look once more at everything that is unfinished."""
         if not self._states:
             return
         log.info("The time is up; looking once more at %s", counted(len(self._states), "project"))
-        left = [
-            project_id
-            for project_id, state in reversed(self._states.items())
-            if state.call in {Call.POLL, Call.LIST} and project_id not in self._schedule.in_flight
-        ]
-        seconds = max(_FINAL_POLL_SECONDS, poll_interval(len(left)) + _LAST_ANSWERS_SECONDS)
+        reads = {Call.POLL, Call.LIST}
+        left = [project_id for project_id, state in self._states.items() if state.call in reads]
+        self._schedule.poll_once_more(left)
+        self._is_final = True
+        seconds = _FINAL_POLL_SECONDS + 1.25 * poll_interval(len(left))
         until = self._clock.monotonic() + seconds
-        while (left or self._tasks) and (now := self._clock.monotonic()) < until:
-            while left and self._schedule.room(now) > 0:
-                if (project_id := left.pop()) in self._states:
-                    self._send(project_id, now)
-            tick = min(now + TICK_SECONDS, until)
-            self._collect(tick)
-            if left and self._clock.monotonic() < tick:
-                self._clock.sleep(tick - self._clock.monotonic())
-            self._report.save_if_due()
+        while self._schedule.is_busy and self._clock.monotonic() < until:
+            self._turn(until)
+
+    def _turn(self, until: float) -> None:
+        """Send what is due, apply what comes, and let the time pass until more is due."""
+        now = self._clock.monotonic()
+        for project_id in self._schedule.due(now):
+            self._send(project_id, now)
+        tick = max(now + TICK_SECONDS, min(self._schedule.next_due(), now + _IDLE_SECONDS))
+        self._collect(tick := min(tick, until))
+        now = self._clock.monotonic()
+        if self._schedule.is_busy and now < tick and not self._schedule.can_send(now):
+            self._clock.sleep(tick - now)
+        self._report.save_if_due()
 
     def _give_up(self) -> None:
         """Have each row say what is known of it now that the time is up."""
@@ -191,11 +187,11 @@ class Poller:
         self._tasks[project_id] = self._queue.submit(lambda: (project_id, ask()))
 
     def _collect(self, until: float) -> None:
-        """Apply what comes until then; return early where a project can be asked at last."""
+        """Apply what comes until then; return early where more can be sent."""
         overdue = self._overdue()
         for project_id, result in self._queue.results(min([until, *overdue.values()])):
             self._ended(project_id, self._site.observe(result))
-            if until < math.inf and self._schedule.has_first_call(self._clock.monotonic()):
+            if until < math.inf and self._schedule.can_send(self._clock.monotonic()):
                 break
         self._abandon(self._clock.monotonic())
 
@@ -223,7 +219,7 @@ class Poller:
         sent = self._site.clock.at(now if before.sent is None else before.sent)
         backoff = backoff_seconds(before.failures + 1, error)
         after = snapshot.apply(before, value, Now(now, self._site.now(), sent, backoff, asked))
-        if error is None and now >= self._deadline:
+        if error is None and self._is_final:
             self._answered.add(project_id)
         if error or after.record.snapshot_id or after.call is None:
             self._schedule.unasked.discard(project_id)
@@ -238,7 +234,8 @@ class Poller:
         project_id = state.record.project.id
         self._states[project_id] = state
         if state.call is not None:
-            self._schedule.add(state, self._clock.monotonic())
+            if not self._is_final:
+                self._schedule.add(state, self._clock.monotonic())
         elif snapshot.starts_again(state):
             self._to_restart.append(project_id)
         else:

@@ -5,14 +5,14 @@ Knows no call's content. All times are monotonic.
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .pace import FEW_CREATES, FEW_READS, Gate, RateLimit, min_age, poll_interval
 from .project_state import Call, ProjectState
 from .workers import MAX_CONCURRENT_CALLS
 
-TICK_SECONDS = 0.25
-"""Calls are sent in small batches: this often."""
+TICK_SECONDS = 0.02
+"""Calls are sent in small batches: no more often than this."""
 
 _SLOW_SECONDS = 5.0  # a call that fails after so long
 _MAX_BESIDE_POLLS = MAX_CONCURRENT_CALLS // 2  # once all were asked: each of them may hang
@@ -37,6 +37,7 @@ class Schedule:
         self._heeds_site: set[str] = set()  # the site itself has asked them to wait
         self._to_poll: dict[str, float] = {}  # when each was last asked; in that order
         self._running_since: dict[str, float] = {}
+        self._next_poll = -math.inf  # polls are spread evenly over their interval
         self._quickest = math.inf  # seconds until the quickest snapshot was seen to be finished
         self._slow: set[str] = set()
         self._added = 0
@@ -65,6 +66,17 @@ class Schedule:
             self._heeds_site.add(project_id)
         self._push(state.call, state.due, project_id)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any call is under way or to come."""
+        return bool(self.in_flight or self._to_poll or any(self._due.values()))
+
+    def poll_once_more(self, project_ids: Iterable[str]) -> None:
+        """Let these be asked at once, each a last time, and nothing else be sent any more."""
+        self._due = {call: [] for call in Call}
+        self._to_poll = {p: -math.inf for p in project_ids if p not in self.in_flight}
+        self._quickest, self._next_poll = math.inf, -math.inf
+
     def _push(self, call: Call, due: float, project_id: str) -> None:
         self._added += 1
         heapq.heappush(self._due[call], (due, self._added, project_id))
@@ -81,29 +93,32 @@ class Schedule:
                     self._push(call, now + 1.0, project_id)
                 else:
                     yield project_id
-        interval = poll_interval(len(self._to_poll))
-        most = math.ceil(len(self._to_poll) / interval * TICK_SECONDS)
-        youngest = now - min_age(self._quickest)
-        for project_id, polled in list(self._to_poll.items()):
-            opens = self._read_gate.opens_at(self._flying(Call.POLL))
-            if polled > now - interval or most <= 0 or self.room(now) <= 0 or opens > now:
+        spacing = poll_interval(len(self._to_poll)) / max(1, len(self._to_poll))
+        for project_id in list(self._to_poll):
+            if self.room(now) <= 0 or self._poll_due() > now:
                 break
-            if self._running_since[project_id] <= youngest and not self._may_hang(project_id):
-                most -= 1
-                yield project_id
+            self._next_poll = max(self._next_poll + spacing, now - TICK_SECONDS)
+            yield project_id
 
-    def has_first_call(self, now: float) -> bool:
-        """Say whether a project can be asked for the first time at once."""
-        return (
-            bool(self.unasked)
-            and self.room(now) > 0
-            and any(self._is_open(call, now) for call in Call)
-        )
+    def can_send(self, now: float) -> bool:
+        """Say whether a call can be sent at once."""
+        calls = list(Call) if self.unasked or self._beside_polls() > 0 else [Call.POLL]
+        is_due = any(self._is_open(call, now) for call in calls) or self._poll_due() <= now
+        return is_due and self.room(now) > 0
 
     def next_due(self) -> float:
-        """Return when the next call is due, if its time alone decides."""
-        first = next(iter(self._to_poll.values()), math.inf) + poll_interval(len(self._to_poll))
-        return min([first, *(entries[0][0] for entries in self._due.values() if entries)])
+        """Return when the next call is due, as far as that is known by now."""
+        dues = [
+            max(entries[0][0], self._opens(call)) for call, entries in self._due.items() if entries
+        ]
+        return min([self._poll_due(), *dues])
+
+    def _poll_due(self) -> float:
+        """Return when the next of the polls in turn is due."""
+        project_id, polled = next(iter(self._to_poll.items()), ("", math.inf))
+        old_enough = self._running_since.get(project_id, -math.inf) + min_age(self._quickest)
+        in_turn = polled + poll_interval(len(self._to_poll))
+        return max(in_turn, old_enough, self._next_poll, self._opens(Call.POLL))
 
     def room(self, now: float) -> int:
         """Return how many more calls may be sent now."""
@@ -112,11 +127,7 @@ class Schedule:
 
     def _is_open(self, call: Call, now: float) -> bool:
         entries = self._due[call]
-        return (
-            bool(entries)
-            and entries[0][0] <= now
-            and self._gate(call).opens_at(self._flying(call)) <= now
-        )
+        return bool(entries) and entries[0][0] <= now and self._opens(call) <= now
 
     def _beside_polls(self) -> int:
         flying = sum(call != Call.POLL for call, _ in self.in_flight.values())
@@ -171,6 +182,9 @@ class Schedule:
             if self.unasked
             else 0.0
         )
+
+    def _opens(self, call: Call) -> float:
+        return self._gate(call).opens_at(self._flying(call))
 
     def _gate(self, call: Call) -> Gate:
         return self._create_gate if call == Call.CREATE else self._read_gate

@@ -105,7 +105,7 @@ def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
             if missing
             else _looked_for_new(state, value, now)
         )
-    state = replace(state, failures=0, problem="")
+    state = replace(state, failures=0)
     if isinstance(value, Project):
         project = Project(
             value.id, value.label or state.record.project.label,
@@ -115,6 +115,7 @@ def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
         return replace(
             state, record=replace(state.record, project=project), call=following, due=now.seconds
         )
+    state = replace(state, problem="")
     if state.call == Call.CREATE:
         return _adopted(replace(state, new_until=now.seconds + NEW_SECONDS), value, now)
     return _seen(replace(state, new_until=-math.inf), value, now)
@@ -160,7 +161,9 @@ def give_up(
     record = state.record
     last = f" ({state.problem})" if state.problem else ""
     if record.snapshot_id:
-        standing = "the site is still at it" if was_asked else "its state could not be asked"
+        standing = "its state could not be asked" if state.problem else "it was not asked again"
+        if was_asked:
+            standing = "the site is still at it"
         error = f"not finished within {waited}: {standing}{last}, a retry waits for it"
         return replace(record, error=one_line(error))
     if state.is_accepted:
