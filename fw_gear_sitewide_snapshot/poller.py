@@ -70,7 +70,7 @@ class Poller:
         self._schedule = Schedule()
         self._to_restart: list[str] = []
         self._restarted = -math.inf
-        self._is_final = False  # whether the final poll has begun: each is then asked once more
+        self._is_final = False  # whether what is unfinished is looked at once more
         self._answered: set[str] = set()  # since then
         self._progress = Progress(clock)
 
@@ -234,7 +234,7 @@ class Poller:
         project_id = state.record.project.id
         self._states[project_id] = state
         if state.call is not None:
-            if not self._is_final:
+            if not self._is_final or state.is_missing:
                 self._schedule.add(state, self._clock.monotonic())
         elif snapshot.starts_again(state):
             self._to_restart.append(project_id)

@@ -70,6 +70,13 @@ class ProjectState:
         return self.wanted_since is not None or self.unknown_creates > 0 or self.is_accepted
 
     @property
+    def is_missing(self) -> bool:
+        """Whether it is being found out if a snapshot that was there is gone."""
+        return bool(self.record.snapshot_id) and (
+            self.call == Call.LIST or self.missed_since is not None
+        )
+
+    @property
     def was_seen(self) -> bool:
         """Whether the snapshot was seen to be there, and not only told by its create's answer."""
         return math.isinf(self.new_until)
