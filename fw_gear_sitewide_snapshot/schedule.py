@@ -57,10 +57,14 @@ class Schedule:
         """
         project_id = state.record.project.id
         assert state.call is not None  # noqa: S101  the caller's promise
-        if state.record.is_running:
-            self._running_since.setdefault(project_id, now)
+        is_new = state.record.is_running and project_id not in self._running_since
+        if is_new:
+            self._running_since[project_id] = now
         if state.call == Call.POLL and not state.failures and state.missed_since is None:
-            self._to_poll[project_id] = now if polled is None else polled
+            if is_new and math.isfinite(self._quickest):  # it can't be finished before
+                self._push(Call.POLL, now + min_age(self._quickest), project_id)
+            else:
+                self._to_poll[project_id] = now if polled is None else polled
             return
         if state.heeds_site:
             self._heeds_site.add(project_id)
@@ -75,7 +79,7 @@ class Schedule:
         """Let these be asked at once, each a last time, and nothing else be sent any more."""
         self._due = {call: [] for call in Call}
         self._to_poll = {p: -math.inf for p in project_ids if p not in self.in_flight}
-        self._quickest, self._next_poll = math.inf, -math.inf
+        self._next_poll = -math.inf
 
     def _push(self, call: Call, due: float, project_id: str) -> None:
         self._added += 1
@@ -115,10 +119,9 @@ class Schedule:
 
     def _poll_due(self) -> float:
         """Return when the next of the polls in turn is due."""
-        project_id, polled = next(iter(self._to_poll.items()), ("", math.inf))
-        old_enough = self._running_since.get(project_id, -math.inf) + min_age(self._quickest)
+        polled = next(iter(self._to_poll.values()), math.inf)
         in_turn = polled + poll_interval(len(self._to_poll))
-        return max(in_turn, old_enough, self._next_poll, self._opens(Call.POLL))
+        return max(in_turn, self._next_poll, self._opens(Call.POLL))
 
     def room(self, now: float) -> int:
         """Return how many more calls may be sent now."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from flywheel_site_simulator import SimulatorServer
-from fw_gear_sitewide_snapshot.calls import Question
+from fw_gear_sitewide_snapshot.calls import Request
 from fw_gear_sitewide_snapshot.joblog import JobLogFormatter, set_up
 from fw_gear_sitewide_snapshot.transport import SdkTransport
 
@@ -140,7 +140,7 @@ def test_debug_on_keeps_the_http_libraries_debug_lines_out(
     logged: Logged, served: SimulatorServer
 ) -> None:
     transport = SdkTransport(served.api_key())
-    question = Question("GET", "/api/auth/status")
-    said = logged(lambda: transport(question), debug=True, api_key=served.api_key())
+    request = Request("GET", "/api/auth/status")
+    said = logged(lambda: transport.send(request), debug=True, api_key=served.api_key())
     transport._client.rest_client.client.close()
-    assert re.fullmatch(r".* DEBUG   GET /api/auth/status \{\}\n", said)
+    assert re.fullmatch(r".* DEBUG   GET /api/auth/status .*: 200 in .* s\n", said)
