@@ -167,7 +167,6 @@ def test_what_is_too_young_to_be_finished_is_not_asked() -> None:
     assert sender.send(14.1) == [2]
 
 
-@pytest.mark.xfail(reason="the first in turn decides for all")
 def test_one_that_is_too_young_holds_none_up_that_is_older() -> None:
     sender = Sender(state(1, Call.POLL), state(2, Call.POLL))
     assert sender.send(10.0) == [1, 2]
