@@ -67,11 +67,15 @@ def call_with_retries(
         asked = _retry_after(state.outcome.exception() if state.outcome else None)
         return asked > MAX_RETRY_AFTER_SECONDS or last_began >= began + seconds + asked
 
+    def pause(state: tenacity.RetryCallState) -> float:
+        asked = _retry_after(state.outcome.exception() if state.outcome else None)
+        left = began + seconds - clock.monotonic()  # the last one need not begin later
+        ours = min(backoff_seconds(state.attempt_number), max(left, _FIRST_BACKOFF_SECONDS))
+        return max(asked, ours)
+
     again = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((ServiceUnavailableError, OutcomeUnknownError)),
-        wait=lambda state: backoff_seconds(
-            state.attempt_number, state.outcome.exception() if state.outcome else None
-        ),
+        wait=pause,
         stop=is_last,
         sleep=clock.sleep,
         before_sleep=_log_pause,

@@ -104,9 +104,14 @@ def test_a_site_that_never_answers_is_given_up(
     clock: FakeClock, seconds: float, takes: float
 ) -> None:
     times = begun(clock, UNKNOWN, seconds, takes)
-    assert seconds <= times[-1] < seconds + takes + 15.0
+    assert seconds <= times[-1] <= max(seconds, times[-2] + takes) + 1.0
     assert times[-2] < seconds
     assert len(times) < 12
+
+
+def test_a_site_is_never_asked_twice_within_a_moment(clock: FakeClock) -> None:
+    times = begun(clock, UNAVAILABLE)
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 0.8
 
 
 def test_a_site_is_not_asked_more_often_than_it_wants(clock: FakeClock) -> None:
