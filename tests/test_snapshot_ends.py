@@ -161,11 +161,15 @@ def given_up(state: ProjectState, *, was_asked: bool = False, outage: str = "") 
 
 
 def test_of_one_that_is_running_it_says_whether_the_site_said_so_just_now() -> None:
-    assert (
-        "not finished within 10 min: the site is still at it"
-        in given_up(polling(), was_asked=True).error
-    )
-    assert "its state could not be asked" in given_up(polling()).error
+    failing = snapshot.apply(polling(), NOT_DONE, now())
+
+    said = [given_up(polling(), was_asked=True), given_up(polling()), given_up(failing)]
+
+    assert [record.error.split(": ")[1].split(",")[0].split(" (")[0] for record in said] == [
+        "the site is still at it",
+        "it was not asked again",
+        "its state could not be asked",
+    ]
 
 
 def test_why_the_last_calls_told_nothing_stands_in_the_row() -> None:

@@ -44,7 +44,7 @@ PROJECT = Project("a" * 24, "Study", "neuro")
 SETTLE_SECONDS, CUT_OFF_SECONDS, NEW_SECONDS = 29.0, 9.0, 30.0
 LONGEST_PAUSE_SECONDS = 60.0
 MOST_CALLS_AT_ONCE = 4
-EXAMPLES = int(os.environ.get("SEQUENCES", "300"))
+EXAMPLES = int(os.environ.get("SEQUENCES", "200"))
 
 NOT_DONE = ServiceUnavailableError("the site says 503", 503)
 UNKNOWN = OutcomeUnknownError("the site says 502", 502)
