@@ -3,12 +3,13 @@
 import ast
 import json
 import re
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from fw_gear_sitewide_snapshot import errors, patience, snapshot, waited
+from fw_gear_sitewide_snapshot import errors, paging, retry, snapshot
 from fw_gear_sitewide_snapshot.archive import ARCHIVE_NAME
 from fw_gear_sitewide_snapshot.columns import COLUMNS
 from fw_gear_sitewide_snapshot.metadata import TAG_COMPLETE, TAG_INCOMPLETE
@@ -118,9 +119,12 @@ def test_the_table_of_columns_agrees_with_the_report() -> None:
 
 
 def test_the_table_of_exit_statuses_has_all_of_them() -> None:
-    statuses = [value for name, value in vars(errors).items() if name.startswith("EXIT_")]
+    ends = [value for name, value in vars(errors).items() if name.startswith("EXIT_")]
+    ends.remove(errors.EXIT_SIGNALLED)
+    signalled = [errors.EXIT_SIGNALLED + number for number in (signal.SIGTERM, signal.SIGINT)]
+    written = ", ".join(row["exit status"] for row in table("README.md", "exit status"))
 
-    assert [int(row["exit status"]) for row in table("README.md", "exit status")] == statuses
+    assert [int(status) for status in written.split(",")] == [*ends, *signalled]
 
 
 def test_the_table_of_outputs_has_all_of_them_and_each_is_described() -> None:
@@ -227,13 +231,20 @@ def test_each_test_that_is_named_elsewhere_on_the_page_is_there() -> None:
 def test_the_page_on_reliability_has_the_numbers_of_the_code() -> None:
     text = " ".join(read(RELIABILITY).split())
 
-    assert "four times within seven seconds" in text
-    assert len(snapshot._LOOK_PAUSES_SECONDS) == 4
-    assert snapshot._SETTLE_SECONDS == 7
-    assert "six times within about a minute" in text
-    assert (patience.ATTEMPTS, patience.PATIENCE_SECONDS) == (6, 60)
-    assert "after five answers 404 in a row that span forty seconds" in text
-    assert (waited.GONE_AFTER, waited.GONE_SECONDS) == (5, 40)
+    assert "a whole list that shows none for half a minute lets it ask again" in text
+    assert snapshot.SETTLE_SECONDS == 30
+    assert "three times at the most" in text
+    assert snapshot.MAX_UNKNOWN_CREATES == 3
+    assert "waits ten seconds for what that one may have sent last" in text
+    assert snapshot.CUT_OFF_SETTLE_SECONDS == 10
+    assert "Two readings of the project's list, five seconds apart" in text
+    assert snapshot.GONE_SECONDS == 5
+    assert "One that was just made gets forty seconds first" in text
+    assert snapshot.NEW_SECONDS == 40
+    assert "the site is away for half a minute" in text
+    assert retry.RETRY_SECONDS >= 30
+    assert "A list that is cut (250 or more" in text
+    assert paging.PAGE == 250
     assert "`make soak` tries 100,000" in text
     assert "SCHEDULES=100000" in read("Makefile")
     assert "`make test` tries 2,000" in text

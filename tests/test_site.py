@@ -144,14 +144,26 @@ def test_half_a_minute_is_bridged_wherever_it_begins(
     assert 30 <= clock.seconds < 75
 
 
-def test_a_pause_that_the_site_asks_for_is_granted(
-    site: Site, simulated: SimulatedSite, clock: FakeClock
+@pytest.mark.parametrize("ask", [look_up, list_projects], ids=["first call", "list of projects"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_longer_of_the_site_s_pause_and_our_own_is_made(
+    site: Site,
+    simulated: SimulatedSite,
+    clock: FakeClock,
+    ask: Callable[[Site], None],
+    status: int,
 ) -> None:
-    simulated.fault(Fault("projects", times=1, action=refuse(503, retry_after_seconds=40)))
+    for _ in range(300):
+        simulated.add_project()
+    for seconds in (0, 40):
+        action = refuse(status, retry_after_seconds=seconds)
+        simulated.fault(Fault(None, times=1, action=action))
 
-    site.find_projects(None)
+    ask(site)
 
-    assert clock.slept == [40.0]
+    ours, longer = clock.slept
+    assert 0.8 <= ours <= 1.0
+    assert longer == 40.0
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 409, 410, 422])

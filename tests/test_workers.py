@@ -256,7 +256,7 @@ def test_a_run_that_is_to_end_begins_nothing(make: MakeWorkers, stop: threading.
 
 
 def test_a_run_that_is_to_end_yields_what_is_in_flight_and_begins_nothing_more(
-    make: MakeWorkers, stop: threading.Event
+    make: MakeWorkers, stop: threading.Event, clock: FakeClock
 ) -> None:
     in_flight = threading.Barrier(3, timeout=LONG_SECONDS)
     begun: list[int] = []
@@ -273,7 +273,7 @@ def test_a_run_that_is_to_end_yields_what_is_in_flight_and_begins_nothing_more(
 
     ending = threading.Thread(target=end)
     ending.start()
-    arrived = before_the_end(make(2).map_unordered(call, range(10)))
+    arrived = before_the_end(make(2, clock).map_unordered(call, range(10)))
     ending.join()
     assert sorted(begun) == sorted(arrived) == [0, 1]
 
@@ -293,9 +293,9 @@ def test_a_run_that_is_to_end_waits_two_seconds_for_a_call_that_hangs(
     assert 2.0 <= clock.monotonic() - began < 40.0 * LONG_SECONDS
 
 
-def test_no_deadline_cuts_the_two_seconds_short(make: MakeWorkers, stop: threading.Event) -> None:
-    clock = SystemClock(stop)
-
+def test_no_deadline_cuts_the_two_seconds_short(
+    make: MakeWorkers, stop: threading.Event, clock: FakeClock
+) -> None:
     def call(item: int) -> int:
         stop.set()
         time.sleep(0.3)
@@ -333,15 +333,15 @@ def test_the_two_seconds_pass_once_however_often_results_are_asked_for(
 
 
 def test_a_call_that_is_told_to_end_takes_no_answer_from_the_others(
-    make: MakeWorkers, stop: threading.Event
+    make: MakeWorkers, stop: threading.Event, clock: FakeClock
 ) -> None:
-    clock, told, begun = SystemClock(stop), threading.Event(), threading.Event()
+    told, begun = threading.Event(), threading.Event()
 
     def call(item: int) -> int:
         if item == 0:
             begun.set()
             try:
-                clock.sleep(LONG_SECONDS)
+                SystemClock(stop).sleep(LONG_SECONDS)
             finally:
                 told.set()
         begun.wait(LONG_SECONDS)
@@ -350,7 +350,7 @@ def test_a_call_that_is_told_to_end_takes_no_answer_from_the_others(
         time.sleep(0.05)  # the other one has ended by then
         return item
 
-    assert before_the_end(make(2).map_unordered(call, range(2))) == [1]
+    assert before_the_end(make(2, clock).map_unordered(call, range(2))) == [1]
 
 
 def test_what_is_in_flight_when_the_time_is_up_brings_its_result_later(
@@ -401,21 +401,26 @@ def test_a_task_that_hangs_is_no_longer_waited_for_and_its_worker_is_replaced(
     assert list(tasks.results()) == ["next"]
 
 
-def test_as_many_workers_as_hang_are_replaced(make: MakeWorkers, never: threading.Event) -> None:
-    tasks: TaskQueue[bool] = make(3).queue()
+@pytest.mark.parametrize("count", [3, MAX_CONCURRENT_CALLS])
+def test_as_many_workers_as_hang_are_replaced(
+    make: MakeWorkers, never: threading.Event, count: int
+) -> None:
+    tasks: TaskQueue[bool] = make(count).queue()
     for _ in range(4):  # rounds
-        begun = threading.Barrier(4, timeout=LONG_SECONDS)
+        begun = threading.Barrier(count + 1, timeout=LONG_SECONDS)
 
         def hang(begun: threading.Barrier = begun) -> bool:
             begun.wait()
             return never.wait(LONG_SECONDS)
 
-        hanging = [tasks.submit(hang) for _ in range(3)]
+        hanging = [tasks.submit(hang) for _ in range(count)]
         begun.wait()
         for task in hanging:
             tasks.abandon(task)
-    tasks.submit(lambda: True)
-    assert list(tasks.results()) == [True]
+    together = threading.Barrier(count, timeout=LONG_SECONDS)
+    for _ in range(count):
+        tasks.submit(lambda: together.wait() >= 0)
+    assert list(tasks.results()) == [True] * count
 
 
 def test_the_result_of_a_task_that_is_no_longer_waited_for_is_dropped(
