@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from .clock import Clock
 from .errors import TerminatedError
@@ -25,29 +25,21 @@ from .room import DiskSpace
 
 ARCHIVE_NAME = "snapshots.zip"
 SUMS_NAME = "SHA256SUMS"
-
 _CHUNK_BYTES = 1 << 20
 _GRACE_SECONDS = 1.0
 _ROW_BYTES = 1 << 11  # of a project at the most: in the report, checksums, headers and directory
 _OLDEST = datetime(1980, 1, 1, tzinfo=UTC)  # that a zip can tell
 _LATEST = datetime(2107, 12, 31, tzinfo=UTC)
-
 Tick = Callable[[], None]
 
 
-class Archive:
+class Archive(contextlib.AbstractContextManager["Archive"]):
     """An archive in the making; only one that was published is left behind.
 
-    Args:
-        folder: The work folder, of the archive's own; it is removed with that.
-        output: The folder that the archive is for.
-        rows: How many projects its report will tell of.
-        clock: Tells when the run is to end.
-        tick: Called about once a second while files are copied.
-        space: The room in the output folder.
-
-    Raises:
-        OSError: One of the folders can't be written to.
+    It is made in a folder of its own, for the output folder, in which ``space`` is the room; its
+    report will tell of so many rows. OSError is raised where a disk is full, or can't be read or
+    written; by what adds or publishes, also NoRoomError where the output folder's disk is too
+    small, and TerminatedError where the run is to end and copying takes too long.
     """
 
     def __init__(
@@ -61,19 +53,21 @@ class Archive:
         self._clock = clock
         self._tick = tick
         self._space = space
-        self._is_copied = not _moves(self._path, self._part)
+        self._path.touch()
+        try:  # nothing moves to another disk, nor to another mount of the same one
+            self._path.replace(self._part)
+            self._part.unlink()
+            self._is_copied = False
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._is_copied = True
         self._file = _WholeWrites(self._path, "w+")
         self._zip = zipfile.ZipFile(self._file, "w")
         self._sums: dict[str, str] = {}
 
     def add(self, source: Path, name: str, sha256: str, when: datetime | None = None) -> None:
-        """Take a file in, and remove it. What can't be taken in leaves the archive as it was.
-
-        Raises:
-            NoRoomError: See check_room.
-            OSError: The disk is full, or can't be read or written.
-            TerminatedError: The run is to end, and this takes too long.
-        """
+        """Take a file in, and remove it. What can't be taken in leaves the archive as it was."""
         before = self._zip.start_dir
         entry = _entry(name, source.stat().st_size, when)
         self.check_room(entry.file_size)
@@ -96,15 +90,7 @@ class Archive:
             self._space.check(whole, "for it in the output folder")
 
     def publish(self) -> int:
-        """Put the checksums in and move the archive into the output folder; returns its size.
-
-        Nobody sees it there before it is whole.
-
-        Raises:
-            NoRoomError: Meanwhile others have filled the output folder's disk.
-            OSError: The disk is full, or can't be written.
-            TerminatedError: The run is to end, and this takes too long.
-        """
+        """Put the checksums in, move the whole archive into the output folder; returns its size."""
         sums = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(self._sums.items()))
         self._zip.writestr(_entry(SUMS_NAME, 0, self._clock.now()), sums)
         self._zip.close()
@@ -122,15 +108,10 @@ class Archive:
                 self._part.unlink(missing_ok=True)
         return size
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
-        """Let go of the file, published or not."""
-        with contextlib.suppress(OSError):  # where that counts, both are closed by now
+        """Let go of the file, published or not; where an error counts, it is closed by now."""
+        with contextlib.suppress(OSError), contextlib.closing(self._file):
             self._zip.close()
-        with contextlib.suppress(OSError):
-            self._file.close()
 
     def _copy(self, source: Any, target: Any) -> None:
         end = math.inf  # once the run is to end: until when there is time for the rest
@@ -140,9 +121,8 @@ class Archive:
                 self._clock.sleep(0.0)
                 self._tick()
             except TerminatedError:
-                now = self._clock.monotonic()
-                end = min(end, now + _GRACE_SECONDS)
-                if now >= end:
+                end = min(end, self._clock.monotonic() + _GRACE_SECONDS)
+                if self._clock.monotonic() >= end:
                     raise
 
 
@@ -150,24 +130,10 @@ class _WholeWrites(io.FileIO):
     """A file that writes all or raises, at once: ZipFile doesn't look, and a buffer would wait."""
 
     def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        written = 0
-        while written < len(view):
-            written += super().write(view[written:]) or 0
-        return written
-
-
-def _moves(path: Path, target: Path) -> bool:
-    """Try whether a file moves there: not to another disk, nor to another mount of the same one."""
-    path.touch()
-    try:
-        path.replace(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        return False
-    target.unlink()
-    return True
+        rest = whole = memoryview(data).cast("B")
+        while rest:
+            rest = rest[super().write(rest) or 0 :]
+        return len(whole)
 
 
 def _entry(name: str, size: int, when: datetime | None) -> zipfile.ZipInfo:

@@ -1,7 +1,4 @@
-"""Names for the files in ``snapshots.zip``: safe everywhere, and never one for two.
-
-They come from labels, which people choose freely. Knows no files.
-"""
+"""Names for the files in ``snapshots.zip``, from labels that people choose freely."""
 
 import re
 import unicodedata
@@ -17,13 +14,9 @@ _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])
 def names_for(records: Iterable[SnapshotRecord], reserved: Iterable[str] = ()) -> dict[str, str]:
     """Name each record's file in the archive, by project id.
 
-    Safe to unpack anywhere: no way out of the folder, nothing that Windows can't write. No two
-    names are one, also where upper and lower case are not told apart; projects whose folders would
-    be one have their ids behind the label, save the first.
-
-    Args:
-        records: The batch.
-        reserved: Names at the top of the archive that are given already.
+    No way out of the folder, nothing that Windows can't write; no two are one, also where upper and
+    lower case are not told apart, nor one of those ``reserved`` at the top of the archive. Projects
+    whose folders would be one have their ids behind the label, save the first.
     """
     taken = set(map(_folded, reserved))
     names = {}
@@ -45,9 +38,8 @@ def safe_name(text: str) -> str:
     name = _UNSAFE.sub("_", "".join("_" if unicodedata.category(c) == "Cc" else c for c in name))
     name = name.encode()[:_LONGEST_NAME_BYTES].decode("utf-8", "ignore")
     name = unicodedata.normalize("NFC", name.strip().rstrip(". "))
-    if not name or _RESERVED.fullmatch(name.split(".")[0].rstrip()):
-        name = f"_{name}"
-    return name
+    is_usable = name and not _RESERVED.fullmatch(name.split(".")[0].rstrip())
+    return name if is_usable else f"_{name}"
 
 
 def _folded(path: str) -> str:

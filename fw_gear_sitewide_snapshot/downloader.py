@@ -10,9 +10,8 @@ import heapq
 import logging
 import math
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import reporter
@@ -20,22 +19,20 @@ from .archive import ARCHIVE_NAME, SUMS_NAME, Archive, Tick
 from .archive_names import names_for
 from .clock import Clock
 from .errors import OutputError, TerminatedError
-from .fetch import Download, in_words
+from .fetch import Download, Outcome, in_words
 from .models import SnapshotContent, SnapshotRecord, one_line
-from .room import DiskSpace, FreeBytes, NoRoomError, free_bytes
+from .room import DiskSpace, FreeBytes, NoRoomError, Reservation, free_bytes
 from .site import Site
 from .wording import counted, size_text
 from .workers import TaskQueue, Workers
 
 log = logging.getLogger(__name__)
-
 MAX_CONCURRENT_DOWNLOADS = 4
-
 _TICK_SECONDS = 1.0
 
 
 def fetch_all(
-    records: Sequence[SnapshotRecord],
+    batch: Sequence[SnapshotRecord],
     *,
     site: Site,
     workers: Workers,
@@ -47,15 +44,8 @@ def fetch_all(
 ) -> Iterator[SnapshotRecord]:
     """Fetch each complete snapshot that no run has fetched yet, and archive them all.
 
-    Args:
-        records: The batch. What is not complete, or has its content, is left as it is.
-        site: The site to fetch them from.
-        workers: Of which up to four fetch at a time.
-        clock: The time that pauses are measured by; tells when the run is to end.
-        work: An existing folder to work in; nothing is left in it.
-        output: The folder that the archive goes into, if anything was fetched.
-        tick: Called about once a second, in the caller's thread.
-        free: Tells how many bytes can be written where a folder is.
+    The archive goes into the output folder, if anything was fetched; in the work folder nothing is
+    left. ``tick`` is called about once a second, in the caller's thread.
 
     Yields:
         Records that changed: what can't be fetched, with its error, as soon as that is known; what
@@ -65,38 +55,31 @@ def fetch_all(
         TerminatedError: The run is to end. What was fetched by then is in the archive, and was
             yielded before, unless archiving it took too long.
     """
-    wanted = {r.project.id: r for r in records if r.is_complete and r.content is None}
+    wanted = {r.project.id: r for r in batch if r.is_complete and r.content is None}
     if not wanted:
         return
-    log.info(
-        "Fetching %s of a batch of %s",
-        counted(len(wanted), "snapshot"),
-        counted(len(records), "project"),
-    )
-    after: dict[str, SnapshotRecord] = {}
-    size = 0
-    is_ended = False
+    of = counted(len(batch), "project")
+    log.info("Fetching %s of a batch of %s", counted(len(wanted), "snapshot"), of)
+    done: dict[str, SnapshotRecord] = {}
+    size, is_ended = 0, False
     try:
         with (
             # A worker may still hang in there.
-            tempfile.TemporaryDirectory("", "snapshots-", work, ignore_cleanup_errors=True) as name,
-            Archive(
-                Path(name), output, len(records), clock, tick, DiskSpace(output, free)
-            ) as archive,
+            tempfile.TemporaryDirectory("", "snapshots-", work, ignore_cleanup_errors=True) as tmp,
+            Archive(Path(tmp), output, len(batch), clock, tick, DiskSpace(output, free)) as archive,
         ):
-            space = DiskSpace(archive.folder, free)
-            download = partial(Download, site=site, archive=archive, space=space, clock=clock)
+            here = DiskSpace(archive.folder, free)
+            new = (Download(r, site, archive, Reservation(here), clock) for r in wanted.values())
+            names = names_for(wanted.values(), (SUMS_NAME, reporter.REPORT_NAME))
             try:
-                downloads = _Downloads(wanted.values(), archive, clock, download)
-                for record in downloads.run(workers, tick):
-                    after[record.project.id] = record
+                for record in _Downloads(new, names, clock, workers.queue()).run(tick):
+                    done[record.project.id] = record
                     if record.content is None:
                         yield record
             except TerminatedError:
                 is_ended = True
-            if any(record.content for record in after.values()):
-                batch = [after.get(record.project.id, record) for record in records]
-                report = reporter.write(batch, archive.folder)
+            if any(record.content for record in done.values()):
+                report = reporter.write([done.get(r.project.id, r) for r in batch], archive.folder)
                 sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
                 archive.add(report, report.name, sha256, clock.now())
                 size = archive.publish()
@@ -104,26 +87,27 @@ def fetch_all(
         problem = f"download failed: the archive can't be written: {in_words(error)}"
         log.error("%s", problem)
         for project_id, record in wanted.items():
-            if project_id not in after or after[project_id].content:
-                after[project_id] = replace(record, error=problem)
-                yield after[project_id]
+            if project_id not in done or done[project_id].content:
+                done[project_id] = replace(record, error=problem)
+                yield done[project_id]
     except TerminatedError:
-        lost = counted(sum(record.content is not None for record in after.values()), "snapshot")
+        lost = counted(sum(record.content is not None for record in done.values()), "snapshot")
         log.error("No time was left to finish the archive: %s that came are lost", lost)
         raise
-    fetched = [record for record in after.values() if record.content]
+    fetched = [record for record in done.values() if record.content]
     log.info(
         "Fetched %s (%s)%s; %s could not be fetched",
         counted(len(fetched), "snapshot"),
         size_text(sum(record.content.size_bytes for record in fetched if record.content)),
         f" into {ARCHIVE_NAME} ({size_text(size)})" if fetched else "",
-        f"{len(after) - len(fetched):,}",
+        f"{len(done) - len(fetched):,}",
     )
     yield from fetched
     if is_ended:
         raise TerminatedError
 
 
+@dataclass
 class _Downloads:
     """Decides what is fetched next, and archives what came.
 
@@ -131,66 +115,52 @@ class _Downloads:
     alone gets through, nothing is tried for ever, and nobody waits for somebody who waits.
     """
 
-    def __init__(
-        self,
-        wanted: Collection[SnapshotRecord],
-        archive: Archive,
-        clock: Clock,
-        download: Callable[[SnapshotRecord], Download],
-    ) -> None:
-        self._names = names_for(wanted, (SUMS_NAME, reporter.REPORT_NAME))
-        self._archive = archive
-        self._clock = clock
-        self._new = map(download, wanted)
-        self._again: list[tuple[float, str, Download]] = []  # a heap: monotonic time when due
-        self._is_one_alone = False
+    new: Iterator[Download]
+    names: dict[str, str]  # in the archive, by project id
+    clock: Clock
+    tasks: TaskQueue[tuple[Download, Outcome]]
+    again: list[tuple[float, str, Download]] = field(default_factory=list)  # a heap: due, id, what
+    is_one_alone: bool = False
 
-    def run(self, workers: Workers, tick: Tick) -> Iterator[SnapshotRecord]:
+    def run(self, tick: Tick) -> Iterator[SnapshotRecord]:
         """Yield each record with its content once it is in the archive, or with its error."""
-        tasks: TaskQueue[tuple[Download, SnapshotContent | Exception]] = workers.queue()
         try:
             while True:
-                self._submit(tasks)
-                for download, outcome in tasks.results(self._clock.monotonic() + _TICK_SECONDS):
-                    yield from self._apply(download, outcome)
-                    self._submit(tasks)
-                if not tasks.in_flight:
-                    if not self._again:
+                self._submit()
+                for outcome in self.tasks.results(self.clock.monotonic() + _TICK_SECONDS):
+                    yield from self._apply(*outcome)
+                    self._submit()
+                if not self.tasks.in_flight:
+                    if not self.again:
                         break
-                    due = self._again[0][0] - self._clock.monotonic()
-                    self._clock.sleep(min(_TICK_SECONDS, due))
+                    self.clock.sleep(min(_TICK_SECONDS, self.again[0][0] - self.clock.monotonic()))
                 tick()
         finally:
-            tasks.cancel_pending()
+            self.tasks.cancel_pending()
 
-    def _submit(self, tasks: TaskQueue[tuple[Download, SnapshotContent | Exception]]) -> None:
+    def _submit(self) -> None:
         """Begin to fetch what can be fetched now."""
-        while tasks.in_flight < MAX_CONCURRENT_DOWNLOADS and not self._is_one_alone:
-            if self._again and self._again[0][0] <= self._clock.monotonic():
-                if self._again[0][2].lacked:
-                    if tasks.in_flight:
-                        break
-                    self._is_one_alone = True
-                download = heapq.heappop(self._again)[2]
-            elif (new := next(self._new, None)) is not None:
-                download = new
-            else:
+        while self.tasks.in_flight < MAX_CONCURRENT_DOWNLOADS and not self.is_one_alone:
+            is_due = self.again and self.again[0][0] <= self.clock.monotonic()
+            download = self.again[0][2] if is_due else next(self.new, None)
+            if not download or (download.lacked and self.tasks.in_flight):
                 break
-            tasks.submit(download.attempt)
+            if is_due:
+                heapq.heappop(self.again)
+            self.is_one_alone = download.lacked is not None
+            self.tasks.submit(download.attempt)
 
-    def _apply(
-        self, download: Download, outcome: SnapshotContent | Exception
-    ) -> Iterator[SnapshotRecord]:
+    def _apply(self, download: Download, outcome: Outcome) -> Iterator[SnapshotRecord]:
         """Archive what came, or decide when to fetch it again; yield its record at its end."""
         record = download.record
         where = f"{record.project.path} ({record.project.id}): snapshot {record.snapshot_id}"
-        is_lacking = isinstance(outcome, NoRoomError) and not self._is_one_alone
+        is_lacking = isinstance(outcome, NoRoomError) and not self.is_one_alone
         download.lacked = outcome if isinstance(outcome, NoRoomError) else None
-        self._is_one_alone = False
+        self.is_one_alone = False
         if isinstance(outcome, SnapshotContent):
             try:
-                name = self._names[record.project.id]
-                self._archive.add(download.path, name, outcome.sha256, record.timestamp)
+                name = self.names[record.project.id]
+                download.archive.add(download.path, name, outcome.sha256, record.timestamp)
             except (NoRoomError, OSError) as error:
                 download.path.unlink(missing_ok=True)
                 outcome = error
@@ -200,11 +170,11 @@ class _Downloads:
             yield replace(record, content=outcome, error="")
         elif is_lacking:
             log.info("%s: %s; waiting for the others", where, outcome)
-            heapq.heappush(self._again, (-math.inf, record.project.id, download))
+            heapq.heappush(self.again, (-math.inf, record.project.id, download))
         elif (pause := download.pause(outcome)) is not None:
             log.warning("%s: %s; fetching it again in %.0f s", where, outcome, pause)
-            due = self._clock.monotonic() + pause
-            heapq.heappush(self._again, (due, record.project.id, download))
+            due = self.clock.monotonic() + pause
+            heapq.heappush(self.again, (due, record.project.id, download))
         else:
             problem = one_line(f"download failed: {in_words(outcome)}")
             log.warning("%s: %s", where, problem)

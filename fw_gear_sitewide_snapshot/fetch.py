@@ -10,24 +10,23 @@ import itertools
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from . import snapshot_file
 from .archive import Archive
 from .calls import Stream
 from .clock import Clock
 from .errors import (
     NotFoundError,
     OutcomeUnknownError,
-    RejectedError,
     ServiceUnavailableError,
     SiteError,
     SiteUnusableError,
 )
 from .models import SnapshotContent, SnapshotRecord
 from .retry import backoff_seconds
-from .room import DiskSpace, NoRoomError, Reservation
+from .room import NoRoomError, Reservation
 from .site import Site
-from .snapshot_file import GZIP_MAGIC, SQLITE_MAGIC, SnapshotFileError
+from .snapshot_file import GZIP_MAGIC, SQLITE_MAGIC, SnapshotFileError, check
 
 _FETCHES = 3  # in all, of a snapshot that breaks off or fails its check
 _LATER = 3  # the pauses after those begin as if so many attempts had gone before: at 8 s
@@ -40,88 +39,67 @@ _EXPECTED = (SiteError, SiteUnusableError, SnapshotFileError, NoRoomError, OSErr
 _SLOW_SECONDS = 60.0
 _SLOW_BYTES_A_SECOND = 1 << 10  # what brings less in that time will not come to an end
 _KINDS = {b"<": "a page (HTML or XML)", b"{": "JSON", b"[": "JSON"}  # by their first byte
+Outcome = SnapshotContent | Exception
 
 
+@dataclass(eq=False)
 class Download:
-    """A snapshot to be fetched.
+    """A snapshot to be fetched, into the archive's folder."""
 
-    Args:
-        record: Its record.
-        site: The site to fetch it from.
-        archive: What it is for; it is fetched into the archive's folder.
-        space: The room in that folder.
-        clock: The time that it is measured by; tells when the run is to end.
+    record: SnapshotRecord
+    site: Site
+    archive: Archive
+    reservation: Reservation  # while it is fetched and archived
+    clock: Clock
+    lacked: NoRoomError | None = None  # what it had no room for at the last attempt
 
-    Attributes:
-        path: Where its file is once it is fetched.
-        reservation: The room that it has while it is fetched and archived.
-        lacked: What it had no room for at the last attempt.
-    """
-
-    def __init__(
-        self, record: SnapshotRecord, site: Site, archive: Archive, space: DiskSpace, clock: Clock
-    ) -> None:
-        self.record = record
-        self.path = archive.folder / f"{record.project.id}.gz"
-        self.reservation = Reservation(space)
-        self.lacked: NoRoomError | None = None
-        self._site = site
-        self._archive = archive
-        self._clock = clock
+    def __post_init__(self) -> None:
+        self.path = self.archive.folder / f"{self.record.project.id}.gz"
         self._failures: defaultdict[type, list[float]] = defaultdict(list)
 
     def pause(self, error: Exception) -> float | None:
         """Count a failure; returns the seconds to wait before the next attempt, None for none."""
         times = self._failures[type(error)]
-        times.append(self._clock.monotonic())
+        times.append(self.clock.monotonic())
         failures, seconds = len(times), times[-1] - times[0]
         pause = backoff_seconds(failures, error)
         match error:
-            case NotFoundError():
-                left = _MISSING_SECONDS - seconds
-                return min(pause, left) if left > 0 else None
+            case NotFoundError() if (left := _MISSING_SECONDS - seconds) > 0:
+                return min(pause, left)
             case ServiceUnavailableError():
                 is_over = failures >= _OUTAGE_ATTEMPTS and seconds + pause > _OUTAGE_SECONDS
                 return None if is_over or pause > _LONGEST_PAUSE_SECONDS else pause
-            case RejectedError():
-                return None
-            case SiteError() | SnapshotFileError():
-                return backoff_seconds(failures + _LATER) if failures < _FETCHES else None
+            case OutcomeUnknownError() | SnapshotFileError() if failures < _FETCHES:
+                return backoff_seconds(failures + _LATER)
         return None
 
-    def attempt(self) -> tuple["Download", SnapshotContent | Exception]:
-        """Fetch it once, in any thread; return it, and what was found in it or what went wrong.
-
-        Its file is left only if it is whole and the right one. TerminatedError is raised.
-        """
+    def attempt(self) -> tuple["Download", Outcome]:
+        """Fetch it once, in any thread; return it with its content, or its error and no file."""
         ids = self.record.project.id, self.record.snapshot_id
         try:
             if self.lacked:
                 self.reservation.reserve(self.lacked.needed, self.lacked.purpose)
-            with contextlib.closing(self._site.download(*ids)) as stream:
+            with contextlib.closing(self.site.download(*ids)) as stream:
                 self._receive(stream)
-            content = snapshot_file.check(self.path, ids[0], self.reservation, self._clock)
+            content = check(self.path, ids[0], self.reservation, self.clock)
             self.reservation.reserve(content.size_bytes, "to archive it")
         except BaseException as error:
             self.path.unlink(missing_ok=True)
             if isinstance(error, _EXPECTED):
                 return self, error
-            raise
+            raise  # TerminatedError, too
         return self, content
 
     def _receive(self, stream: Stream) -> None:
-        """Write what the site sends into the file, packed again if it was unpacked on the way.
-
-        It is unpacked where the site, or its storage, takes the compression for the transfer's.
-        """
+        """Write what the site sends into the file, packed again if it was unpacked on the way."""
         # Unpacked, it is at least as large again: never refuses what would have had room.
         self.reservation.reserve(max(2 * (stream.size or 0), self.reservation.left), "for it")
         chunks = self._recognized(self._timed(stream.chunks))
-        first = next(chunks, b"")
-        is_unpacked = first.startswith(SQLITE_MAGIC)
+        first = next(chunks)
+        is_unpacked = first.startswith(SQLITE_MAGIC)  # its gzip was taken for the transfer's
         packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if is_unpacked else None
         if not packer:  # it is archived as it comes
-            self._archive.check_room(stream.size or 0)
+            self.archive.check_room(stream.size or 0)
         with self.path.open("wb") as file:
             for received in itertools.chain([first], chunks):
                 chunk = packer.compress(received) if packer else received
@@ -132,11 +110,11 @@ class Download:
 
     def _timed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the chunks, or raise OutcomeUnknownError where too little comes."""
-        began, received = self._clock.monotonic(), 0
+        began, received = self.clock.monotonic(), 0
         for chunk in chunks:
-            self._clock.sleep(0.0)
+            self.clock.sleep(0.0)
             received += len(chunk)
-            seconds = self._clock.monotonic() - began
+            seconds = self.clock.monotonic() - began
             if seconds >= _SLOW_SECONDS:
                 if received < _SLOW_BYTES_A_SECOND * seconds:
                     raise OutcomeUnknownError("the download came to less than 1 KiB a second")
@@ -152,8 +130,7 @@ class Download:
             if head.startswith((GZIP_MAGIC, SQLITE_MAGIC)):
                 break
             if not (GZIP_MAGIC.startswith(head) or SQLITE_MAGIC.startswith(head)):
-                text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-                kind = _KINDS.get(text[:1], "something else")
+                kind = _KINDS.get(head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1], "something else")
                 raise SnapshotFileError(f"unexpected response: {kind}, no gzip file")
         yield head
         yield from chunks

@@ -14,38 +14,31 @@ from .wording import size_text
 
 _SPARE_BYTES = 1 << 24  # stays free for the report and the log, whatever comes
 _STEP_BYTES = 1 << 24  # what is written beyond a reservation is reserved in steps of this
-
 FreeBytes = Callable[[Path], int]
-"""Tells how many bytes can be written where a folder is."""
 
 
 def free_bytes(folder: Path) -> int:
-    """See FreeBytes."""
+    """Return how many bytes can be written where a folder is."""
     return shutil.disk_usage(folder).free
 
 
 class NoRoomError(Exception):
-    """The disk is too small; says by how much.
-
-    Attributes:
-        needed: The bytes that whoever asked needs at least, with what it has written so far.
-        purpose: What for, as ``for it``.
-    """
+    """The disk is too small; says by how much."""
 
     def __init__(self, missing: int, needed: int, purpose: str) -> None:
         super().__init__(f"no room {purpose}: {size_text(missing)} more would have to be free")
-        self.needed = needed
-        self.purpose = purpose
+        self.needed = needed  # bytes at least, with what whoever asked has written so far
+        self.purpose = purpose  # what for, as ``for it``
 
 
 class DiskSpace:
     """The free space of one folder, shared out among those who write into it at the same time."""
 
     def __init__(self, folder: Path, free: FreeBytes = free_bytes) -> None:
-        self._folder = folder
-        self._free = free
-        self._lock = threading.Lock()
-        self._reservations: set[Reservation] = set()
+        self.folder = folder
+        self.free = free
+        self.lock = threading.Lock()
+        self.reservations: set[Reservation] = set()
 
     def check(self, size: int, purpose: str) -> None:
         """Raise NoRoomError where there is not so much; reserves nothing."""
@@ -53,47 +46,34 @@ class DiskSpace:
         reservation.reserve(size, purpose)
         reservation.release()
 
-    def grant(self, to: "Reservation", size: int, purpose: str, most: int = 0) -> None:
-        """See Reservation."""
-        with self._lock:
-            others = sum(other.left for other in self._reservations - {to})
-            available = self._free(self._folder) - _SPARE_BYTES - others
-            if available < size:
-                raise NoRoomError(size - available, to.used + size, purpose)
-            to.left = max(size, min(available, most))
-            self._reservations.add(to)
-
-    def release(self, reservation: "Reservation") -> None:
-        """See Reservation."""
-        with self._lock:
-            self._reservations.discard(reservation)
-
 
 class Reservation:
-    """The room that one writer may still fill.
-
-    Attributes:
-        left: In bytes.
-        used: The bytes that it has written and not removed again.
-    """
+    """The room that one writer may still fill."""
 
     def __init__(self, space: DiskSpace) -> None:
         self._space = space
-        self.left = 0
-        self.used = 0
+        self.left = 0  # bytes
+        self.used = 0  # bytes that it has written and not removed again
 
-    def reserve(self, size: int, purpose: str) -> None:
-        """Reserve so many bytes from now on, instead of what is left, or raise NoRoomError."""
-        self._space.grant(self, size, purpose)
+    def reserve(self, size: int, purpose: str, most: int = 0) -> None:
+        """Reserve so many bytes, up to ``most``, instead of what is left; or raise NoRoomError."""
+        with self._space.lock:
+            others = sum(other.left for other in self._space.reservations - {self})
+            available = self._space.free(self._space.folder) - _SPARE_BYTES - others
+            if available < size:
+                raise NoRoomError(size - available, self.used + size, purpose)
+            self.left = max(size, min(available, most))
+            self._space.reservations.add(self)
 
     def consume(self, size: int, purpose: str) -> None:
         """Say that so many bytes are written now; reserves more where need be, as above."""
         if size > self.left:
-            self._space.grant(self, size, purpose, most=_STEP_BYTES)
+            self.reserve(size, purpose, most=_STEP_BYTES)
         self.left -= size
         self.used += size
 
     def release(self) -> None:
         """Give everything back."""
-        self._space.release(self)
+        with self._space.lock:
+            self._space.reservations.discard(self)
         self.left = self.used = 0

@@ -22,7 +22,6 @@ COUNTED = ("subject", "session", "acquisition", "file")
 TABLES = ("project", *COUNTED, "analysis")
 SQLITE_MAGIC = b"SQLite format 3\0"
 GZIP_MAGIC = b"\x1f\x8b"
-
 _MOST_GZIP_CAN_PACK = 1032  # to one: deflate's limit
 _CHUNK_BYTES = 1 << 18
 _LONGEST_DOCUMENT_BYTES = 1 << 26  # the site's database takes documents of 16 MiB
@@ -33,10 +32,7 @@ class SnapshotFileError(Exception):
 
 
 def check(path: Path, project_id: str, reservation: Reservation, clock: Clock) -> SnapshotContent:
-    """Look through a snapshot's file, from its first byte to its last.
-
-    It is unpacked into a file beside it, which is removed again whatever happens. Memory doesn't
-    grow with the snapshot.
+    """Look through a snapshot's file, unpacked beside it; memory doesn't grow with the snapshot.
 
     Raises:
         SnapshotFileError: It is broken, or another project's.
@@ -51,8 +47,7 @@ def check(path: Path, project_id: str, reservation: Reservation, clock: Clock) -
             _unpack(packed, database, reservation, clock)
             packed.seek(0)
             sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
-            size = packed.tell()
-        return SnapshotContent(size, sha256, *_look_into(database, project_id))
+            return SnapshotContent(packed.tell(), sha256, *_look_into(database, project_id))
     finally:
         database.unlink(missing_ok=True)
         reservation.used = used
@@ -63,17 +58,22 @@ def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: C
     magic = packed.read(len(GZIP_MAGIC))
     if magic != GZIP_MAGIC:
         raise SnapshotFileError("what came is no gzip file" if magic else "what came is empty")
-    reservation.reserve(_unpacked_bytes(packed), "to unpack it")
-    is_first = True
+    size = packed.seek(0, 2)
+    packed.seek(max(0, size - 4))
+    told = int.from_bytes(packed.read(4), "little")  # at its end: the unpacked size modulo 4 GiB
+    packed.seek(0)
+    is_believed = size <= told <= size * _MOST_GZIP_CAN_PACK
+    reservation.reserve(told if is_believed else size, "to unpack it")
     try:
         with gzip.GzipFile(fileobj=packed) as source, database.open("wb") as target:
             while chunk := source.read(_CHUNK_BYTES):
                 clock.sleep(0.0)
-                if is_first and not chunk.startswith(SQLITE_MAGIC):
+                if not target.tell() and not chunk.startswith(SQLITE_MAGIC):
                     raise SnapshotFileError("the gzip file holds no SQLite database")
-                is_first = False
                 reservation.consume(len(chunk), "to unpack it")
                 target.write(chunk)
+            if not target.tell():
+                raise SnapshotFileError("the gzip file holds nothing")
     except EOFError:
         raise SnapshotFileError("the gzip file is cut off before its end") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -81,17 +81,6 @@ def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: C
         is_behind = str(error).startswith("Not a gzipped file")
         problem = "has something after its end" if is_behind else "is damaged"
         raise SnapshotFileError(f"the gzip file {problem}") from None
-    if is_first:
-        raise SnapshotFileError("the gzip file holds nothing")
-
-
-def _unpacked_bytes(packed: BinaryIO) -> int:
-    """Read what the file says at its end, if it can be believed: modulo 4 GiB."""
-    size = packed.seek(0, 2)
-    packed.seek(max(0, size - 4))
-    told = int.from_bytes(packed.read(4), "little")
-    packed.seek(0)
-    return told if size <= told <= size * _MOST_GZIP_CAN_PACK else size
 
 
 def _look_into(path: Path, project_id: str) -> list[int]:
@@ -103,8 +92,24 @@ def _look_into(path: Path, project_id: str) -> list[int]:
             database.execute("PRAGMA trusted_schema = OFF")
             if database.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
                 raise SnapshotFileError("the SQLite database is damaged")
-            _check_tables(database)
-            _check_project(database, project_id)
+            # Without rootpage a table is no rows but a program (a view, a virtual table).
+            found = "SELECT lower(name) FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
+            names = {name for (name,) in database.execute(found)}
+            if missing := [table for table in TABLES if table not in names]:
+                raise SnapshotFileError(f"the snapshot has no table {', '.join(missing)}")
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_DOCUMENT_BYTES)
+            if "data" not in [row[1] for row in database.execute("PRAGMA table_info(project)")]:
+                raise SnapshotFileError("the snapshot's table project has no column data")
+            identifier = None
+            for (document,) in database.execute("SELECT CAST(data AS BLOB) FROM project"):
+                if not (identifier := _identifier(document)):
+                    problem = "the snapshot's project row is no JSON document with an _id"
+                    raise SnapshotFileError(problem)
+                if identifier != project_id:
+                    raise SnapshotFileError("the snapshot is of another project")
+            if identifier is None:
+                problem = "the snapshot has no project row: was the project there when it was made?"
+                raise SnapshotFileError(problem)
             counts = (f"SELECT count(*) FROM {table}" for table in COUNTED)  # noqa: S608 - our own names
             return [int(database.execute(count).fetchone()[0]) for count in counts]
     except (sqlite3.Error, UnicodeError) as error:  # names in the schema needn't be UTF-8
@@ -112,43 +117,10 @@ def _look_into(path: Path, project_id: str) -> list[int]:
         raise SnapshotFileError(f"the SQLite database can't be read ({name})") from None
 
 
-def _check_tables(database: sqlite3.Connection) -> None:
-    # Without rootpage a table is no rows but a program (a view, a virtual table).
-    found = database.execute(
-        "SELECT lower(name) FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
-    )
-    names = {name for (name,) in found}
-    missing = [table for table in TABLES if table not in names]
-    if missing:
-        raise SnapshotFileError(f"the snapshot has no table {', '.join(missing)}")
-
-
-def _check_project(database: sqlite3.Connection, project_id: str) -> None:
-    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_DOCUMENT_BYTES)
-    columns = [column[1] for column in database.execute("PRAGMA table_info(project)")]
-    if "data" not in columns:
-        raise SnapshotFileError("the snapshot's table project has no column data")
-    rows = 0
-    for (document,) in database.execute("SELECT CAST(data AS BLOB) FROM project"):
-        rows += 1
-        identifier = _identifier(document)
-        if not identifier:
-            raise SnapshotFileError("the snapshot's project row is no JSON document with an _id")
-        if identifier != project_id:
-            raise SnapshotFileError("the snapshot is of another project")
-    if not rows:
-        raise SnapshotFileError(
-            "the snapshot has no project row: was the project there when it was made?"
-        )
-
-
 def _identifier(document: bytes | None) -> str:
     """Read the ``_id`` of a JSON document, also of MongoDB's extended JSON; empty for none."""
     try:
-        value = json.loads(document or b"")
-    except (ValueError, RecursionError):
+        value = json.loads(document or b"")["_id"]
+        return str((value["$oid"] if isinstance(value, dict) else value).lower())
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return ""
-    identifier = value.get("_id") if isinstance(value, dict) else None
-    if isinstance(identifier, dict):
-        identifier = identifier.get("$oid")
-    return identifier.lower() if isinstance(identifier, str) else ""
