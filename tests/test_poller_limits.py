@@ -260,6 +260,19 @@ def test_reads_that_always_fail_are_few_a_minute_and_the_deadline_ends_it(
     assert all("within 10 min" in row.error for row in last.values())
 
 
+@pytest.mark.parametrize("action", [refuse(503), refuse(503, retry_after_seconds=3_600)])
+@pytest.mark.parametrize("projects", [1, 10, 40])
+def test_an_outage_in_which_all_were_asked_for_counts_as_waiting_from_its_beginning(
+    loop: Loop, projects: int, action: Action
+) -> None:
+    loop.projects(projects)
+    loop.fault("create", action)
+
+    loop.run(timeout_seconds=600.0)
+
+    assert 600 <= loop.clock.seconds < 600 + 60
+
+
 def test_an_outage_that_ends_lets_all_go_on(loop: Loop) -> None:
     projects = loop.projects(300)
     loop.fault("create", refuse(503), end=240)
