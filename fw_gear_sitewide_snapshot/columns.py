@@ -38,11 +38,10 @@ _CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
     **{name: partial(_content_cell, name) for name in _CONTENT_NAMES},
 }
 COLUMNS = tuple(_CELLS)
-REQUIRED_COLUMNS = COLUMNS[:7]
-"""Those of version 0.0.4, whose reports are read as well."""
+REQUIRED_COLUMNS = COLUMNS[:7]  # those of version 0.0.4, whose reports are read as well
 
 _TEXTS = ("group_label", "project_label", "batch_label", "status", "error")
-_OLD_STATUS = "snapshotstate."  # as some reports of version 0.0.4 write it
+_OLD_STATUS = re.compile(r"(?ai)^snapshotstate\.")  # as some reports of version 0.0.4 write it
 _NO_ID = {"", "na", "<na>", "nan", "none", "null"}  # as data frames write what is missing
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COUNT = re.compile(r"([0-9]{1,18}|[0-9]{1,3}(?:,[0-9]{3}){1,5})(?:\.0*)?")  # 920, 920.0, 1,234
@@ -69,10 +68,7 @@ def to_row(record: SnapshotRecord) -> list[str]:
 
 
 def from_row(row: dict[str, str]) -> SnapshotRecord:
-    """Read a record from cells, as a person or a spreadsheet may have left them.
-
-    Args:
-        row: Cells by column name; a column that is not required may be missing.
+    """Read a record from cells by column name, as a person or a spreadsheet may have left them.
 
     Raises:
         CellError: One that decides something can't be read.
@@ -104,9 +100,7 @@ def _identifier(cells: dict[str, str], name: str) -> str:
 
 
 def _status(cells: dict[str, str], snapshot_id: str, timestamp: datetime | None) -> str:
-    word = one_line(cells["status"])
-    if word.lower().startswith(_OLD_STATUS):
-        word = word[len(_OLD_STATUS) :]
+    word = _OLD_STATUS.sub("", one_line(cells["status"]))
     known = word.lower() in set(SnapshotStatus)
     if not word or not (known or snapshot_id or cells["timestamp"].strip()):
         expected = f"expected {SnapshotStatus.FAILED} or {SnapshotStatus.PLANNED}"
@@ -115,8 +109,7 @@ def _status(cells: dict[str, str], snapshot_id: str, timestamp: datetime | None)
     status = word.lower() if known else word  # a word of the site's own stays as it is
     if status == SnapshotStatus.COMPLETE and not snapshot_id:
         raise CellError("snapshot_id", "", "a complete row needs its snapshot id")
-    starts_anew = status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}
-    if not (snapshot_id or starts_anew or timestamp):
+    if not (snapshot_id or timestamp or status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}):
         problem = (
             f"a row that is {status} and has no snapshot id needs the time since when to look for "
             f"one, such as 2026-01-31T12:00:00+00:00; or set its status to {SnapshotStatus.PLANNED}"

@@ -10,7 +10,6 @@ import time
 from typing import Any, ClassVar
 
 _TIME = "%Y-%m-%d %H:%M:%S"
-_HTTP_LOGGERS = ("httpx2", "httpcore2")  # at DEBUG they log a dozen lines for each request
 
 
 class JobLogFormatter(logging.Formatter):
@@ -44,16 +43,13 @@ def _escaped(text: str) -> str:
 def set_up(api_key: str, *, debug: bool) -> None:
     """Let every message of the process go to stdout, in one order, as one line each.
 
-    Args:
-        api_key: ``host[:port]:key``, or empty: blanked out whole, and its key alone.
-        debug: Whether messages at DEBUG are logged too.
+    The API key is ``host[:port]:key``, or empty: it is blanked out whole, and its key alone.
     """
     secrets = {api_key, api_key.rsplit(":", 1)[-1]} - {""}
     JobLogFormatter.secrets = tuple(sorted(secrets, key=len, reverse=True))
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JobLogFormatter("{asctime} {levelname:7} {message}", _TIME, style="{"))
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True
-    )
-    for name in _HTTP_LOGGERS:
+    level = logging.DEBUG if debug else logging.INFO
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in ("httpx2", "httpcore2"):  # at DEBUG they log a dozen lines for each request
         logging.getLogger(name).setLevel(logging.WARNING)

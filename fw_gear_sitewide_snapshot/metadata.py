@@ -15,23 +15,15 @@ from .parser import GearConfig
 TAG_COMPLETE = "snapshots-complete"
 TAG_INCOMPLETE = "snapshots-incomplete"
 
-_GEAR = "sitewide-snapshot"
-_QC_NAME = "snapshots"
-
 
 def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str, Any]:
-    """The metadata of the report file.
+    """The metadata of the report file, valid by the engine's schema.
 
-    Args:
-        summary: What the batch has come to.
-        config: What the run was to do. A dry run has neither passed nor failed, and no tag: a rule
-            must not take its plan for a batch that is to be finished.
-        job_id: The job's id, empty where it is not known.
-
-    Returns:
-        ``info`` with a QC result (``info.qc.<gear>.<name>``, as the platform shows it) and
-        ``tags``, valid by the engine's schema.
+    That is ``info`` with a QC result (``info.qc.<gear>.<name>``, as the platform shows it), and
+    ``tags``. A dry run has neither passed nor failed, and no tag: a rule must not take its plan
+    for a batch that is to be finished. The job's id is empty where it is not known.
     """
+    report = config.retry_report
     state, tag = ("PASS", TAG_COMPLETE) if summary.is_complete else ("FAIL", TAG_INCOMPLETE)
     result: dict[str, Any] = {
         "state": "NA" if config.dry_run else state,
@@ -39,7 +31,7 @@ def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str
         "counts": summary.counts,
         "not complete": len(summary.incomplete),
         "batch": ", ".join(summary.batch_labels),
-        "filter": _filter(config),
+        "filter": f"(the report {report.name})" if report else config.filter_text,
         "gear version": __version__,
     }
     if summary.hidden is not None:
@@ -47,18 +39,9 @@ def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str
         result["groups not visible"] = sorted({project.group for project in summary.hidden})
     if summary.fetched:
         contents = [asdict(content) for content in summary.fetched]
-        for content in contents:
-            del content["sha256"]
+        names = [name for name in contents[0] if name != "sha256"]
         result["fetched"] = len(contents)
-        result |= {f"fetched {name}": sum(c[name] for c in contents) for name in contents[0]}
-    job = {"version": __version__, "job_id": job_id}
-    return {
-        "info": {"qc": {_GEAR: {"job_info": job, _QC_NAME: result}}},
-        "tags": [] if config.dry_run else [tag],
-    }
-
-
-def _filter(config: GearConfig) -> str:
-    if config.retry_report is not None:
-        return f"(the report {config.retry_report.name})"
-    return "ALL" if config.project_filter is None else config.project_filter
+        result |= {f"fetched {name}": sum(c[name] for c in contents) for name in names}
+    qc = {"job_info": {"version": __version__, "job_id": job_id}, "snapshots": result}
+    tags = [] if config.dry_run else [tag]
+    return {"info": {"qc": {"sitewide-snapshot": qc}}, "tags": tags}

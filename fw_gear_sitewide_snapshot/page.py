@@ -20,7 +20,7 @@ from .whole_file import written_whole
 from .wording import counted
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    import jinja2
 
 PAGE_NAME = "snapshot_report.html"
 
@@ -33,18 +33,11 @@ def write(
     site_url: str,
     written_at: datetime,
 ) -> Path:
-    """Write the page in one step: whoever looks sees the old one or the new one, whole.
+    """Write the page to the output folder in one step, and return its path.
 
-    Args:
-        records: The batch, in any order; sorted like the report on the way.
-        summary: What these records came to, as the exit status has it.
-        folder: The output folder.
-        site_url: The site's root, such as ``https://flywheel.example.org``; what is no address of
-            a web site makes no links.
-        written_at: The time that the page speaks of, by the site's clock.
-
-    Returns:
-        The page's path.
+    The records, in any order, are sorted like the report; the summary is what they came to, as the
+    exit status has it. ``site_url`` is the site's root, such as ``https://flywheel.example.org``;
+    what is no address of a web site makes no links. ``written_at`` is by the site's clock.
 
     Raises:
         OutputError: The folder can't be written to.
@@ -68,6 +61,7 @@ def render(
     columns = page_table.columns(records)
     widths = " ".join(f"var(--{column.name})" for column in columns)
     style = f"{style}\n.projects {{ --columns: {widths}; }}"
+    statuses = page_content.statuses(records)
     return template.generate(
         style=style,
         script=script,
@@ -81,8 +75,8 @@ def render(
         is_complete=summary.is_complete,
         unfetched=len(unfetched),
         total=len(records),
-        statuses=page_content.statuses(records),
-        kinds=page_content.kinds(records),
+        statuses=statuses,
+        kinds=list(dict.fromkeys(kind for kind, _, _ in statuses)),
         groups=page_content.groups(records),
         reasons=page_content.reasons(records, unfetched, site_url),
         most_reasons=page_content.MOST_REASONS,
@@ -94,25 +88,16 @@ def render(
 
 
 @functools.cache
-def _template() -> "tuple[Template, str, str]":
+def _template() -> "tuple[jinja2.Template, str, str]":
     """The page's template, style and script, read once."""
-    from jinja2 import (  # noqa: PLC0415  nothing before the first page needs it
-        Environment,
-        PackageLoader,
-        StrictUndefined,
-    )
+    import jinja2  # noqa: PLC0415  nothing before the first page needs it
 
-    loader = PackageLoader(__package__)
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    style, script = (
-        loader.get_source(environment, name)[0].strip() for name in ("page.css", "page.js")
-    )
+    environment.loader = loader = jinja2.PackageLoader(__package__)
+    style = loader.get_source(environment, "page.css")[0].strip()
+    script = loader.get_source(environment, "page.js")[0].strip()
     return environment.get_template("page.html.jinja"), style, script
 
 

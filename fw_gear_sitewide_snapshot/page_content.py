@@ -9,22 +9,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .models import SnapshotRecord, SnapshotStatus, Summary, is_id, one_line
+from .models import SnapshotRecord, Summary, is_id, one_line
 from .wording import counted
 
-MOST_REASONS = 200
-"""How many the page shows; the table of all projects has the rest."""
+MOST_REASONS = 200  # that the page shows; the table of all projects has the rest
 
 _RUNNING = "running"
-_KIND_ORDER = ("complete", "failed", _RUNNING, "planned")
+_KIND_ORDER = ("complete", "failed", _RUNNING, "planned")  # of the bars
 _LEAST_SHARE = 2.0  # percent of a bar: a single failure among a thousand has to be seen
 _MOST_NAMES = 100  # for one reason; the table has them all
 _MOST_BATCHES = 3  # in the title
-_KINDS: dict[str, str] = {
-    SnapshotStatus.COMPLETE: "complete",
-    SnapshotStatus.FAILED: "failed",
-    SnapshotStatus.PLANNED: "planned",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +68,8 @@ def verdict(summary: Summary) -> str:
         return f"{have} a complete snapshot{_but_unfetched(unfetched, total)}."
     yet = " yet" if missing == counts[_RUNNING] else ""
     if missing == total:
-        return (
-            f"The project has no complete snapshot{yet}."
-            if total == 1
-            else f"None of the {projects} has a complete snapshot{yet}."
-        )
+        have = "The project has no" if total == 1 else f"None of the {projects} has a"
+        return f"{have} complete snapshot{yet}."
     verb = "has" if missing == 1 else "have"
     also = f", and {counted(unfetched, 'snapshot')} could not be fetched" if unfetched else ""
     return f"{missing:,} of {projects} {verb} no complete snapshot{yet}{also}."
@@ -96,9 +87,8 @@ def _but_unfetched(unfetched: int, total: int) -> str:
 def tone(summary: Summary) -> str:
     """The kind that the verdict is shown in: the worst one, or the plan."""
     found = set(map(kind_of, summary.counts)) | ({"failed"} if summary.unfetched else set())
-    return next(
-        (kind for kind in ("planned", "failed", _RUNNING, "complete") if kind in found), "planned"
-    )
+    worst_first = ("planned", "failed", _RUNNING, "complete")
+    return next((kind for kind in worst_first if kind in found), "planned")
 
 
 def batch_names(records: Iterable[SnapshotRecord]) -> str:
@@ -108,20 +98,11 @@ def batch_names(records: Iterable[SnapshotRecord]) -> str:
     return ", ".join(names[:_MOST_BATCHES]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def kinds(records: Iterable[SnapshotRecord]) -> list[str]:
-    """The kinds that there are, in the order of the bars."""
-    found = {kind_of(record.status) for record in records}
-    return [kind for kind in _KIND_ORDER if kind in found]
-
-
 def statuses(records: Sequence[SnapshotRecord]) -> list[tuple[str, str, int]]:
     """Each status with its kind and how many rows have it, in the order of the bars."""
     counts = Counter((kind_of(record.status), shown_status(record)) for record in records)
-    order = {kind: place for place, kind in enumerate(_KIND_ORDER)}
-    return [
-        (kind, status, counts[kind, status])
-        for kind, status in sorted(counts, key=lambda found: (order[found[0]], found[1]))
-    ]
+    ordered = sorted(counts, key=lambda found: (_KIND_ORDER.index(found[0]), found[1]))
+    return [(kind, status, counts[kind, status]) for kind, status in ordered]
 
 
 def groups(records: Sequence[SnapshotRecord]) -> list[Group]:
@@ -129,20 +110,14 @@ def groups(records: Sequence[SnapshotRecord]) -> list[Group]:
     counts: dict[str, Counter[str]] = {}
     for record in records:
         counts.setdefault(record.project.group, Counter())[kind_of(record.status)] += 1
-
-    def is_calm(found: Counter[str]) -> bool:
-        return not found["failed"] and not found[_RUNNING]
-
-    ordered = sorted(counts, key=lambda name: (is_calm(counts[name]), name))
+    unfinished = {"failed", _RUNNING}
+    ordered = sorted(counts, key=lambda name: (unfinished.isdisjoint(counts[name]), name))
     return [Group(shown_name(name), counts[name], _bar(counts[name])) for name in ordered]
 
 
 def _bar(counts: Counter[str]) -> tuple[tuple[str, float, float], ...]:
-    widths = {
-        kind: max(_LEAST_SHARE, 100 * counts[kind] / counts.total())
-        for kind in _KIND_ORDER
-        if counts[kind]
-    }
+    kinds = [kind for kind in _KIND_ORDER if counts[kind]]
+    widths = {kind: max(_LEAST_SHARE, 100 * counts[kind] / counts.total()) for kind in kinds}
     scale = 100 / sum(widths.values())
     bar, start = [], 0.0
     for kind, width in widths.items():
@@ -156,39 +131,24 @@ def reasons(
 ) -> list[Reason]:
     """What needs a look, by reason: failures first, then what concerns the most projects.
 
-    A complete snapshot that something is to be said about is among them; a plan is not.
-
-    Args:
-        records: The batch, in the report's order.
-        unfetched: The ids of the projects whose snapshot is complete, but could not be fetched:
-            a failure here, where a bar shows the site's word alone.
-        site_url: The site's root, for the links.
+    A complete snapshot that something is to be said about is among them; a plan is not. The
+    ``unfetched`` are ids of projects whose snapshot is complete, but could not be fetched: a
+    failure here, where a bar shows the site's word alone.
     """
     found: dict[tuple[str, str, str], list[SnapshotRecord]] = {}
     for record in records:
         kind, status = kind_of(record.status), shown_status(record)
         if record.project.id in unfetched:
             kind, status = "failed", f"{status}, not fetched"
-        if text := _reason(record, kind):
-            found.setdefault((kind, status, text), []).append(record)
+        text = shown(record.error if kind == "planned" else record.reason)
+        if text or kind == "failed":
+            found.setdefault((kind, status, text or "No reason is known"), []).append(record)
     order = {"failed": 0, _RUNNING: 1}
+    ordered = sorted(found, key=lambda key: (order.get(key[0], 2), -len(found[key]), key))
     return [
-        Reason(
-            kind,
-            status,
-            text,
-            len(found[kind, status, text]),
-            tuple(named(record, site_url) for record in found[kind, status, text][:_MOST_NAMES]),
-        )
-        for kind, status, text in sorted(
-            found, key=lambda key: (order.get(key[0], 2), -len(found[key]), key)
-        )
+        Reason(*key, len(found[key]), tuple(named(r, site_url) for r in found[key][:_MOST_NAMES]))
+        for key in ordered
     ]
-
-
-def _reason(record: SnapshotRecord, kind: str) -> str:
-    reason = record.error if kind == SnapshotStatus.PLANNED else record.reason
-    return shown(reason) or ("No reason is known" if kind == "failed" else "")
 
 
 def named(record: SnapshotRecord, site_url: str) -> Named:
@@ -203,7 +163,7 @@ def named(record: SnapshotRecord, site_url: str) -> Named:
 
 def kind_of(status: str) -> str:
     """What a status is shown as: one that is none of ours, or that nobody knows, is running."""
-    return _KINDS.get(status, _RUNNING)
+    return str(status) if status in _KIND_ORDER else _RUNNING
 
 
 def shown_status(record: SnapshotRecord) -> str:

@@ -1,7 +1,6 @@
 """The page's table of all projects: its columns, its rows, its totals. Values only."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .models import SnapshotContent, SnapshotRecord
@@ -16,21 +15,13 @@ class Cell(NamedTuple):
     key: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of the table.
+class Column(NamedTuple):
+    """A column of the table."""
 
-    Attributes:
-        name: Its width's name in the style.
-        title: Its heading.
-        cell: What it shows of a record.
-        number: Writes a number of this column; None: it has none.
-    """
-
-    name: str
+    name: str  # of its width, in the style
     title: str
     cell: Callable[[SnapshotRecord], Cell]
-    number: Callable[[int], str] | None = None
+    number: Callable[[int], str] | None = None  # writes a number of this column; None: it has none
 
     @property
     def is_number(self) -> bool:
@@ -38,8 +29,7 @@ class Column:
         return self.number is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A project in the table; one that is ``unfetched`` is not complete, whatever its status."""
 
     id: str
@@ -67,7 +57,7 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
         found.append(Column("error", "Error", lambda record: Cell(shown(record.reason))))
     if any(record.content for record in records):
         found += [
-            Column("checksum", "SHA-256", _checksum),
+            Column("checksum", "SHA-256", lambda r: Cell(r.content.sha256 if r.content else "")),
             _number("size", "Size", lambda content: content.size_bytes, size_text),
             _number("count", "Subjects", lambda content: content.subjects),
             _number("count", "Sessions", lambda content: content.sessions),
@@ -80,13 +70,10 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
 def rows(
     records: Iterable[SnapshotRecord],
     columns: Sequence[Column],
-    unfetched: Collection[str],
+    unfetched: Collection[str],  # ids of projects
     site_url: str,
 ) -> Iterator[Row]:
-    """The table's rows, in the records' order; made one at a time, for there may be thousands.
-
-    ``unfetched`` has the ids of the projects whose complete snapshot could not be fetched.
-    """
+    """The table's rows, in the records' order; made one at a time, for there may be thousands."""
     for record in records:
         cells = tuple(column.cell(record) for column in columns)
         kind, is_unfetched = kind_of(record.status), record.project.id in unfetched
@@ -101,10 +88,6 @@ def totals(columns: Sequence[Column], records: Sequence[SnapshotRecord]) -> list
         for column in columns
         if column.number
     ]
-
-
-def _checksum(record: SnapshotRecord) -> Cell:
-    return Cell(record.content.sha256 if record.content else "")
 
 
 def _number(

@@ -7,6 +7,7 @@ second of imports, and nothing of it is needed before the report is written.
 import json
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,43 +15,46 @@ from typing import Any
 from .errors import ConfigError
 from .models import one_line
 
-JobConfig = dict[str, Any]
-"""The content of ``config.json``: ``config``, ``inputs``, ``destination``, ``job``."""
+JobConfig = dict[str, Any]  # config.json's "config", "inputs", "destination" and "job"
 
 RETRY_INPUT = "retry failed"
 KEY_INPUT = "api-key"
 
-_EVERY_PROJECT = "all"
 _MOST_ATTEMPTS = 5
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character, which JSON lets through
 _PORT = re.compile(r"[0-9]{1,5}")
 
+_Kind = tuple[str, Callable[[Any], bool]]  # what is expected, and whether a value is that
+_TEXT: _Kind = "a text", lambda value: isinstance(value, str) and not _SURROGATE.search(value)
+_BOOLEAN: _Kind = "true or false", lambda value: isinstance(value, bool)
+_MINUTES: _Kind = (
+    "a number of minutes greater than 0",
+    lambda value: type(value) in {int, float} and 0 < value <= sys.float_info.max / 60,
+)
+_ATTEMPTS: _Kind = (
+    f"a whole number from 1 to {_MOST_ATTEMPTS}",
+    lambda value: type(value) in {int, float} and value in range(1, _MOST_ATTEMPTS + 1),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GearConfig:
-    """What a run is to do. Holds no API key.
+    """What a run is to do. Holds no API key."""
 
-    Attributes:
-        project_filter: In the finder's grammar; None for every project that the user can see.
-        retry_report: The earlier run's report; where there is one, it wins over the filter.
-        batch_label: Names the batch; empty where it has no name.
-        timeout_seconds: How long to wait for snapshots, from when the last one was started.
-        attempts: How many snapshots to start for one project while they fail.
-        dry_run: Whether to report only.
-        fail_on_incomplete: Whether the job fails unless every snapshot is complete.
-        download: Whether to fetch, verify and archive the snapshots.
-        debug: Whether to log debug messages.
-    """
+    project_filter: str | None = None  # in the finder's grammar; None: all that the user can see
+    retry_report: Path | None = None  # the earlier run's report, which wins over the filter
+    batch_label: str = ""  # empty where the batch has no name
+    timeout_seconds: float = 600.0  # how long to wait, from when the last snapshot was started
+    attempts: int = 1  # how many snapshots to start for one project while they fail
+    dry_run: bool = False  # whether to report only
+    fail_on_incomplete: bool = True  # whether the job fails unless every snapshot is complete
+    download: bool = False  # whether to fetch, verify and archive the snapshots
+    debug: bool = False  # whether to log debug messages
 
-    project_filter: str | None = None
-    retry_report: Path | None = None
-    batch_label: str = ""
-    timeout_seconds: float = 600.0
-    attempts: int = 1
-    dry_run: bool = False
-    fail_on_incomplete: bool = True
-    download: bool = False
-    debug: bool = False
+    @property
+    def filter_text(self) -> str:
+        """The filter as the config has it; ``ALL`` for every project."""
+        return "ALL" if self.project_filter is None else self.project_filter
 
     @property
     def is_all(self) -> bool:
@@ -61,7 +65,7 @@ class GearConfig:
         """Return the options in the words and units of the config, for the log."""
         options = {
             f'input "{RETRY_INPUT}"': self.retry_report.name if self.retry_report else "none",
-            "project filter": "ALL" if self.project_filter is None else self.project_filter,
+            "project filter": self.filter_text,
             "snapshot batch name": self.batch_label,
             "timeout minutes": f"{self.timeout_seconds / 60:g}",
             "attempts per project": str(self.attempts),
@@ -74,10 +78,7 @@ class GearConfig:
 
 
 def read_job(folder: Path) -> JobConfig:
-    """Read what the platform tells the job.
-
-    Args:
-        folder: The gear's folder, with ``config.json`` in it.
+    """Read what the platform tells the job: ``config.json`` in the gear's folder.
 
     Raises:
         ConfigError: There is no such file, or it holds something else.
@@ -103,30 +104,28 @@ def parse_config(job: JobConfig) -> GearConfig:
     """
     options = job.get("config") or {}
     retry_report = _input_path(job)
-    project_filter = _string(options, "project filter").strip()
+    project_filter = _option(options, "project filter", _TEXT, default="").strip()
     if not project_filter and retry_report is None:
         raise ConfigError(
             'config "project filter" is empty: expected a filter such as group=mygroup, or ALL for '
             f'every project that you can see (or give an earlier report as input "{RETRY_INPUT}")'
         )
     return GearConfig(
-        project_filter=None if project_filter.lower() == _EVERY_PROJECT else project_filter,
+        project_filter=None if project_filter.lower() == "all" else project_filter,
         retry_report=retry_report,
-        batch_label=_string(options, "snapshot batch name").strip(),
-        timeout_seconds=60.0 * _minutes(options, "timeout minutes", default=10.0),
-        attempts=_attempts(options, "attempts per project", default=1),
-        dry_run=_boolean(options, "dry run", default=False),
-        fail_on_incomplete=_boolean(options, "fail on incomplete", default=True),
-        download=_boolean(options, "download snapshots", default=False),
-        debug=_boolean(options, "debug", default=False),
+        batch_label=_option(options, "snapshot batch name", _TEXT, default="").strip(),
+        timeout_seconds=60.0 * _option(options, "timeout minutes", _MINUTES, default=10.0),
+        attempts=int(_option(options, "attempts per project", _ATTEMPTS, default=1)),
+        dry_run=_option(options, "dry run", _BOOLEAN, default=False),
+        fail_on_incomplete=_option(options, "fail on incomplete", _BOOLEAN, default=True),
+        download=_option(options, "download snapshots", _BOOLEAN, default=False),
+        debug=_option(options, "debug", _BOOLEAN, default=False),
     )
 
 
 def api_key_text(job: JobConfig) -> str:
     """Return the job's API key, unchecked, for the log to blank out; empty for none."""
-    found = (job.get("inputs") or {}).get(KEY_INPUT)
-    key = found.get("key") if isinstance(found, dict) else None
-    return key if isinstance(key, str) else ""
+    return _text_at(job, "inputs", KEY_INPUT, "key")
 
 
 def parse_api_key(job: JobConfig) -> str:
@@ -148,31 +147,35 @@ def parse_api_key(job: JobConfig) -> str:
 
 def is_debug(job: JobConfig) -> bool:
     """Say whether debug messages are wanted, as far as the unchecked config tells."""
-    return (job.get("config") or {}).get("debug") is True
+    return _at(job, "config", "debug") is True
 
 
 def job_id(job: JobConfig) -> str:
     """Return the job's id; empty where the platform doesn't tell it."""
-    return _text_in(job, "job", "id")
+    return _text_at(job, "job", "id")
 
 
 def destination_type(job: JobConfig) -> str:
     """Return the type of the container that the outputs go to; empty where it is not told."""
-    return _text_in(job, "destination", "type")
+    return _text_at(job, "destination", "type")
 
 
-def _text_in(job: JobConfig, name: str, key: str) -> str:
-    part = job.get(name)
-    found = part.get(key) if isinstance(part, dict) else None
+def _at(found: Any, *keys: str) -> Any:
+    """Return what the keys lead to, one within the other; None where they lead nowhere."""
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _text_at(job: JobConfig, *keys: str) -> str:
+    found = _at(job, *keys)
     return found if isinstance(found, str) else ""
 
 
 def _input_path(job: JobConfig) -> Path | None:
-    found = (job.get("inputs") or {}).get(RETRY_INPUT)
-    if not found:
+    if not _at(job, "inputs", RETRY_INPUT):
         return None
-    location = found.get("location") if isinstance(found, dict) else None
-    path = location.get("path") if isinstance(location, dict) else None
+    path = _at(job, "inputs", RETRY_INPUT, "location", "path")
     try:
         if isinstance(path, str) and Path(path).is_file():
             return Path(path)
@@ -182,45 +185,12 @@ def _input_path(job: JobConfig) -> Path | None:
     raise ConfigError(f'input "{RETRY_INPUT}": there is no file {one_line(repr(path))}{problem}')
 
 
-def _string(options: dict[str, Any], name: str) -> str:
+def _option(options: dict[str, Any], name: str, kind: _Kind, *, default: Any) -> Any:
+    """Return an option's value, the default where it has none; refuse one of another kind."""
+    expected, is_good = kind
     value = options.get(name)
     if value is None:
-        return ""
-    if isinstance(value, str) and not _SURROGATE.search(value):
+        return default
+    if is_good(value):
         return value
-    raise _wrong(name, value, "a text")
-
-
-def _boolean(options: dict[str, Any], name: str, *, default: bool) -> bool:
-    value = options.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool):
-        return value
-    raise _wrong(name, value, "true or false")
-
-
-def _minutes(options: dict[str, Any], name: str, *, default: float) -> float:
-    value = options.get(name)
-    if value is None:
-        return default
-    if _is_number(value) and 0 < value <= sys.float_info.max / 60:
-        return float(value)
-    raise _wrong(name, value, "a number of minutes greater than 0")
-
-
-def _attempts(options: dict[str, Any], name: str, *, default: int) -> int:
-    value = options.get(name)
-    if value is None:
-        return default
-    if _is_number(value) and 1 <= value <= _MOST_ATTEMPTS and value == int(value):
-        return int(value)
-    raise _wrong(name, value, f"a whole number from 1 to {_MOST_ATTEMPTS}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _wrong(name: str, value: object, expected: str) -> ConfigError:
-    return ConfigError(f'config "{name}" is {one_line(repr(value))}: expected {expected}')
+    raise ConfigError(f'config "{name}" is {one_line(repr(value))}: expected {expected}')

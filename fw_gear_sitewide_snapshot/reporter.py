@@ -25,29 +25,21 @@ _SEPARATORS = ",;\t"  # a spreadsheet of a country with a decimal comma writes s
 _EXPECTED = (
     f"expected a {REPORT_NAME}: CSV in UTF-8, with the columns {', '.join(REQUIRED_COLUMNS)}"
 )
-_OTHER_FILES = {
-    b"PK\x03\x04": "a workbook (or another ZIP archive)",
-    b"\xd0\xcf\x11\xe0": "a workbook",
-    codecs.BOM_UTF16_LE: "text in UTF-16",
-    codecs.BOM_UTF16_BE: "text in UTF-16",
-    b"<": "a page in HTML (or XML)",
-    b"{": "JSON",
-    b"[": "JSON",
-    b"%PDF": "a PDF",
-    b"\x1f\x8b": "compressed with gzip",
+_OTHER_FILES: dict[str, tuple[bytes, ...]] = {  # what they seem to be, and how they begin
+    "a workbook (or another ZIP archive)": (b"PK\x03\x04",),
+    "a workbook": (b"\xd0\xcf\x11\xe0",),
+    "text in UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "a page in HTML (or XML)": (b"<",),
+    "JSON": (b"{", b"["),
+    "a PDF": (b"%PDF",),
+    "compressed with gzip": (b"\x1f\x8b",),
 }
-"""What other files begin with, and what they seem to be."""
 
 
 def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
-    """Write the report in one step: whoever looks sees the old one or the new one, whole.
+    """Write the report to the output folder in one step, and return its path.
 
-    Args:
-        records: The batch, in any order; sorted by group, project label, id on the way.
-        folder: The output folder.
-
-    Returns:
-        The report's path.
+    The records may come in any order; they are sorted by group, project label, id on the way.
 
     Raises:
         OutputError: The folder can't be written to.
@@ -59,8 +51,7 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
     with written_whole(path) as file:
         for first in range(0, max(1, len(ordered)), _ROWS_AT_A_TIME):
             rows = [to_row(record) for record in ordered[first : first + _ROWS_AT_A_TIME]]
-            # Before Python 3.13 csv leaves a lone carriage return unquoted, where it would end the
-            # row.
+            # Before Python 3.13 csv leaves a lone carriage return, which ends the row, unquoted.
             lone_return = any("\r" in cell for row in rows for cell in row)
             quoting: Literal[0, 1] = csv.QUOTE_ALL if lone_return else csv.QUOTE_MINIMAL
             pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(
@@ -72,13 +63,8 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
 def read(path: Path) -> list[SnapshotRecord]:
     """Read a report: of this gear, of version 0.0.4, or what a spreadsheet has made of one.
 
-    Several reports in one file, each with its own header, are read as one.
-
-    Args:
-        path: The file, in UTF-8 with or without a byte order mark.
-
-    Returns:
-        One record a project, in the file's order.
+    Several reports in one file, each with its own header, are read as one. It is in UTF-8, with or
+    without a byte order mark. Returns one record a project, in the file's order.
 
     Raises:
         ReportError: It is no such report; says in which line and column, and what was expected.
@@ -110,7 +96,7 @@ def _text(path: Path) -> str:
     begins = data.removeprefix(codecs.BOM_UTF8).lstrip()
     if not begins:
         raise _wrong(path, 1, "the file is empty")
-    kinds = [kind for start, kind in _OTHER_FILES.items() if begins.startswith(start)]
+    kinds = [kind for kind, starts in _OTHER_FILES.items() if begins.startswith(starts)]
     if data[:2].count(0) == 1:
         kinds = ["text in UTF-16"]  # without a mark: every other byte is zero
     if kinds:
@@ -128,10 +114,12 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
     line = 1
     try:
         for cells in reader:
+            # As a header would name columns; a byte order mark may be left in a repeated one.
+            found = [cell.strip('\ufeff" \t').lower() for cell in cells]
             if not any(cell.strip() for cell in cells):
                 pass
-            elif not names or set(REQUIRED_COLUMNS) <= set(_names(cells)):
-                names = _header(path, line, cells)
+            elif not names or set(REQUIRED_COLUMNS) <= set(found):
+                names = _header(path, line, found)
             elif any(cells[len(names) :]):
                 problem = f"{len(cells)} cells, but {len(names)} columns; is a comma unquoted?"
                 raise _wrong(path, line, problem)
@@ -143,19 +131,12 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         raise _wrong(path, line, f"this is not CSV: {error}") from None
 
 
-def _names(cells: list[str]) -> list[str]:
-    """Return the columns that a header names; a byte order mark may be left in a repeated one."""
-    return [cell.strip('\ufeff" \t').lower() for cell in cells]
-
-
-def _header(path: Path, line: int, cells: list[str]) -> list[str]:
-    names = _names(cells)
-    missing = [name for name in REQUIRED_COLUMNS if name not in names]
-    twice = [name for name in COLUMNS if names.count(name) > 1]
-    if not missing and not twice:
-        return names
-    problem = f"no column {missing[0]}" if missing else f"two columns {twice[0]}"
-    raise _wrong(path, line, f"{problem}; {_EXPECTED}")
+def _header(path: Path, line: int, names: list[str]) -> list[str]:
+    problems = [f"no column {name}" for name in REQUIRED_COLUMNS if name not in names]
+    problems += [f"two columns {name}" for name in COLUMNS if names.count(name) > 1]
+    if problems:
+        raise _wrong(path, line, f"{problems[0]}; {_EXPECTED}")
+    return names
 
 
 def _wrong(path: Path, line: int, problem: str) -> ReportError:

@@ -11,12 +11,11 @@ def size_text(size_bytes: int) -> str:
     if size_bytes < 1000:
         return counted(size_bytes, "byte")
     size = size_bytes / 1024
-    *smaller, largest = ("KiB", "MiB", "GiB", "TiB")
-    for unit in smaller:
+    for unit in ("KiB", "MiB", "GiB"):
         if size < 999.95:
             return f"{size:.1f} {unit}"
         size /= 1024
-    return f"{size:,.1f} {largest}"
+    return f"{size:,.1f} TiB"
 
 
 def duration(seconds: float) -> str:
