@@ -132,15 +132,14 @@ class Gate:
             if asked is not None:
                 self._held_until = max(self._held_until, now + hold)
             self._next = max(self._next, now + hold)
-        if sent < self._closed:
-            return
-        self._closed = now
-        self._rounds += 1
-        if is_limit:
-            wider = max(self._spacing * _WIDEN, _FIRST_SPACING_SECONDS)
-            self._spacing = min(wider, _MAX_SPACING_SECONDS)
+        if sent > self._closed:
+            self._closed = now
+            self._rounds += 1
+            if is_limit:
+                wider = max(self._spacing * _WIDEN, _FIRST_SPACING_SECONDS)
+                self._spacing = min(wider, _MAX_SPACING_SECONDS)
         if self._failures >= self._few:
-            self._next = max(self._next, now + backoff_seconds(self._rounds))
+            self._next = max(self._next, now + backoff_seconds(max(1, self._rounds)))
 
     def hurry(self, now: float) -> None:
         """Take note that the site has got room: what we wait of ourselves is over."""

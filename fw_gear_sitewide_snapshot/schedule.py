@@ -176,16 +176,17 @@ class Schedule:
             heapq.heapreplace(creates, (now, *creates[0][1:]))
 
     def outage_seconds(self, now: float) -> float:
-        """Return for how long projects could not be asked for at all."""
-        return (
-            max(
-                self._gate(call).outage_seconds(now)
-                for call, entries in self._due.items()
-                if call == Call.CREATE or any(entry[2] in self.unasked for entry in entries)
-            )
-            if self.unasked
-            else 0.0
+        """Return for how long nothing could be asked for, or not what is to be asked first."""
+        calls = {call for call, entries in self._due.items() if entries}
+        calls |= {call for call, _ in self.in_flight.values()} | (
+            {Call.POLL} if self._to_poll else set()
         )
+        outages = {call: self._gate(call).outage_seconds(now) for call in calls}
+        longest = max(outages.values(), default=0.0)
+        if not self.unasked or longest < 1.0:
+            return min(outages.values(), default=0.0)
+        first = (call for call in calls if any(e[2] in self.unasked for e in self._due[call]))
+        return max((outages[call] for call in first), default=0.0)
 
     def _opens(self, call: Call) -> float:
         return self._gate(call).opens_at(self._flying(call))

@@ -193,10 +193,10 @@ def test_config_and_report_are_checked_before_the_site_is_asked(
 
 
 @pytest.mark.parametrize("name", [NOBODY_LISTENS, NO_WORD])
-def test_a_site_that_cannot_be_reached_is_told_within_half_a_minute(
+def test_a_site_that_cannot_be_reached_is_told_within_a_minute(
     ended: dict[str, Ended], name: str
 ) -> None:
-    assert ended[name].run.seconds < 40.0  # and what it takes to start and end a process
+    assert ended[name].run.seconds < 75.0  # and what it takes to start and end a process
 
 
 @pytest.mark.parametrize(
