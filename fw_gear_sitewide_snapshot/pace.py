@@ -23,7 +23,6 @@ _MAX_MIN_AGE_SECONDS = 5.0
 
 FEW_CREATES = 4  # that fail in a row, of as many projects: more are no chance
 FEW_READS = 32  # likewise; twice what is under way at a time: some projects' alone may hang
-_LONG_OUTAGE_SECONDS = 60.0  # a shorter one is no waiting: a site that limits builds has many
 
 _FIRST_SPACING_SECONDS = 0.04  # 25 calls a second: where spacing begins after a first 429
 _MAX_SPACING_SECONDS = 2.0
@@ -85,7 +84,8 @@ class Gate:
         self._failures = 0
         self._rounds = 0  # of failures of calls that were sent after the one before
         self._failing_since = math.inf
-        self._waited = 0.0  # seconds of long outages that are over
+        self._good = -math.inf  # monotonic: when the last answer came that was one
+        self._waited = 0.0  # seconds of outages that are over
         self._spacing = 0.0
         self._next = -math.inf  # monotonic: when the next one may be sent
         self._held_until = -math.inf  # monotonic: likewise, by the site's own word
@@ -115,15 +115,15 @@ class Gate:
             error: What went wrong; None where nothing did.
         """
         if not isinstance(error, ServiceUnavailableError | OutcomeUnknownError):
-            self._waited = self.outage_seconds(now, least=_LONG_OUTAGE_SECONDS)
+            self._waited = self.outage_seconds(now)
             self._failures = self._rounds = 0
-            self._failing_since, self.problem = math.inf, ""
+            self._failing_since, self.problem, self._good = math.inf, "", now
             self._spacing *= _NARROW
             if self._spacing < _FIRST_SPACING_SECONDS / 10:
                 self._spacing = 0.0
             return
         self._failures += 1
-        self._failing_since = min(self._failing_since, sent)
+        self._failing_since = min(self._failing_since, max(sent, self._good))
         self.problem = str(error)
         is_limit = isinstance(error, ServiceUnavailableError) and error.status == _TOO_MANY_REQUESTS
         asked = error.retry_after if isinstance(error, ServiceUnavailableError) else None
@@ -145,7 +145,6 @@ class Gate:
         """Take note that the site has got room: what we wait of ourselves is over."""
         self._next = min(self._next, now)
 
-    def outage_seconds(self, now: float, least: float = 0.0) -> float:
-        """Return for how long nothing but failures has come, the long outages before included."""
-        current = now - self._failing_since
-        return self._waited + (current if current >= least else 0.0)
+    def outage_seconds(self, now: float) -> float:
+        """Return for how long nothing but failures has come, at any time so far."""
+        return self._waited + max(0.0, now - self._failing_since)

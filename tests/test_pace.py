@@ -171,14 +171,14 @@ def test_room_on_the_site_ends_our_own_pause_and_not_the_site_s() -> None:
     assert theirs.opens_at(0) >= 37.0
 
 
-def test_a_long_outage_counts_as_waiting_also_after_its_end_and_a_short_one_does_not() -> None:
+def test_outages_count_as_waiting_also_after_their_end() -> None:
     gate = Gate(4)
     gate.answered(11.0, 10.0, BUSY)
     assert gate.outage_seconds(31.0) == 21.0
 
     gate.answered(31.0, 31.0, None)
-    assert gate.outage_seconds(40.0) == 0.0
+    assert gate.outage_seconds(40.0) == 21.0
 
     gate.answered(101.0, 100.0, BUSY)
     gate.answered(300.0, 300.0, None)
-    assert gate.outage_seconds(1_000.0) == 200.0
+    assert gate.outage_seconds(1_000.0) == 221.0

@@ -119,7 +119,8 @@ def of(line: int | str, problem: str) -> str:
 @settings(deadline=None)
 @given(batches)
 def test_a_batch_comes_back_from_the_file(folder: Path, batch: list[SnapshotRecord]) -> None:
-    assert reporter.read(reporter.write(batch, folder)) == sorted(batch, key=report_order)
+    written = [replace(record, error=record.reason) for record in sorted(batch, key=report_order)]
+    assert reporter.read(reporter.write(batch, folder)) == written
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, pytest.param("=é;" * 70_000, id="long")])
