@@ -59,7 +59,7 @@ class OneSharedProject(OneProject):
 
     def may_create(self) -> None:
         super().may_create()
-        if self.state.sent is None:
+        if self.state.sent is None and self.state.wanted_since is None:
             self.since = self.now
 
     @precondition(lambda self: self.state.call in {Call.CREATE, Call.LIST})
@@ -263,3 +263,16 @@ def test_a_list_that_can_t_be_read_in_full_is_the_reason_for_not_knowing() -> No
     state = snapshot.apply(looking(), unread, now(NOW + 2 * SETTLE_SECONDS))
 
     assert "the site's list of snapshots can't be read in full" in given_up(state).error
+
+
+@pytest.mark.parametrize("answered", [looking, polling])
+def test_what_went_wrong_before_an_answer_is_not_said(
+    answered: Callable[[], ProjectState],
+) -> None:
+    state = snapshot.apply(answered(), NOT_DONE, now())
+    value = made("in_progress") if state.call == Call.POLL else listed(made("in_progress"))
+
+    state = snapshot.apply(state, value, now())
+
+    assert state.failures == 0
+    assert given_up(state).error.endswith("it was not asked again, a retry waits for it")
