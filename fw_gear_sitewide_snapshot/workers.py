@@ -5,151 +5,38 @@ answers keeps neither the deadline nor the end of the process waiting; and one t
 than its call may last is replaced.
 """
 
-import itertools
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from .clock import Clock
 from .errors import TerminatedError
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MAX_CONCURRENT_CALLS = 16
 """Calls to the site at one time, at the most. A create takes the site about 0.1 s: sixteen at a
 time start 500 snapshots in three seconds, and a site serves that many browsers without noticing."""
 
-_MAX_QUEUED = 1_000  # tasks in the queue: two seconds' worth, while a report is written
 _LOOK_UP_SECONDS = 0.1  # how often the waiting thread looks whether it is to stop
 _GRACE_SECONDS = 2.0  # how long calls in flight may still bring their answers after a SIGTERM
 
 
 class Task:
-    """A piece of work that was submitted.
+    """A piece of work that was submitted; ``is_abandoned`` once nobody waits for it any more."""
+
+    is_abandoned = False
+
+
+class TaskQueue(Generic[Result]):
+    """Tasks that were submitted, and whose results are collected as they come.
 
     Attributes:
-        is_abandoned: Whether nobody waits for it any more.
+        in_flight: How many were submitted and have not brought their result.
     """
-
-    def __init__(self) -> None:
-        self.is_abandoned = False
-
-
-class TaskQueue(Protocol[Result]):
-    """Tasks that were submitted, and whose results are collected as they come."""
-
-    @property
-    def in_flight(self) -> int:
-        """How many were submitted and have not brought their result."""
-
-    def submit(self, work: Callable[[], Result]) -> Task:
-        """Have a piece of work done, as soon as there is a worker for it."""
-
-    def results(self, until: float = math.inf) -> Iterator[Result]:
-        """Yield results in the order in which they come, until there are no more to come.
-
-        Args:
-            until: Monotonic time at which to return all the same. What is in flight stays so: its
-                results come with a later call.
-
-        Raises:
-            TerminatedError: The run is to end. Results that come within two seconds have been
-                yielded before.
-        """
-
-    def abandon(self, task: Task) -> None:
-        """Wait no longer for a task; another worker takes the place of its own.
-
-        One that hangs goes on, and its result is dropped; one that has not begun never does.
-        """
-
-    def cancel_pending(self) -> None:
-        """Cancel queued tasks and stop waiting for running ones."""
-
-
-class Workers(Protocol):
-    """What the steps need of it; a test may bring one that does everything in turn."""
-
-    def queue(self) -> TaskQueue[Result]:
-        """Return a new queue of tasks."""
-
-    def run(self, work: Callable[[], Result]) -> Result:
-        """Return the result of one piece of work, or raise TerminatedError if the run is to end."""
-
-    def map_unordered(
-        self, function: Callable[[Item], Result], items: Iterable[Item]
-    ) -> Iterator[Result]:
-        """Yield the results of one function over many items, as they come."""
-
-
-class ThreadWorkers:
-    """Parallel workers, as many as there may be calls in flight.
-
-    Args:
-        stop: Set when the run is to end.
-        clock: The time that results are awaited by.
-        count: How many.
-    """
-
-    def __init__(
-        self, stop: threading.Event, clock: Clock, count: int = MAX_CONCURRENT_CALLS
-    ) -> None:
-        self._stop = stop
-        self._clock = clock
-        self._tasks: queue.SimpleQueue[tuple[Task, Callable[[], None]]] = queue.SimpleQueue()
-        for _ in range(count):
-            self._add_worker()
-
-    def queue(self) -> "_ThreadQueue[Any]":
-        """Return a new queue of tasks."""
-        return _ThreadQueue(self._tasks.put, self._add_worker, self._stop, self._clock)
-
-    def run(self, work: Callable[[], Result]) -> Result:
-        """Return the result of one piece of work, or raise TerminatedError if the run is to end."""
-        return next(self.map_unordered(lambda _: work(), [None]))
-
-    def map_unordered(
-        self, function: Callable[[Item], Result], items: Iterable[Item]
-    ) -> Iterator[Result]:
-        """Yield the results as they come, in any order.
-
-        Args:
-            function: Called once for each item; what it raises is raised here.
-            items: What to call it with; an empty list yields nothing.
-
-        Raises:
-            TerminatedError: See TaskQueue.results.
-        """
-        tasks: _ThreadQueue[Result] = self.queue()
-        waiting = iter(items)
-        try:
-            for item in itertools.islice(waiting, _MAX_QUEUED):
-                tasks.submit(partial(function, item))
-            for result in tasks.results():
-                for item in itertools.islice(waiting, 1):
-                    tasks.submit(partial(function, item))
-                yield result
-        finally:
-            tasks.cancel_pending()
-
-    def _add_worker(self) -> None:
-        threading.Thread(target=self._work, daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            task, do = self._tasks.get()
-            if not task.is_abandoned:
-                do()
-            if task.is_abandoned:  # another worker has taken this one's place
-                return
-
-
-class _ThreadQueue(Generic[Result]):
-    """A TaskQueue whose tasks are done by threads."""
 
     def __init__(
         self,
@@ -169,12 +56,23 @@ class _ThreadQueue(Generic[Result]):
         self.in_flight = 0
 
     def submit(self, work: Callable[[], Result]) -> Task:
+        """Have a piece of work done, as soon as there is a worker for it."""
         self.in_flight += 1
         task = Task()
         self._put((task, partial(self._do, task, work)))
         return task
 
     def results(self, until: float = math.inf) -> Iterator[Result]:
+        """Yield results in the order in which they come, until there are no more to come.
+
+        Args:
+            until: Monotonic time at which to return all the same. What is in flight stays so: its
+                results come with a later call.
+
+        Raises:
+            TerminatedError: The run is to end. Results that come within two seconds have been
+                yielded before.
+        """
         while self.in_flight:
             if self._stop.is_set():
                 if math.isinf(self._grace):
@@ -198,11 +96,16 @@ class _ThreadQueue(Generic[Result]):
             raise TerminatedError
 
     def abandon(self, task: Task) -> None:
+        """Wait no longer for a task; another worker takes the place of its own.
+
+        One that hangs goes on, and its result is dropped; one that has not begun never does.
+        """
         task.is_abandoned = True
         self.in_flight -= 1
         self._add_worker()
 
     def cancel_pending(self) -> None:
+        """Cancel queued tasks and stop waiting for running ones."""
         self._is_cancelled.set()
 
     def _do(self, task: Task, work: Callable[[], Result]) -> None:
@@ -216,3 +119,50 @@ class _ThreadQueue(Generic[Result]):
             except BaseException as error:  # noqa: BLE001  it is raised where results are awaited
                 result = error
         self._results.put((task, result))
+
+
+class Workers(Protocol):
+    """What the steps need of it; a test may bring one that does everything in turn."""
+
+    def queue(self) -> TaskQueue[Any]:
+        """Return a new queue of tasks."""
+
+
+class ThreadWorkers:
+    """Parallel workers, as many as there may be calls in flight.
+
+    Args:
+        stop: Set when the run is to end.
+        clock: The time that results are awaited by.
+        count: How many.
+    """
+
+    def __init__(
+        self, stop: threading.Event, clock: Clock, count: int = MAX_CONCURRENT_CALLS
+    ) -> None:
+        self._stop = stop
+        self._clock = clock
+        self._tasks: queue.SimpleQueue[tuple[Task, Callable[[], None]]] = queue.SimpleQueue()
+        for _ in range(count):
+            self._add_worker()
+
+    def queue(self) -> TaskQueue[Any]:
+        """Return a new queue of tasks."""
+        return TaskQueue(self._tasks.put, self._add_worker, self._stop, self._clock)
+
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Return the result of one piece of work, or raise TerminatedError if the run is to end."""
+        tasks: TaskQueue[Result] = self.queue()
+        tasks.submit(work)
+        return next(tasks.results())
+
+    def _add_worker(self) -> None:
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            task, do = self._tasks.get()
+            if not task.is_abandoned:
+                do()
+            if task.is_abandoned:  # another worker has taken this one's place
+                return

@@ -82,12 +82,12 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def results_until(
+def results_of(
     workers: ThreadWorkers,
     function: Callable[[Item], Result],
     items: Iterable[Item],
     *,
-    until: float,
+    until: float = math.inf,
 ) -> Iterator[Result]:
     """The results that come until then; nothing is begun after it."""
     tasks: TaskQueue[Result] = workers.queue()
@@ -115,16 +115,16 @@ def test_every_item_is_done_once(make: MakeWorkers) -> None:
         calls.append(item)
         return item * 2
 
-    assert sorted(make().map_unordered(call, range(2500))) == [item * 2 for item in range(2500)]
+    assert sorted(results_of(make(), call, range(2500))) == [item * 2 for item in range(2500)]
     assert sorted(calls) == list(range(2500))
 
 
 def test_no_items_are_no_results(make: MakeWorkers) -> None:
-    assert list(make().map_unordered(lambda item: item, [])) == []
+    assert list(results_of(make(), lambda item: item, [])) == []
 
 
 def test_a_result_may_be_none(make: MakeWorkers) -> None:
-    assert list(make().map_unordered(lambda _: None, range(3))) == [None] * 3
+    assert list(results_of(make(), lambda _: None, range(3))) == [None] * 3
 
 
 def test_a_result_comes_as_soon_as_it_is_there(make: MakeWorkers, never: threading.Event) -> None:
@@ -133,7 +133,7 @@ def test_a_result_comes_as_soon_as_it_is_there(make: MakeWorkers, never: threadi
             never.wait(LONG_SECONDS)
         return item
 
-    results = make().map_unordered(call, ["slow", "quick"])
+    results = results_of(make(), call, ["slow", "quick"])
     assert next(results) == "quick"
     never.set()
     assert list(results) == ["slow"]
@@ -157,7 +157,7 @@ def test_as_many_calls_as_there_are_workers_are_in_flight_and_no_more(
             now -= 1
         return item
 
-    assert len(list(make(count).map_unordered(call, range(count * 3)))) == count * 3
+    assert len(list(results_of(make(count), call, range(count * 3)))) == count * 3
     assert most == count
 
 
@@ -168,7 +168,7 @@ def test_what_a_call_raises_is_raised(make: MakeWorkers) -> None:
         return item
 
     with pytest.raises(LookupError, match="item 3"):
-        list(make().map_unordered(call, range(5)))
+        list(results_of(make(), call, range(5)))
 
 
 def test_the_workers_are_there_again_after_an_error(make: MakeWorkers) -> None:
@@ -178,15 +178,15 @@ def test_the_workers_are_there_again_after_an_error(make: MakeWorkers) -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        list(workers.map_unordered(fail, range(5)))
-    assert sorted(workers.map_unordered(lambda item: item, range(5))) == list(range(5))
+        list(results_of(workers, fail, range(5)))
+    assert sorted(results_of(workers, lambda item: item, range(5))) == list(range(5))
 
 
 def test_a_call_that_hangs_keeps_nobody_longer_than_until(
     make: MakeWorkers, never: threading.Event
 ) -> None:
     began = time.monotonic()
-    assert list(results_until(make(), never.wait, [LONG_SECONDS], until=began + 0.05)) == []
+    assert list(results_of(make(), never.wait, [LONG_SECONDS], until=began + 0.05)) == []
     assert time.monotonic() - began < LONG_SECONDS / 2
 
 
@@ -198,7 +198,7 @@ def test_results_that_came_before_until_are_kept_although_others_hang(
             never.wait(LONG_SECONDS)
         return item
 
-    results = results_until(make(clock=clock), call, ["hangs", "quick"], until=600.0)
+    results = results_of(make(clock=clock), call, ["hangs", "quick"], until=600.0)
     assert next(results) == "quick"
     clock.seconds = 600.0
     assert list(results) == []
@@ -216,42 +216,19 @@ def test_items_that_until_comes_before_are_never_begun(
         never.wait(LONG_SECONDS)
 
     workers = make(2, clock)
-    assert list(results_until(workers, call, range(10), until=600.0)) == []
+    assert list(results_of(workers, call, range(10), until=600.0)) == []
     never.set()
-    assert list(workers.map_unordered(lambda item: item, ["the queue is empty"])) == [
+    assert list(results_of(workers, lambda item: item, ["the queue is empty"])) == [
         "the queue is empty"
     ]
     assert sorted(begun) == [0, 1]
-
-
-def test_items_are_never_begun_once_nobody_asks_for_results(
-    make: MakeWorkers, never: threading.Event
-) -> None:
-    begun: list[int] = []
-
-    def call(item: int) -> int:
-        begun.append(item)
-        if item:
-            never.wait(LONG_SECONDS)
-        return item
-
-    workers = make(2)
-    results = workers.map_unordered(call, range(10))
-    assert next(results) == 0
-    wait_until(lambda: len(begun) == 3)  # two hang
-    results.close()  # type: ignore[attr-defined]  # a generator
-    never.set()
-    assert list(workers.map_unordered(lambda item: item, ["the queue is empty"])) == [
-        "the queue is empty"
-    ]
-    assert sorted(begun) == [0, 1, 2]
 
 
 def test_a_run_that_is_to_end_begins_nothing(make: MakeWorkers, stop: threading.Event) -> None:
     begun: list[int] = []
     stop.set()
     with pytest.raises(TerminatedError):
-        list(make().map_unordered(begun.append, range(5)))
+        list(results_of(make(), begun.append, range(5)))
     assert begun == []
 
 
@@ -273,7 +250,7 @@ def test_a_run_that_is_to_end_yields_what_is_in_flight_and_begins_nothing_more(
 
     ending = threading.Thread(target=end)
     ending.start()
-    arrived = before_the_end(make(2, clock).map_unordered(call, range(10)))
+    arrived = before_the_end(results_of(make(2, clock), call, range(10)))
     ending.join()
     assert sorted(begun) == sorted(arrived) == [0, 1]
 
@@ -289,7 +266,7 @@ def test_a_run_that_is_to_end_waits_two_seconds_for_a_call_that_hangs(
     clock = FastClock(stop)
     began = clock.monotonic()
     with pytest.raises(TerminatedError):
-        list(results_until(make(1, clock), call, range(3), until=began + until_seconds))
+        list(results_of(make(1, clock), call, range(3), until=began + until_seconds))
     assert 2.0 <= clock.monotonic() - began < 40.0 * LONG_SECONDS
 
 
@@ -350,7 +327,7 @@ def test_a_call_that_is_told_to_end_takes_no_answer_from_the_others(
         time.sleep(0.05)  # the other one has ended by then
         return item
 
-    assert before_the_end(make(2, clock).map_unordered(call, range(2))) == [1]
+    assert before_the_end(results_of(make(2, clock), call, range(2))) == [1]
 
 
 def test_what_is_in_flight_when_the_time_is_up_brings_its_result_later(
@@ -371,7 +348,7 @@ def test_what_has_come_is_yielded_even_when_the_time_is_up(make: MakeWorkers) ->
     tasks: TaskQueue[int] = workers.queue()
     for number in (7, 8):
         tasks.submit(partial(int, number))
-    assert list(workers.map_unordered(int, [9])) == [9]  # one worker: what was sent before is done
+    assert list(results_of(workers, int, [9])) == [9]  # one worker: what was sent before is done
 
     assert list(tasks.results(until=0.0)) == [7, 8]
 

@@ -8,19 +8,18 @@ import gzip
 import heapq
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from flywheel_site_simulator import DEFAULT_KEY, Request, Response, SimulatedSite
 from fw_gear_sitewide_snapshot import calls
 from fw_gear_sitewide_snapshot.calls import Stream, date_of, error_for
 from fw_gear_sitewide_snapshot.errors import AcceptedError, OutcomeUnknownError, TerminatedError
-from fw_gear_sitewide_snapshot.workers import Task
+from fw_gear_sitewide_snapshot.workers import Task, TaskQueue
 
 from .time import FakeClock
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CHUNK_BYTES = 1 << 12
@@ -111,50 +110,42 @@ class InTurn:
     def queue(self) -> "_InTurnQueue[Any]":
         return _InTurnQueue(self._clock)
 
-    def run(self, work: Callable[[], Result]) -> Result:
-        return work()
 
-    def map_unordered(
-        self, function: Callable[[Item], Result], items: Iterable[Item]
-    ) -> Iterator[Result]:
-        yield from map(function, items)
-
-
-class _InTurnQueue(Generic[Result]):
+class _InTurnQueue(TaskQueue[Result]):
     """Does a task when it is submitted, and hands its result out when its time has passed."""
 
     def __init__(self, clock: FakeClock) -> None:
-        self._clock = clock
+        self._time = clock
         self._ends: list[tuple[float, int, Task, Result]] = []
         self._submitted = 0
         self._is_told_to_end = False
 
     @property
-    def in_flight(self) -> int:
+    def in_flight(self) -> int:  # type: ignore[override]  # nobody sets it from outside
         return len(self._ends)
 
     def submit(self, work: Callable[[], Result]) -> Task:
         task = Task()
-        began = self._clock.seconds
+        began = self._time.seconds
         self._submitted += 1
         try:
             result = work()
         except TerminatedError:
             self._is_told_to_end = True
             return task
-        heapq.heappush(self._ends, (self._clock.seconds, self._submitted, task, result))
-        self._clock.seconds = began
+        heapq.heappush(self._ends, (self._time.seconds, self._submitted, task, result))
+        self._time.seconds = began
         return task
 
     def results(self, until: float = math.inf) -> Iterator[Result]:
         if self._is_told_to_end:
-            until = self._clock.seconds + 2.0
+            until = self._time.seconds + 2.0
         while self._ends:
             if self._ends[0][0] > until:
-                self._clock.seconds = max(self._clock.seconds, until)
+                self._time.seconds = max(self._time.seconds, until)
                 break
             end, _, _, result = heapq.heappop(self._ends)
-            self._clock.seconds = max(self._clock.seconds, end)
+            self._time.seconds = max(self._time.seconds, end)
             yield result
         if self._is_told_to_end:
             raise TerminatedError
