@@ -9,8 +9,6 @@ from .calls import words_in
 from .errors import OutcomeUnknownError
 from .models import Project, Snapshot, SnapshotList, SnapshotStatus, is_id, one_line
 
-_TOTALS = ("total", "total_count")
-
 
 def parse_document(data: object) -> dict[str, object]:
     """Return the answer as one document."""
@@ -26,7 +24,7 @@ def parse_projects(data: object) -> list[Project]:
 
 def parse_total(data: object) -> int:
     """Return how many there are in all, by the page's own word; 0 where it doesn't say."""
-    totals = [data.get(name) for name in _TOTALS] if isinstance(data, dict) else []
+    totals = [data.get(name) for name in ("total", "total_count")] if isinstance(data, dict) else []
     return max([t for t in totals if isinstance(t, int) and not isinstance(t, bool)], default=0)
 
 
@@ -39,9 +37,7 @@ def parse_project(data: object) -> Project:
 def parse_snapshots(data: object, limit: int) -> SnapshotList:
     """Return a project's snapshots; of what can't be read only when it was made, if that can.
 
-    Args:
-        data: The answer to a request for the newest ones first.
-        limit: How many it asked for at the most.
+    The request was for the newest ones first, and for ``limit`` of them at the most.
     """
     documents = _documents(data)
     snapshots, unreadable = [], []
@@ -51,9 +47,9 @@ def parse_snapshots(data: object, limit: int) -> SnapshotList:
         except OutcomeUnknownError:
             unreadable.append(_time(item.get("created")) if isinstance(item, dict) else None)
     times = [snapshot.created for snapshot in snapshots if snapshot.created]
-    is_cut = len(documents) >= limit or parse_total(data) > len(documents)
     whole_since = datetime.min.replace(tzinfo=UTC)
-    if is_cut:  # all that is newer than the oldest one is there, if the newest ones came first
+    if len(documents) >= limit or parse_total(data) > len(documents):
+        # all that is newer than the oldest one is there, if the newest ones came first
         newest_first = bool(times) and times == sorted(times, reverse=True)
         whole_since = times[-1] if newest_first else datetime.max.replace(tzinfo=UTC)
     return SnapshotList(tuple(snapshots), tuple(unreadable), whole_since)

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,9 +25,6 @@ CALL_SECONDS = 30.0
 
 _MIB = 1 << 20
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-_NOT_DONE = frozenset({421, 425, 429, 503})
-_UNKNOWN = frozenset({408, 499})
-_OFTEN_ANOTHER_SERVER = frozenset({403, 404})
 _WORDS = (
     *("message", "title", "detail", "error", "errors", "reason", "msg", "failure", "error_message"),
     *("failure_reason", "status_message", "status_reason"),
@@ -66,10 +63,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the site answered: decoded JSON (or text, where it was none).
+    """What the site answered.
 
     Attributes:
-        data: The body.
+        data: The body: decoded JSON, or text where it was none.
         date: When the site wrote it; None where it doesn't say, or where a cache has kept it.
     """
 
@@ -77,6 +74,7 @@ class Response:
     date: datetime | None = None
 
 
+@dataclass
 class Stream:
     """A response's body that comes in pieces. Whoever has it closes it, whatever happens.
 
@@ -84,32 +82,26 @@ class Stream:
         chunks: The pieces, in order; once. Where the site packs them for the way, they come
             unpacked. A stream that breaks off raises OutcomeUnknownError.
         size: How many bytes the site says that it sends; None where it doesn't say.
+        let_go: Closes the connection.
     """
 
-    def __init__(self, chunks: Iterator[bytes], size: int | None = None) -> None:
-        self.chunks = chunks
-        self.size = size
+    chunks: Iterator[bytes]
+    size: int | None = None
+    let_go: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         """Let go of the connection."""
+        self.let_go()
 
 
 class Transport(Protocol):
-    """What carries a request to the site, once."""
+    """Carries a request to the site, once, or raises the SiteError for what became of it."""
 
     def send(self, request: Request) -> Response:
-        """Return the site's answer.
-
-        Raises:
-            SiteError: One of its classes, by what became of the request.
-        """
+        """Return the site's answer."""
 
     def stream(self, request: Request) -> Stream:
-        """Return the site's answer in pieces; it may come from an address it redirects to.
-
-        Raises:
-            SiteError: As above.
-        """
+        """Return the site's answer in pieces; it may come from an address it redirects to."""
 
 
 def read_body(
@@ -164,21 +156,20 @@ def error_for(status: int, headers: Mapping[str, str], body: bytes = b"") -> Sit
     """
     words, is_own = site_words(body)
     words = f"the site says {status}: {words}" if words else f"the site says {status}"
-    if status in _NOT_DONE or (status in _OFTEN_ANOTHER_SERVER and not is_own):
+    if status in {421, 425, 429, 503} or (status in {403, 404} and not is_own):
         return ServiceUnavailableError(words, status, _retry_after(headers))
     if status == 404:
         return NotFoundError(words, status)
-    if 400 <= status < 500 and status not in _UNKNOWN:
+    if 400 <= status < 500 and status not in {408, 499}:
         return RejectedError(words, status)
     return OutcomeUnknownError(words, status)
 
 
 def site_words(body: bytes) -> tuple[str, bool]:
-    """Read an error's body, of whatever shape, as one line.
+    """Return an error's words as one line, and whether they are the site's own JSON.
 
-    Returns:
-        The words (Flywheel's ``message``, a ``detail`` that lists what is wrong, problem+json,
-        plain text, or a page without its markup), and whether they are JSON with such words.
+    Its body: Flywheel's ``message``, a ``detail`` that lists what is wrong, problem+json, plain
+    text, or a page without its markup.
     """
     text = body.decode("utf-8", "replace")
     try:
@@ -202,10 +193,7 @@ def words_in(value: object, depth: int = 4) -> str:
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """Read when the site wrote a response, in UTC; None where that isn't known.
-
-    A response with an ``Age`` comes from a cache: its ``Date`` says when the cache got it.
-    """
+    """Read when the site wrote a response, in UTC; None where a cache (``Age``) has kept it."""
     return None if headers.get("Age", "0").strip() != "0" else http_date(headers.get("Date"))
 
 

@@ -1,7 +1,7 @@
 """Checks what the environment gives to the HTTP client: proxies and CA certificates.
 
 The client itself would end with a traceback, or see no certificate at all. Here one line names the
-variable, and nothing of its value: a proxy's address may hold a password.
+variable, and nothing of a proxy's address: it may hold a password.
 """
 
 import os
@@ -14,9 +14,8 @@ from .errors import ConfigError
 from .models import one_line
 
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
+# The first one that is set counts. The SDK knows all but the last by itself.
 _CA_VARIABLES = ("FW_SSL_CERT_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
-"""The first one that is set counts. The SDK knows all but the last by itself."""
-
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
 
 
@@ -48,13 +47,12 @@ def find_ca_bundle() -> str | None:
     Raises:
         ConfigError: What it names, here or for the SDK, is not there or holds no certificates.
     """
-    for name in _CA_VARIABLES:
-        if path := os.environ.get(name):
-            if not _holds_certificates(name, path):
-                words = f"no CA certificates can be read from {one_line(path)}"
-                raise ConfigError(f"environment variable {name}: {words}")
-            return path if name == _CA_VARIABLES[-1] else None
-    return None
+    name = next(filter(os.environ.get, _CA_VARIABLES), "")
+    path = os.environ.get(name, "")
+    if name and not _holds_certificates(name, path):
+        words = f"no CA certificates can be read from {one_line(path)}"
+        raise ConfigError(f"environment variable {name}: {words}")
+    return path if name == _CA_VARIABLES[-1] else None
 
 
 def _holds_certificates(name: str, path: str) -> bool:

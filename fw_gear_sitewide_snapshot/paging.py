@@ -24,21 +24,17 @@ def all_pages(first: Request, ask: Callable[[Request], tuple[list[Project], int]
         OutcomeUnknownError: A page comes again, or there are fewer projects than a page has said.
     """
     found: dict[str, Project] = {}
-    request, most = first, 0
-    ends = set()
-    while True:
-        projects, total = ask(request)
-        most = max(most, total)
-        if not projects:
-            break
+    ends: set[str] = set()
+    projects, most = ask(first)
+    while projects:
         found |= {project.id: project for project in projects}
         last = projects[-1].id
         if last in ends:  # the SDK's finder would go round for ever
             raise OutcomeUnknownError("unexpected response: it repeats a page of projects")
         ends.add(last)
-        request = replace(first, query={**first.query, "after_id": last})
+        projects, total = ask(replace(first, query={**first.query, "after_id": last}))
+        most = max(most, total)
     if len(found) < most:
-        raise OutcomeUnknownError(
-            f"the site gives {len(found):,} of the {most:,} projects that it says there are"
-        )
+        said = f"the {most:,} projects that it says there are"
+        raise OutcomeUnknownError(f"the site gives {len(found):,} of {said}")
     return list(found.values())

@@ -24,16 +24,13 @@ RETRY_SECONDS = 60.0
 MAX_RETRY_AFTER_SECONDS = 120.0
 """A site may ask for so long a pause; a minute is what limits are counted by."""
 
-_FIRST_BACKOFF_SECONDS = 1.0
-_MAX_BACKOFF_SECONDS = 15.0
+_FIRST_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 1.0, 15.0
 
 
 def backoff_seconds(failures: int, error: BaseException | None = None) -> float:
     """Return how long to wait: the longer of what the site asks for and a growing pause of our own.
 
-    Args:
-        failures: How many calls in a row have failed, from 1.
-        error: What the last one raised.
+    ``failures`` counts the calls in a row that have failed, from 1; the last one raised ``error``.
     """
     # Chance, so that calls that failed together don't come back together.
     ours = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 9), _MAX_BACKOFF_SECONDS)
@@ -46,11 +43,8 @@ def call_with_retries(
 ) -> Value:
     """Call again, with growing pauses, while the site can't answer.
 
-    Args:
-        call: Asks once.
-        clock: The time that pauses are measured by.
-        seconds: No call follows one that was begun after so long, and after the pause that the
-            site itself has asked for last.
+    No call follows one that was begun after so many seconds, and after the pause that the site
+    itself has asked for last.
 
     Raises:
         SiteError: What the last call raised; at once where the site refuses, or asks for a pause
@@ -64,11 +58,11 @@ def call_with_retries(
         return call()
 
     def is_last(state: tenacity.RetryCallState) -> bool:
-        asked = _retry_after(state.outcome.exception() if state.outcome else None)
+        asked = _retry_after(_error(state))
         return asked > MAX_RETRY_AFTER_SECONDS or last_began >= began + seconds + asked
 
     def pause(state: tenacity.RetryCallState) -> float:
-        asked = _retry_after(state.outcome.exception() if state.outcome else None)
+        asked = _retry_after(_error(state))
         left = began + seconds - clock.monotonic()  # the last one need not begin later
         ours = min(backoff_seconds(state.attempt_number), max(left, _FIRST_BACKOFF_SECONDS))
         return max(asked, ours)
@@ -89,6 +83,9 @@ def _retry_after(error: BaseException | None) -> float:
     return (isinstance(error, ServiceUnavailableError) and error.retry_after) or 0.0
 
 
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
 def _log_pause(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("%s; asking again in %.0f s", error, state.upcoming_sleep)
+    log.warning("%s; asking again in %.0f s", _error(state), state.upcoming_sleep)

@@ -27,13 +27,11 @@ log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
+_HELLO = Request("GET", "/api/auth/status", seconds=10.0, connect_seconds=6.0)
 _HELLO_RETRY_SECONDS = 30.0  # a person waits for the first answer
-_HELLO_SECONDS = 10.0
-_HELLO_CONNECT_SECONDS = 6.0
 _QUICK_SECONDS = 10.0  # for what is asked again anyway: one that hangs holds others up
 _HIDDEN_SECONDS = 60.0  # nobody waits longer to learn what ALL leaves out
 
-_SITE_ADMIN = "site_admin"
 _PROJECTS = "/api/projects"
 _SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
 
@@ -57,24 +55,14 @@ class CallResult(Generic[Value]):
     seconds: float
 
 
-def _run_here(call: Callable[[], Value]) -> Value:
-    return call()
-
-
 class Site:
-    """A Flywheel site.
-
-    Args:
-        transport: Carries single requests; from any thread.
-        clock: The time that pauses are measured by.
-        run: Runs one call to its end, or until the run is to end.
-    """
+    """A Flywheel site; ``run`` brings one call to its end, or gives up when the run is to end."""
 
     def __init__(
         self,
         transport: Transport,
         clock: Clock,
-        run: Callable[[Callable[[], CallResult[object]]], CallResult[object]] = _run_here,
+        run: Callable[[Callable[[], CallResult[object]]], CallResult[object]] = lambda call: call(),
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -97,32 +85,23 @@ class Site:
         """See whether the site can be reached and takes the API key.
 
         Raises:
-            SiteUnusableError: It can't, or doesn't; after half a minute at the least.
+            SiteUnusableError: It doesn't; or it can't be reached, after half a minute at the least.
         """
-        request = Request(
-            "GET",
-            "/api/auth/status",
-            seconds=_HELLO_SECONDS,
-            connect_seconds=_HELLO_CONNECT_SECONDS,
-        )
+        hint = "is the host in the API key a Flywheel site?"
         try:
-            self._ask(request, parse_document, _HELLO_RETRY_SECONDS)
+            self._ask(_HELLO, parse_document, _HELLO_RETRY_SECONDS)
         except RejectedError as error:
             if error.status in {401, 403}:
                 hint = "the API key is not valid on this site, or no longer"
-            else:
-                hint = "is the host in the API key a Flywheel site?"
             raise SiteUnusableError(f"{error} ({hint})") from None
         except SiteError as error:
-            hint = " (is the host in the API key a Flywheel site?)" if error.status == 404 else ""
-            raise SiteUnusableError(f"the site can't be used: {error}{hint}") from None
+            words = f"{error} ({hint})" if error.status == 404 else str(error)
+            raise SiteUnusableError(f"the site can't be used: {words}") from None
 
     def find_projects(self, project_filter: str | None) -> list[Project]:
         """Find the projects that a filter names, in the order of their ids.
 
-        Args:
-            project_filter: In the finder's grammar, sent as it is; None for every project that
-                the caller is a member of.
+        The filter is in the finder's grammar; None is for all that the caller is a member of.
 
         Raises:
             SiteUnusableError: The site refuses the filter (with its words), can't answer, or gives
@@ -141,10 +120,7 @@ class Site:
             raise SiteUnusableError(f"the projects can't be listed: {error}") from None
 
     def _ask(
-        self,
-        request: Request,
-        parse: Callable[[object], Value],
-        retry_seconds: float = RETRY_SECONDS,
+        self, request: Request, parse: Callable[[object], Value], seconds: float = RETRY_SECONDS
     ) -> Value:
         def once() -> Value:
             value = self.observe(self._run(lambda: self._call(request, parse)))
@@ -152,7 +128,7 @@ class Site:
                 raise value
             return value  # type: ignore[return-value]  # what parse has returned
 
-        return call_with_retries(once, self._clock, retry_seconds)
+        return call_with_retries(once, self._clock, seconds)
 
     # Asked for each project, from any thread
 
@@ -195,16 +171,10 @@ class Site:
         return self._transport.stream(Request("GET", _SNAPSHOTS + "/{snapshot}", parameters))
 
     def hidden_projects(self, visible: Collection[str]) -> list[Project] | None:
-        """Find the site's projects that the caller is no member of, as far as the site tells.
+        """Find the site's projects that are not ``visible``, which holds ids.
 
-        Asks each page once and not for long. May be called from any thread.
-
-        Args:
-            visible: The ids of the projects that the caller can see.
-
-        Returns:
-            Those that are not among them; None where the caller is no site administrator, or the
-            site doesn't say.
+        Asks each page once and not for long. None where the caller is no site administrator, or
+        the site doesn't say.
         """
         until = self._clock.monotonic() + _HIDDEN_SECONDS
 
@@ -218,7 +188,7 @@ class Site:
         everything = replace(me, path=_PROJECTS, query=query, max_bytes=PAGE_BYTES)
         try:
             roles = ask(me, parse_document).get("roles")
-            if not isinstance(roles, list) or _SITE_ADMIN not in roles:
+            if not isinstance(roles, list) or "site_admin" not in roles:
                 return None
             projects = all_pages(everything, lambda page: ask(page, parse_page))
         except SiteError as error:

@@ -18,9 +18,7 @@ class SiteClock:
     A ``Date`` has whole seconds and was written before it came, so the time is a little late, never
     ahead.
 
-    Args:
-        now: This machine's idea of the time, which stands in until the site has told its own.
-        monotonic: The monotonic time of that.
+    ``now``, this machine's time at ``monotonic``, stands in until the site has told its own.
     """
 
     def __init__(self, now: datetime, monotonic: float) -> None:

@@ -37,9 +37,7 @@ httpx2 = flywheel.rest.httpx2  # the library whose errors the SDK lets out
 
 log = logging.getLogger(__name__)
 
-_API_SUFFIX = "/api"
-_PATH_STEPS = frozenset({"", ".", ".."})
-"""Values that quoting leaves alone, and that the HTTP library would follow to another path."""
+_PATH_STEPS = {"", ".", ".."}  # quoting leaves them alone, and they lead to another path
 _CONNECTIONS = 64  # more than are ever used at a time: one that was given up may linger
 _MAX_REDIRECTS = 10
 _MAX_ERROR_BYTES = 1 << 16
@@ -48,31 +46,23 @@ _CONNECTED = ("connect_tcp.complete", "start_tls.complete")
 _TO_BE_SENT = "send_request_headers.started"
 
 
-class _CallTimeoutError(Exception):
-    """The call's time is up."""
-
-    def __str__(self) -> str:
-        return "it did not come in time"
-
-
 class _Deadline(threading.local):
     """The monotonic time at which the call that a thread carries ends."""
 
     at = math.inf
 
     def left(self) -> float:
-        """Return the seconds that are left, or raise _CallTimeoutError."""
+        """Return the seconds that are left, or raise the HTTP library's ReadTimeout."""
         left = self.at - time.monotonic()
         if left <= 0:
-            raise _CallTimeoutError
+            raise httpx2.ReadTimeout("it did not come in time")
         return left
 
 
 class SdkTransport:
     """Carries requests over the SDK's HTTP client, to the site's root.
 
-    The Snapshot service lives beside ``/api``, not under it, so the SDK's own methods can't reach
-    it; one client for both also means one connection pool.
+    The Snapshot service lives beside ``/api``, not under it: the SDK's own methods can't reach it.
 
     Args:
         api_key: ``host[:port]:key``.
@@ -83,7 +73,7 @@ class SdkTransport:
 
     def __init__(self, api_key: str) -> None:
         configuration = config_from_api_key(api_key)
-        self.url: str = configuration.host.removesuffix(_API_SUFFIX)
+        self.url: str = configuration.host.removesuffix("/api")
         self._secrets = tuple(sorted({api_key, api_key.rsplit(":", 1)[-1]}, key=len, reverse=True))
         self._deadline = _Deadline()
         configuration.connection_pool_maxsize = _CONNECTIONS
@@ -121,7 +111,9 @@ class SdkTransport:
         with self._explained(request):
             response = self._open(request, "*/*", "identity")
             if response.status_code == 200:
-                return _SdkStream(response, self._pieces(response, request))
+                length = response.headers.get("Content-Length", "")
+                size = int(length) if length.isdecimal() else None
+                return Stream(self._pieces(response, request), size, response.close)
             with contextlib.closing(response):
                 error = self._error(response)
             # A storage refuses an address that has expired: the site gives a new one.
@@ -167,11 +159,9 @@ class SdkTransport:
                 yield piece
 
     def _on_event(self, event: str, info: dict[str, Any]) -> None:
-        """Have nothing sent, and nothing awaited, after the end of a call's time.
-
-        The HTTP library's own limit is one for each piece that comes. A create that leaves late
-        would be done after somebody has looked what became of it.
-        """
+        """Have nothing sent, and nothing awaited, after the end of a call's time."""
+        # The HTTP library's own limit is one for each piece that comes. A create that leaves late
+        # would be done after somebody has looked what became of it.
         if event.endswith(_TO_BE_SENT):
             self._deadline.left()
         elif event.endswith(_CONNECTED):
@@ -186,7 +176,7 @@ class SdkTransport:
     def _response(self, response: Any, request: Request) -> Response:
         try:
             return Response(decoded(_read(response, request.max_bytes)), date_of(response.headers))
-        except (httpx2.HTTPError, SiteError, _CallTimeoutError) as error:
+        except (httpx2.HTTPError, SiteError) as error:
             if not request.is_create:
                 raise
             words = f"accepted ({response.status_code}), but the answer broke off: {_said(error)}"
@@ -200,7 +190,7 @@ class SdkTransport:
             return OutcomeUnknownError(f"unexpected response: status {status}")
         try:
             body = _read(response, _MAX_ERROR_BYTES, cut=True)
-        except (httpx2.HTTPError, SiteError, _CallTimeoutError):
+        except (httpx2.HTTPError, SiteError):
             body = b""  # the status says what counts
         for secret in self._secrets:  # before words are cut, which would leave a part of it
             body = body.replace(secret.encode(), b"[API key]")
@@ -214,7 +204,7 @@ class SdkTransport:
         except _NOT_SENT as error:
             words = self._words(f"no connection to the site: {_said(error)}")
             raise ServiceUnavailableError(words) from None
-        except (httpx2.TimeoutException, _CallTimeoutError):
+        except httpx2.TimeoutException:
             words = f"the site did not answer within {request.seconds:g} s"
             raise OutcomeUnknownError(words) from None
         except httpx2.InvalidURL as error:
@@ -227,18 +217,6 @@ class SdkTransport:
         for secret in self._secrets:
             words = words.replace(secret, "[API key]")
         return one_line(words)
-
-
-class _SdkStream(Stream):
-    """What comes in pieces over the SDK's HTTP client."""
-
-    def __init__(self, response: Any, pieces: Iterator[bytes]) -> None:
-        size = response.headers.get("Content-Length", "")
-        super().__init__(pieces, int(size) if size.isdecimal() else None)
-        self._response = response
-
-    def close(self) -> None:
-        self._response.close()
 
 
 def _read(response: Any, max_bytes: int, *, cut: bool = False) -> bytes:

@@ -49,7 +49,7 @@ class TaskQueue(Generic[Result]):
         self._add_worker = add_worker
         self._stop = stop
         self._clock = clock
-        self._is_cancelled = threading.Event()
+        self._is_cancelled = False
         self._results: queue.SimpleQueue[tuple[Task, tuple[Result] | BaseException | None]]
         self._results = queue.SimpleQueue()
         self._grace = math.inf  # monotonic: until when results are awaited once the run is to end
@@ -106,12 +106,12 @@ class TaskQueue(Generic[Result]):
 
     def cancel_pending(self) -> None:
         """Cancel queued tasks and stop waiting for running ones."""
-        self._is_cancelled.set()
+        self._is_cancelled = True
 
     def _do(self, task: Task, work: Callable[[], Result]) -> None:
         """Put the work's result, or what it raised; None where the run is to end."""
         result: tuple[Result] | BaseException | None = None
-        if not (self._is_cancelled.is_set() or self._stop.is_set()):
+        if not (self._is_cancelled or self._stop.is_set()):
             try:
                 result = (work(),)
             except TerminatedError:
@@ -129,13 +129,7 @@ class Workers(Protocol):
 
 
 class ThreadWorkers:
-    """Parallel workers, as many as there may be calls in flight.
-
-    Args:
-        stop: Set when the run is to end.
-        clock: The time that results are awaited by.
-        count: How many.
-    """
+    """Parallel workers, as many as there may be calls in flight, until ``stop`` is set."""
 
     def __init__(
         self, stop: threading.Event, clock: Clock, count: int = MAX_CONCURRENT_CALLS
