@@ -7,16 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
-from fw_gear_sitewide_snapshot import __version__, joblog, main, metadata, parser, reporter
+from fw_gear_sitewide_snapshot import __version__, errors, joblog, main, metadata, parser, reporter
 from fw_gear_sitewide_snapshot.clock import SystemClock
-from fw_gear_sitewide_snapshot.errors import (
-    EXIT_COMPLETE,
-    EXIT_INCOMPLETE,
-    EXIT_SIGNALLED,
-    GearError,
-    OutputError,
-    TerminatedError,
-)
 from fw_gear_sitewide_snapshot.models import Summary
 from fw_gear_sitewide_snapshot.site import Site
 from fw_gear_sitewide_snapshot.transport import SdkTransport
@@ -26,13 +18,9 @@ log = logging.getLogger("sitewide-snapshot")
 
 
 class Stop(threading.Event):
-    """Set when the run is to end.
+    """Set when the run is to end."""
 
-    Attributes:
-        signal: The number of the signal that said so.
-    """
-
-    signal: int = signal.SIGTERM
+    signal: int = signal.SIGTERM  # the number of the signal that said so
 
 
 def run(folder: Path, stop: Stop) -> int:
@@ -57,31 +45,27 @@ def run(folder: Path, stop: Stop) -> int:
             work=made(folder / "work") if config.download else folder / "work",
             site_url=transport.url,
         )
-    except GearError as error:
+    except errors.GearError as error:
         log.error("%s", error)
         return error.exit_status
-    except TerminatedError:
+    except errors.TerminatedError:
         log.error("The job was told to end")
         if (folder / "output" / reporter.REPORT_NAME).exists():
             log.error("To finish the batch, run it again with the report as retry failed")
-        return EXIT_SIGNALLED + stop.signal
+        return errors.EXIT_SIGNALLED + stop.signal
     write_metadata(folder, job, config, summary)
     if summary.is_complete or config.dry_run:
-        return EXIT_COMPLETE
+        return errors.EXIT_COMPLETE
     log.warning('The batch is not complete: run again with the report as input "retry failed"')
-    return EXIT_INCOMPLETE if config.fail_on_incomplete else EXIT_COMPLETE
+    return errors.EXIT_INCOMPLETE if config.fail_on_incomplete else errors.EXIT_COMPLETE
 
 
 def made(folder: Path) -> Path:
-    """The folder, made where the platform has not.
-
-    Raises:
-        OutputError: It can't be made.
-    """
+    """The folder, made where the platform has not; an OutputError where it can't be."""
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder}: the folder can't be made: {error.strerror}") from None
+        raise errors.OutputError(f"{folder}: the folder can't be made: {error.strerror}") from None
     return folder
 
 

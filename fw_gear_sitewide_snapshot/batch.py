@@ -17,13 +17,7 @@ _SAVE_SHARE = 0.01  # of the time, at the most, goes into writing reports
 
 
 class BatchReport:
-    """The records of a run by project, and their report.
-
-    Args:
-        records: Every project of the batch, each once.
-        folder: The output folder.
-        clock: The time that decides when the report is due again.
-    """
+    """The records of a run by project, each once, and their report in the output folder."""
 
     def __init__(self, records: Iterable[SnapshotRecord], folder: Path, clock: Clock) -> None:
         self._records = {record.project.id: record for record in records}
@@ -60,11 +54,7 @@ class BatchReport:
             self._due = self._clock.monotonic() + _SAVE_SECONDS
 
     def save(self) -> Path:
-        """Write the report now.
-
-        Raises:
-            OutputError: The folder can't be written to.
-        """
+        """Write the report now; an OutputError where the folder can't be written to."""
         began = time.perf_counter()
         path = reporter.write(self._records.values(), self._folder)
         took = time.perf_counter() - began

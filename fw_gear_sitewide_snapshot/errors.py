@@ -23,18 +23,13 @@ Every text is one line, names what and where, and never holds the API key.
 EXIT_COMPLETE = 0
 EXIT_INCOMPLETE = 1
 EXIT_UNUSABLE = 2
-EXIT_SIGNALLED = 128
-"""And the signal's number on top, as a shell would report it: SIGTERM 143, SIGINT 130."""
+EXIT_SIGNALLED = 128  # and the signal's number on top, like a shell's: SIGTERM 143, SIGINT 130
 
 
 class GearError(Exception):
-    """Ends the run; nothing was started, but for ReportLostError.
+    """Ends the run; nothing was started, but for ReportLostError."""
 
-    Attributes:
-        exit_status: What the process ends with.
-    """
-
-    exit_status = EXIT_UNUSABLE
+    exit_status = EXIT_UNUSABLE  # what the process ends with
 
 
 class ConfigError(GearError):
@@ -64,15 +59,11 @@ class ReportLostError(OutputError):
 
 
 class SiteError(Exception):
-    """One call to the site failed.
-
-    Attributes:
-        status: The HTTP status, 0 where no answer came.
-    """
+    """One call to the site failed."""
 
     def __init__(self, words: str, status: int = 0) -> None:
         super().__init__(words)
-        self.status = status
+        self.status = status  # HTTP's, 0 where no answer came
 
 
 class RejectedError(SiteError):
@@ -84,15 +75,11 @@ class NotFoundError(RejectedError):
 
 
 class ServiceUnavailableError(SiteError):
-    """Certainly not done: no connection, 421, 425, 429, 503, or another server's 403 or 404.
-
-    Attributes:
-        retry_after: Seconds that the site asks to be left alone; None where it doesn't say.
-    """
+    """Certainly not done: no connection, 421, 425, 429, 503, or another server's 403 or 404."""
 
     def __init__(self, words: str, status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(words, status)
-        self.retry_after = retry_after
+        self.retry_after = retry_after  # seconds to leave the site alone; None: it doesn't say
 
 
 class OutcomeUnknownError(SiteError):

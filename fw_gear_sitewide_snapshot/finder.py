@@ -8,14 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .errors import NothingFoundError
-from .models import (
-    Project,
-    SnapshotOrder,
-    SnapshotRecord,
-    SnapshotStatus,
-    one_line,
-    report_order,
-)
+from .models import Project, SnapshotOrder, SnapshotRecord, SnapshotStatus, one_line, report_order
 from .site import Site
 from .wording import counted
 
@@ -24,15 +17,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a run is about.
+    """What a run is about."""
 
-    Attributes:
-        records: Every project of the batch, each once.
-        orders: Those for which a snapshot is to be started, or looked for first.
-    """
-
-    records: tuple[SnapshotRecord, ...]
-    orders: tuple[SnapshotOrder, ...]
+    records: tuple[SnapshotRecord, ...]  # every project of the batch, each once
+    orders: tuple[SnapshotOrder, ...]  # for which one is to be started, or looked for first
 
     def planned(self) -> "Batch":
         """The batch as a dry run reports it: what would be started is ``planned``.
@@ -41,21 +29,14 @@ class Batch:
         """
         planned = {o.record.project.id for o in self.orders if o.wanted_since is None}
         records = tuple(
-            replace(record, status=SnapshotStatus.PLANNED)
-            if record.project.id in planned
-            else record
-            for record in self.records
+            replace(r, status=SnapshotStatus.PLANNED) if r.project.id in planned else r
+            for r in self.records
         )
         return replace(self, records=records, orders=())
 
 
 def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> Batch:
-    """Resolve a filter into a batch, in which every project is to be started.
-
-    Args:
-        site: The site to ask.
-        project_filter: In the finder's grammar, None for every project that the user can see.
-        batch_label: The name of the batch; may be empty.
+    """Resolve a filter (None: all that the user can see) into a batch; each is to be started.
 
     Raises:
         NothingFoundError: No project matches.
@@ -76,15 +57,7 @@ def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> 
 
 
 def hidden_from_all(site: Site, batch: Batch) -> tuple[Project, ...] | None:
-    """What the filter ``ALL`` leaves out, told to a site administrator; never fails the run.
-
-    Args:
-        site: The site to ask.
-        batch: What ``ALL`` has found.
-
-    Returns:
-        The site's projects that the user can't see; None where that is not known.
-    """
+    """What ``ALL`` leaves out, told to a site administrator; None where that is not known."""
     visible = {record.project.id for record in batch.records}
     if len(visible) == 1:
         log.info("ALL is one project: a job that a gear rule starts sees its own project only")
@@ -103,10 +76,7 @@ def hidden_from_all(site: Site, batch: Batch) -> tuple[Project, ...] | None:
 def find_by_report(site: Site, rows: Iterable[SnapshotRecord], batch_label: str) -> Batch:
     """Take an earlier run's rows as the batch, and decide what each of them needs.
 
-    Args:
-        site: The site, for its clock only.
-        rows: The rows as they were read; each project once.
-        batch_label: Names the rows that have no name of their own.
+    The label is for the rows that have none of their own; of the site, only its clock is read.
     """
     now = site.now()
     records: list[SnapshotRecord] = []
@@ -122,11 +92,7 @@ def find_by_report(site: Site, rows: Iterable[SnapshotRecord], batch_label: str)
             records.append(record)
             orders.append(SnapshotOrder(record, look_up=True, wanted_since=record.timestamp))
     running = sum(record.is_running for record in records)
-    log.info(
-        "%s in the report: %d complete, %d still running, %d to start",
-        counted(len(records), "project"),
-        len(records) - running - len(orders),
-        running,
-        len(orders),
-    )
+    complete = len(records) - running - len(orders)
+    words = "%s in the report: %d complete, %d still running, %d to start"
+    log.info(words, counted(len(records), "project"), complete, running, len(orders))
     return Batch(tuple(records), tuple(orders))

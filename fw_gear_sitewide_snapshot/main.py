@@ -28,25 +28,13 @@ def run(
     site: Site,
     workers: Workers,
     clock: Clock,
-    output: Path,
-    work: Path,
-    site_url: str = "",
+    output: Path,  # for the report, the page and the archive
+    work: Path,  # for what is in the making; nothing is left in it
+    site_url: str = "",  # the site's root, for the page's links
 ) -> Summary:
     """Snapshot every project that the config names, and report on each.
 
     Whatever happens once the projects are known, the report in ``output`` speaks of all of them.
-
-    Args:
-        config: What to do.
-        site: The site to do it on.
-        workers: How many calls at a time.
-        clock: The time to do it by.
-        output: The folder that the report, the page and the archive go into.
-        work: A folder for what is in the making; nothing is left in it.
-        site_url: The site's root, for the page's links.
-
-    Returns:
-        What the batch has come to.
 
     Raises:
         GearError: The run can't be done; its text is for the person who reads the log.
@@ -63,7 +51,7 @@ def run(
         if config.dry_run:
             log.info("A dry run: nothing is started")
         else:
-            _snapshot(config, batch, report, site=site, workers=workers, clock=clock)
+            _snapshot(config, batch, report, site, workers, clock)
         if config.download and not config.dry_run:
             for record in downloader.fetch_all(
                 report.records,
@@ -112,21 +100,16 @@ def _snapshot(
     config: GearConfig,
     batch: Batch,
     report: BatchReport,
-    *,
     site: Site,
     workers: Workers,
     clock: Clock,
 ) -> None:
     """Bring each project to its snapshot; the report follows each step."""
     ordered = {order.record.project.id for order in batch.orders}
-    Poller(
-        site,
-        workers,
-        clock,
-        report,
-        timeout_seconds=config.timeout_seconds,
-        attempts=config.attempts,
-    ).run(batch.orders, (r for r in batch.records if r.project.id not in ordered))
+    others = (record for record in batch.records if record.project.id not in ordered)
+    timeout, attempts = config.timeout_seconds, config.attempts
+    poller = Poller(site, workers, clock, report, timeout_seconds=timeout, attempts=attempts)
+    poller.run(batch.orders, others)
     for record in report.records:
         if config.attempts > 1 and record.started and not record.is_complete:
             started = counted(record.started, "snapshot")
@@ -134,37 +117,17 @@ def _snapshot(
 
 
 def _finish(report: BatchReport, summary: Summary) -> None:
-    """Write the last report and say in the log what the batch has come to.
-
-    Raises:
-        ReportLostError: It can't be written; every row is in the log instead.
-    """
+    """Write the last report, and in the log what the batch has come to; if need be, every row."""
     try:
         path = report.save()
     except OutputError as error:
         for record in report.records:
-            log.error(
-                "%s (%s): snapshot %s: %s",
-                record.project.path,
-                record.project.id,
-                record.snapshot_id or "none",
-                record.status,
-            )
+            snapshot_id = record.snapshot_id or "none"
+            log.error("%s: snapshot %s: %s", record.described, snapshot_id, record.status)
         raise ReportLostError(f"{error}; what was started is in the lines above") from None
-    _log_summary(summary, path)
-    log.debug("%s", report.effort)
-
-
-def _log_summary(summary: Summary, path: Path) -> None:
-    """The log's last block: counts by status, and why each project is not complete."""
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
     log.info("%s: %s; report: %s", counted(summary.total, "project"), counts, path.name)
     for record in summary.incomplete:
         if record.status != SnapshotStatus.PLANNED:
-            log.warning(
-                "%s (%s): %s: %s",
-                record.project.path,
-                record.project.id,
-                record.status,
-                record.reason,
-            )
+            log.warning("%s: %s: %s", record.described, record.status, record.reason)
+    log.debug("%s", report.effort)

@@ -28,7 +28,6 @@ _ID = re.compile(r"[0-9a-f]{24}")
 FINAL = frozenset({SnapshotStatus.COMPLETE, SnapshotStatus.FAILED})
 """The states that the site never leaves again."""
 
-
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
@@ -48,32 +47,21 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the site says of a snapshot.
-
-    Attributes:
-        created: When it was made; None where the site doesn't say.
-        reason: Why it failed, in the site's words; empty where it doesn't say.
-    """
+    """What the site says of a snapshot."""
 
     id: str
     status: str
-    created: datetime | None
-    reason: str = ""
+    created: datetime | None  # None where the site doesn't say
+    reason: str = ""  # why it failed, in the site's words; empty where it doesn't say
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotList:
-    """What the site's list says of a project's snapshots.
+    """What the site's list says of a project's snapshots."""
 
-    Attributes:
-        snapshots: Those that could be read, in the site's order.
-        unreadable: When each of the others was made; None where that can't be read either.
-        whole_since: Everything that was made after this moment is in the list.
-    """
-
-    snapshots: tuple[Snapshot, ...]
-    unreadable: tuple[datetime | None, ...] = ()
-    whole_since: datetime = _BEGINNING
+    snapshots: tuple[Snapshot, ...]  # those that could be read, in the site's order
+    unreadable: tuple[datetime | None, ...] = ()  # when the others were made; None: can't be read
+    whole_since: datetime = _BEGINNING  # everything that was made after this moment is in the list
 
     def made_since(self, since: datetime) -> list[Snapshot]:
         """Select those that were certainly made at or after a moment, oldest first."""
@@ -81,12 +69,7 @@ class SnapshotList:
         return [snapshot for _, snapshot in sorted(made, key=lambda pair: pair[0])]
 
     def shows_all_since(self, since: datetime, known: Collection[str] = ()) -> bool:
-        """Say whether what was made at or after a moment is certainly told.
-
-        Args:
-            since: The moment.
-            known: Ids of snapshots that are none of those anyway.
-        """
+        """Say whether what was made since is certainly told; ``known`` ids are none of that."""
         times = [s.created for s in self.snapshots if s.id not in known and s.created is None]
         unsure = [*times, *self.unreadable]
         return since > self.whole_since and all(when and when < since for when in unsure)
@@ -94,17 +77,11 @@ class SnapshotList:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotContent:
-    """What was found in a snapshot that was fetched and checked.
+    """What was found in a snapshot that was fetched and checked."""
 
-    Attributes:
-        size_bytes: The size of the file as it was fetched, compressed.
-        sha256: Its checksum, 64 hex digits.
-        subjects: Rows of the table, like the three that follow.
-    """
-
-    size_bytes: int
-    sha256: str
-    subjects: int
+    size_bytes: int  # of the file as it was fetched, compressed
+    sha256: str  # of the same; 64 hex digits
+    subjects: int  # rows of the table, like the three that follow
     sessions: int
     acquisitions: int
     files: int
@@ -112,29 +89,18 @@ class SnapshotContent:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRecord:
-    """A row of the report: one project of the batch and where its snapshot stands.
-
-    Attributes:
-        project: The project.
-        snapshot_id: 24 hex digits; empty while, or because, no snapshot is known.
-        timestamp: When the snapshot was made, by the site's clock; without a snapshot, when the
-            row was last decided, by the same clock. Whole seconds, UTC.
-        batch_label: The batch that the row belongs to; may be empty.
-        status: The site's own word, or ``planned``.
-        error: Why the row is not complete, or its snapshot could not be fetched, in one line;
-            empty where there is nothing to say.
-        content: What was found in the snapshot; None where it was not fetched and checked.
-        started: How many snapshots this run has started for the project. Not in the report.
-    """
+    """A row of the report: one project of the batch and where its snapshot stands."""
 
     project: Project
-    snapshot_id: str = ""
+    snapshot_id: str = ""  # 24 hex digits; empty while, or because, no snapshot is known
+    # When the snapshot was made, or else when the row was last decided, both by the site's clock;
+    # in UTC and whole seconds.
     timestamp: datetime | None = None
-    batch_label: str = ""
-    status: str = SnapshotStatus.PENDING
-    error: str = ""
-    content: SnapshotContent | None = None
-    started: int = 0
+    batch_label: str = ""  # the batch that the row belongs to; may be empty
+    status: str = SnapshotStatus.PENDING  # the site's own word, or ``planned``
+    error: str = ""  # in one line: why it is not complete, or could not be fetched; may be empty
+    content: SnapshotContent | None = None  # None where it was not fetched and checked
+    started: int = 0  # how many snapshots this run has started for it; not in the report
 
     @property
     def described(self) -> str:
@@ -174,20 +140,14 @@ class SnapshotRecord:
         if snapshot.status == SnapshotStatus.FAILED:
             said = f": {snapshot.reason}" if snapshot.reason else ""
             error = one_line(f"the site reports that it failed{said}")
-        return replace(
-            self,
-            snapshot_id=snapshot.id,
-            timestamp=whole_seconds(snapshot.created) if snapshot.created else self.timestamp,
-            status=snapshot.status,
-            error=error,
-        )
+        made = whole_seconds(snapshot.created) if snapshot.created else self.timestamp
+        status = snapshot.status
+        return replace(self, snapshot_id=snapshot.id, timestamp=made, status=status, error=error)
 
     def failed(self, reason: str, when: datetime | None) -> "SnapshotRecord":
         """Return the record when there is no usable snapshot: why, and since when.
 
-        Args:
-            reason: For the person who reads the report.
-            when: None for a snapshot that is there no longer: its row keeps its id and its time.
+        ``when`` is None for a snapshot that is there no longer: its row keeps its id and its time.
         """
         return replace(
             self,
@@ -200,52 +160,31 @@ class SnapshotRecord:
 
     def reset_to_pending(self, when: datetime) -> "SnapshotRecord":
         """Return the record to be on disk before a create: since when a later run is to look."""
-        return replace(
-            self,
-            snapshot_id="",
-            timestamp=whole_seconds(when),
-            status=SnapshotStatus.PENDING,
-            error="",
-            content=None,
-        )
+        began = whole_seconds(when)
+        return SnapshotRecord(self.project, "", began, self.batch_label, started=self.started)
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotOrder:
-    """A project that is to have a snapshot.
+    """A project that is to have a snapshot."""
 
-    Attributes:
-        record: Its row, as it is on disk when the work begins.
-        look_up: Whether to look the project up first: a create succeeds for one that is gone.
-        wanted_since: The moment since which the site may have made one that is to be taken; None
-            where that is certainly not so.
-        failed_id: The snapshot that is known to have failed: never taken for the new one.
-    """
-
-    record: SnapshotRecord
-    look_up: bool = False
+    record: SnapshotRecord  # as it is on disk when the work begins
+    look_up: bool = False  # whether to look it up first: a create succeeds for one that is gone
+    # The moment since which the site may have made one that is to be taken; None: certainly none.
     wanted_since: datetime | None = None
-    failed_id: str = ""
+    failed_id: str = ""  # the snapshot that is known to have failed: never taken for the new one
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the batch came to.
+    """What the batch came to."""
 
-    Attributes:
-        counts: Rows by status, most frequent first.
-        batch_labels: The names of the batch, sorted; without the empty one.
-        incomplete: The rows that are not complete, or not fetched where that was asked for; in the
-            report's order.
-        fetched: What was found in the snapshots that were fetched and checked.
-        hidden: The site's projects that the user can't see; None where that is not known.
-    """
-
-    counts: dict[str, int] = field(default_factory=dict)
-    batch_labels: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)  # by status, most frequent first
+    batch_labels: tuple[str, ...] = ()  # sorted; without the empty one
+    # Rows that are not complete, or not fetched where that was asked for; in the report's order.
     incomplete: tuple[SnapshotRecord, ...] = ()
-    fetched: tuple[SnapshotContent, ...] = ()
-    hidden: tuple[Project, ...] | None = None
+    fetched: tuple[SnapshotContent, ...] = ()  # of the snapshots that were fetched and checked
+    hidden: tuple[Project, ...] | None = None  # that the user can't see; None: that is not known
 
     @classmethod
     def of(
@@ -255,22 +194,14 @@ class Summary:
         to_fetch: bool = False,
         hidden: tuple[Project, ...] | None = None,
     ) -> "Summary":
-        """Sum the batch up.
-
-        Args:
-            records: Every project of the batch, in any order.
-            to_fetch: Whether a row also lacks something while its snapshot was not fetched.
-            hidden: What the batch leaves out, where that is known.
-        """
+        """Sum the batch up; ``to_fetch``: a row whose snapshot was not fetched is incomplete."""
         records = sorted(records, key=report_order)
         counts = Counter(str(record.status) for record in records)
         return cls(
             counts=dict(counts.most_common()),
             batch_labels=tuple(sorted({r.batch_label for r in records} - {""})),
             incomplete=tuple(
-                record
-                for record in records
-                if not record.is_complete or (to_fetch and record.content is None)
+                r for r in records if not r.is_complete or (to_fetch and r.content is None)
             ),
             fetched=tuple(record.content for record in records if record.content is not None),
             hidden=hidden,

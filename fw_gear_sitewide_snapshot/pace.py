@@ -70,17 +70,11 @@ class Gate:
     goes well narrows the space a little. So the run settles just below what the site allows. Where
     a few calls in a row have brought nothing but "not done" or "unknown", a single call with
     growing pauses tries whether that goes on.
-
-    Args:
-        few: So many calls in a row are few.
-
-    Attributes:
-        problem: What the last call has brought, while that goes on.
     """
 
     def __init__(self, few: int) -> None:
-        self.problem = ""
-        self._few = few
+        self.problem = ""  # what the last call has brought, while that goes on
+        self._few = few  # so many calls in a row
         self._failures = 0
         self._rounds = 0  # of failures of calls that were sent after the one before
         self._failing_since = math.inf
@@ -92,11 +86,7 @@ class Gate:
         self._closed = -math.inf  # monotonic: when the last round of failures was seen
 
     def opens_at(self, in_flight: int) -> float:
-        """Return the monotonic time at which one more call may be sent; -inf: at any.
-
-        Args:
-            in_flight: How many calls of this kind are under way.
-        """
+        """Return the monotonic time at which one more call may be sent; -inf: at any."""
         if self._failures >= self._few and in_flight:
             return math.inf  # its answer tells
         return max(self._next, self._held_until)
@@ -109,18 +99,14 @@ class Gate:
     def answered(self, now: float, sent: float, error: Exception | None) -> None:
         """Take note of how a call ended.
 
-        Args:
-            now: The monotonic time.
-            sent: When it was sent. Refusals of calls that were sent together are one piece of news.
-            error: What went wrong; None where nothing did.
+        Refusals of calls that were sent together, by ``sent``, are one piece of news.
         """
         if not isinstance(error, ServiceUnavailableError | OutcomeUnknownError):
             self._waited = self.outage_seconds(now)
             self._failures = self._rounds = 0
             self._failing_since, self.problem, self._good = math.inf, "", now
-            self._spacing *= _NARROW
-            if self._spacing < _FIRST_SPACING_SECONDS / 10:
-                self._spacing = 0.0
+            narrower = self._spacing * _NARROW
+            self._spacing = narrower if narrower >= _FIRST_SPACING_SECONDS / 10 else 0.0
             return
         self._failures += 1
         self._failing_since = min(self._failing_since, max(sent, self._good))

@@ -35,17 +35,11 @@ _CALL_SECONDS: Final = {Call.LOOK_UP: 30.0, Call.LIST: 10.0, Call.CREATE: 30.0, 
 
 
 class Poller:
-    """Brings the projects of one run to their snapshots.
+    """Brings the projects of one run to their snapshots; the report follows each step.
 
-    Args:
-        site: The site that makes them.
-        workers: What carries the calls.
-        clock: The time to go by.
-        report: What is kept on disk; follows each step.
-        timeout_seconds: How long to wait from the moment that every project has been asked for
-            once; then whatever is unfinished is looked at once more. A time in which the site can't
-            be asked counts as waiting.
-        attempts: How many snapshots to start for one project while they fail.
+    Waits ``timeout_seconds`` from the moment that every project has been asked for once, then looks
+    once more at whatever is unfinished. A time in which the site can't be asked counts as waiting.
+    While a project's snapshots fail, so many ``attempts`` are started for it.
     """
 
     def __init__(
@@ -77,9 +71,7 @@ class Poller:
     def run(self, orders: Iterable[SnapshotOrder], others: Iterable[SnapshotRecord]) -> None:
         """Start what is to be started, and wait until all is finished or the deadline has come.
 
-        Args:
-            orders: The projects that are to have a snapshot.
-            others: The other rows of the batch: what is running is waited for, the rest counted.
+        Of the others, the batch's other rows, what is running is waited for, the rest counted.
 
         Raises:
             TerminatedError: The run is to end; what was answered until then is in the report.
@@ -88,9 +80,8 @@ class Poller:
         for record in others:
             self._progress.count(None, record)
             if record.is_running:
-                self._states[record.project.id] = state = snapshot.resume(
-                    record, self._attempts, now, self._site.now()
-                )
+                state = snapshot.resume(record, self._attempts, now, self._site.now())
+                self._states[record.project.id] = state
                 self._schedule.add(state, -math.inf)
         for order in orders:
             self._progress.count(None, order.record)

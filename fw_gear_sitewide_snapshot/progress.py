@@ -17,11 +17,7 @@ _AT_LEAST_SECONDS = 60.0
 
 
 class Progress:
-    """Counts rows by status, and logs the counts and what has changed.
-
-    Args:
-        clock: The time that decides when a line is due.
-    """
+    """Counts rows by status, and logs the counts and what has changed."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -41,12 +37,7 @@ class Progress:
         self._counts[after.status] += 1
 
     def log(self, left_seconds: float = math.inf, *, at_once: bool = False) -> None:
-        """Write the counts where that is due.
-
-        Args:
-            left_seconds: How long there is to wait; infinite: that is not known yet.
-            at_once: Whether what has changed is to be told now.
-        """
+        """Write the counts where that is due, or what has changed at once; infinite: not known."""
         now = self._clock.monotonic()
         counts = +self._counts
         changed = counts != self._logged_counts
@@ -68,9 +59,8 @@ class Progress:
         elif record.snapshot_id and not before.record.snapshot_id:
             if before.call == Call.LIST:
                 log.info("%s: it was started: snapshot %s", where, record.snapshot_id)
-            log.info(
-                "%s%s: snapshot %s is %s", self._number(), where, record.snapshot_id, record.status
-            )
+            number, snapshot_id = self._number(), record.snapshot_id
+            log.info("%s%s: snapshot %s is %s", number, where, snapshot_id, record.status)
         elif after.call is None and not record.snapshot_id:
             is_known = record.status == SnapshotStatus.FAILED
             words = f"no snapshot was started: {record.error}" if is_known else record.error

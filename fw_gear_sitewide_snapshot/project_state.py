@@ -24,45 +24,25 @@ CallValue = Project | SnapshotList | Snapshot | SiteError
 
 @dataclass(frozen=True, slots=True)
 class ProjectState:
-    """A project on its way to the snapshot that is wanted.
-
-    Attributes:
-        record: Its row.
-        call: What is to be asked next; None: nothing more, by this run.
-        due: Monotonic time before which it is not asked.
-        attempts_left: How many more snapshots may be started, this one included.
-        wanted_since: The site's time since which one may have been made that is to be taken.
-        settled_at: Monotonic time from which a list that shows none shows that there is none.
-        known_failed: Ids of snapshots that are known to have failed: never taken.
-        sent: Monotonic time at which the first create of this attempt was sent.
-        unknown_creates: How many of this attempt's creates had an unknown outcome.
-        is_accepted: Whether one was accepted: none is sent again then.
-        refusal: Why no create is to be sent; a list is still to show that there is nothing.
-        failures: How many calls in a row have told nothing.
-        looks: How many lists in a row have shown none.
-        new_until: Monotonic time until which a 404 doesn't count; the first sight ends that.
-        heeds_site: Whether the site itself has asked for the pause until ``due``.
-        missed_since: Monotonic time since which the list lacks a snapshot that was there.
-        problem: Why the last call told nothing.
-    """
+    """A project on its way to the snapshot that is wanted. Times are monotonic."""
 
     record: SnapshotRecord
-    call: Call | None
-    due: float = 0.0
-    attempts_left: int = 1
-    wanted_since: datetime | None = None
-    settled_at: float = 0.0
-    known_failed: frozenset[str] = frozenset()
-    sent: float | None = None
-    unknown_creates: int = 0
-    is_accepted: bool = False
-    refusal: str = ""
-    failures: int = 0
-    looks: int = 0
-    new_until: float = -math.inf
-    heeds_site: bool = False
-    missed_since: float | None = None
-    problem: str = ""
+    call: Call | None  # what is to be asked next; None: nothing more, by this run
+    due: float = 0.0  # not asked before
+    attempts_left: int = 1  # how many more snapshots may be started, this one included
+    wanted_since: datetime | None = None  # site's time: one made since then is to be taken
+    settled_at: float = 0.0  # from then on a list that shows none shows that there is none
+    known_failed: frozenset[str] = frozenset()  # ids of snapshots: never taken
+    sent: float | None = None  # when the first create of this attempt was sent
+    unknown_creates: int = 0  # this attempt's creates whose outcome is unknown
+    is_accepted: bool = False  # whether a create was accepted: none is sent again then
+    refusal: str = ""  # why no create is to be sent; a list is still to show that there is nothing
+    failures: int = 0  # calls in a row that have told nothing
+    looks: int = 0  # lists in a row that have shown none
+    new_until: float = -math.inf  # until then a 404 doesn't count; the first sight ends that
+    heeds_site: bool = False  # whether the site itself has asked for the pause until ``due``
+    missed_since: float | None = None  # since then the list lacks a snapshot that was there
+    problem: str = ""  # why the last call told nothing
 
     @property
     def may_exist(self) -> bool:
@@ -72,9 +52,8 @@ class ProjectState:
     @property
     def is_missing(self) -> bool:
         """Whether it is being found out if a snapshot that was there is gone."""
-        return bool(self.record.snapshot_id) and (
-            self.call == Call.LIST or self.missed_since is not None
-        )
+        is_doubtful = self.call == Call.LIST or self.missed_since is not None
+        return bool(self.record.snapshot_id) and is_doubtful
 
     @property
     def was_seen(self) -> bool:
@@ -84,18 +63,10 @@ class ProjectState:
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """When an answer came.
+    """When an answer came."""
 
-    Attributes:
-        seconds: Monotonic time.
-        site: The site's time.
-        sent: The site's time when the first create of the attempt was sent, as known by now.
-        backoff: Seconds to wait if the call has told nothing.
-        asked: Monotonic time at which the call was sent: a list may be no newer; None: just now.
-    """
-
-    seconds: float
-    site: datetime
-    sent: datetime
-    backoff: float = 1.0
-    asked: float | None = None
+    seconds: float  # monotonic
+    site: datetime  # the site's time
+    sent: datetime  # likewise, when the attempt's first create was sent, as known by now
+    backoff: float = 1.0  # seconds to wait if the call has told nothing
+    asked: float | None = None  # monotonic, of the call: a list may be no newer; None: just now

@@ -11,26 +11,20 @@ from .pace import FEW_CREATES, FEW_READS, Gate, RateLimit, min_age, poll_interva
 from .project_state import Call, ProjectState
 from .workers import MAX_CONCURRENT_CALLS
 
-TICK_SECONDS = 0.02
-"""Calls are sent in small batches: no more often than this."""
-
+TICK_SECONDS = 0.02  # calls are sent in small batches: no more often than this
 _SLOW_SECONDS = 5.0  # a call that fails after so long
 _MAX_BESIDE_POLLS = MAX_CONCURRENT_CALLS // 2  # once all were asked: each of them may hang
 _MAX_SLOW = 4  # calls in flight for what was slow the last time: the others have workers left
 
 
 class Schedule:
-    """The calls of one run that are under way or to come, each project's at most one.
-
-    Attributes:
-        unasked: The projects that no call has asked the Snapshot service for yet. While there are
-            any, only the number of calls at a time is bounded; afterwards their rate is too.
-        in_flight: The calls under way by project: what is asked, and when it was sent.
-    """
+    """The calls of one run that are under way or to come, each project's at most one."""
 
     def __init__(self) -> None:
+        # The projects that no call has asked the Snapshot service for yet. While there are any,
+        # only the number of calls at a time is bounded; afterwards their rate is too.
         self.unasked: set[str] = set()
-        self.in_flight: dict[str, tuple[Call, float]] = {}
+        self.in_flight: dict[str, tuple[Call, float]] = {}  # by project: what, and when sent
         self._create_gate, self._read_gate = Gate(FEW_CREATES), Gate(FEW_READS)
         self._rate = RateLimit()
         self._due: dict[Call, list[tuple[float, int, str]]] = {call: [] for call in Call}
@@ -48,13 +42,7 @@ class Schedule:
         return self._create_gate.problem or self._read_gate.problem
 
     def add(self, state: ProjectState, now: float, polled: float | None = None) -> None:
-        """Put a project's next call where it is found when it is due.
-
-        Args:
-            state: The project; there is a next call.
-            now: The time.
-            polled: When its snapshot was last asked for; None: just now.
-        """
+        """Put a project's next call where it is found when due; polled None: just now."""
         project_id = state.record.project.id
         assert state.call is not None  # noqa: S101  the caller's promise
         is_new = state.record.is_running and project_id not in self._running_since
@@ -112,9 +100,7 @@ class Schedule:
 
     def next_due(self) -> float:
         """Return when the next call is due, as far as that is known by now."""
-        dues = [
-            max(entries[0][0], self._opens(call)) for call, entries in self._due.items() if entries
-        ]
+        dues = (max(due[0][0], self._opens(call)) for call, due in self._due.items() if due)
         return min([self._poll_due(), *dues])
 
     def _poll_due(self) -> float:
@@ -133,8 +119,7 @@ class Schedule:
         return bool(entries) and entries[0][0] <= now and self._opens(call) <= now
 
     def _beside_polls(self) -> int:
-        flying = sum(call != Call.POLL for call, _ in self.in_flight.values())
-        return _MAX_BESIDE_POLLS - flying
+        return _MAX_BESIDE_POLLS - sum(call != Call.POLL for call, _ in self.in_flight.values())
 
     def _may_hang(self, project_id: str) -> bool:
         slow = sum(other in self._slow for other in self.in_flight)
@@ -178,9 +163,8 @@ class Schedule:
     def outage_seconds(self, now: float) -> float:
         """Return for how long nothing could be asked for, or not what is to be asked first."""
         calls = {call for call, entries in self._due.items() if entries}
-        calls |= {call for call, _ in self.in_flight.values()} | (
-            {Call.POLL} if self._to_poll else set()
-        )
+        calls |= {call for call, _ in self.in_flight.values()}
+        calls |= {Call.POLL} if self._to_poll else set()
         outages = {call: self._gate(call).outage_seconds(now) for call in calls}
         longest = max(outages.values(), default=0.0)
         if not self.unasked or longest < 1.0:
@@ -189,11 +173,8 @@ class Schedule:
         return max((outages[call] for call in first), default=0.0)
 
     def _opens(self, call: Call) -> float:
-        return self._gate(call).opens_at(self._flying(call))
+        gate = self._gate(call)
+        return gate.opens_at(sum(self._gate(c) is gate for c, _ in self.in_flight.values()))
 
     def _gate(self, call: Call) -> Gate:
         return self._create_gate if call == Call.CREATE else self._read_gate
-
-    def _flying(self, call: Call) -> int:
-        is_create = call == Call.CREATE
-        return sum((other == Call.CREATE) == is_create for other, _ in self.in_flight.values())

@@ -28,27 +28,18 @@ from .models import (
     SnapshotOrder,
     SnapshotRecord,
     SnapshotStatus,
-    one_line,
     whole_seconds,
 )
 from .project_state import Call, CallValue, Now, ProjectState
 from .wording import counted
 
+# A list that shows no snapshot so long after a create whose answer was lost shows that none was
+# made: what a site has begun may take that long to be seen.
 SETTLE_SECONDS = 30.0
-"""A list that shows no snapshot so long after a create whose answer was lost shows that none was
-made: what a site has begun may take that long to be seen."""
-
-CUT_OFF_SETTLE_SECONDS = 10.0
-"""Likewise after the beginning of a run that goes on where another was cut off some time ago."""
-
-GONE_SECONDS = 5.0
-"""A snapshot that two readings of the list, so far apart, lack is gone."""
-
-NEW_SECONDS = 40.0
-"""A snapshot that was never seen may be answered with 404 for so long after its create."""
-
-MAX_UNKNOWN_CREATES = 3
-"""Creates in a row whose outcome was unknown, and of which none was seen to have been done."""
+CUT_OFF_SETTLE_SECONDS = 10.0  # likewise, after a run began that goes on where another was cut off
+GONE_SECONDS = 5.0  # a snapshot that two readings of the list, so far apart, lack is gone
+NEW_SECONDS = 40.0  # one that was never seen may be answered with 404 so long after its create
+MAX_UNKNOWN_CREATES = 3  # in a row, of which none was seen to have been done
 
 _EVER = datetime.min.replace(tzinfo=UTC, second=1)
 _LOOK_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -72,16 +63,14 @@ def resume(record: SnapshotRecord, attempts: int, now: float, site_now: datetime
     """Return the state of a project whose snapshot exists and was not final when last seen."""
     state = ProjectState(record, Call.POLL, now, attempts)
     new_since = site_now - timedelta(seconds=NEW_SECONDS)
-    if record.timestamp is None or record.timestamp < new_since:
-        return state
-    return replace(state, new_until=now + NEW_SECONDS)
+    is_new = record.timestamp is not None and record.timestamp >= new_since
+    return replace(state, new_until=now + NEW_SECONDS) if is_new else state
 
 
 def sending(state: ProjectState, now: float) -> ProjectState:
     """Return the state while its call is under way."""
-    if state.call != Call.CREATE or state.sent is not None:
-        return state
-    return replace(state, sent=now)
+    is_first_create = state.call == Call.CREATE and state.sent is None
+    return replace(state, sent=now) if is_first_create else state
 
 
 def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
@@ -99,22 +88,15 @@ def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
                 return _list_failed(state, value, now)
         return _poll_failed(state, value, now)
     if isinstance(value, SnapshotList):
-        missing = state.record.snapshot_id
-        return (
-            _looked_for_missing(state, value, now)
-            if missing
-            else _looked_for_new(state, value, now)
-        )
+        looked_for = _looked_for_missing if state.record.snapshot_id else _looked_for_new
+        return looked_for(state, value, now)
     state = replace(state, failures=0)
     if isinstance(value, Project):
-        project = Project(
-            value.id, value.label or state.record.project.label,
-            value.group or state.record.project.group,
-        )  # fmt: skip
+        known = state.record.project
+        project = Project(value.id, value.label or known.label, value.group or known.group)
+        record = replace(state.record, project=project)
         following = Call.LIST if state.may_exist else Call.CREATE
-        return replace(
-            state, record=replace(state.record, project=project), call=following, due=now.seconds
-        )
+        return replace(state, record=record, call=following, due=now.seconds)
     state = replace(state, problem="")
     if state.call == Call.CREATE:
         return _adopted(replace(state, new_until=now.seconds + NEW_SECONDS), value, now)
@@ -123,12 +105,8 @@ def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
 
 def starts_again(state: ProjectState) -> bool:
     """Say whether the project's snapshot has failed and another one is to be started."""
-    return (
-        state.call is None
-        and state.record.status == SnapshotStatus.FAILED
-        and bool(state.record.snapshot_id)
-        and state.attempts_left > 0
-    )
+    has_failed = state.call is None and state.record.status == SnapshotStatus.FAILED
+    return has_failed and bool(state.record.snapshot_id) and state.attempts_left > 0
 
 
 def start_again(state: ProjectState, now: float, site_now: datetime) -> ProjectState:
@@ -149,14 +127,10 @@ def start_again(state: ProjectState, now: float, site_now: datetime) -> ProjectS
 def give_up(
     state: ProjectState, waited: str, site_now: datetime, *, was_asked: bool, outage: str = ""
 ) -> SnapshotRecord:
-    """Return the row of a project that the time was not enough for.
+    """Return the row of a project that the time was not enough for, after the final poll.
 
-    Args:
-        state: The state, after the final poll.
-        waited: How long was waited, in words.
-        site_now: The site's time.
-        was_asked: Whether the final poll asked for it, and was answered.
-        outage: Why the site was not asked for it at all; empty where it was.
+    ``was_asked``: the final poll asked for it, and was answered. ``outage``: why the site was not
+    asked for it at all; empty where it was.
     """
     record = state.record
     last = f" ({state.problem})" if state.problem else ""
@@ -164,8 +138,8 @@ def give_up(
         standing = "its state could not be asked" if state.problem else "it was not asked again"
         if was_asked:
             standing = "the site is still at it"
-        error = f"not finished within {waited}: {standing}{last}, a retry waits for it"
-        return replace(record, error=one_line(error))
+        words = f"not finished within {waited}: {standing}{last}, a retry waits for it"
+        return record.with_error(words)
     if state.is_accepted:
         reason = f"the site accepted the request, but no snapshot was seen within {waited}"
     elif state.may_exist or state.call == Call.LIST:
@@ -176,7 +150,7 @@ def give_up(
             words = f"{problem}; the time was up before it was started again"
             return record.failed(words, site_now)
         return record.failed(f"no snapshot was started within {waited}: {problem}", site_now)
-    return replace(record, error=one_line(f"{reason}{last}: a retry looks for it"))
+    return record.with_error(f"{reason}{last}: a retry looks for it")
 
 
 # What follows from each end of a call
@@ -217,7 +191,7 @@ def _list_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectStat
         return replace(state, call=Call.POLL, missed_since=None, due=now.seconds + now.backoff)
     if isinstance(error, RejectedError) and not state.is_accepted:
         words = f"not known whether a snapshot was started, a retry looks for it: {error}"
-        return _ended(state, replace(state.record, error=one_line(words)))
+        return _ended(state, state.record.with_error(words))
     return replace(state, due=now.seconds + now.backoff)
 
 
@@ -232,23 +206,17 @@ def _looked_for_missing(state: ProjectState, listed: SnapshotList, now: Now) -> 
     record = state.record
     found = next((s for s in listed.snapshots if s.id == record.snapshot_id), None)
     again = replace(
-        state, call=Call.POLL, problem="the site says 404, but lists it", due=now.seconds + 1.0
+        state, call=Call.POLL, problem="the site says 404", due=now.seconds + now.backoff
     )
     if found is not None:
-        return replace(
-            _seen(replace(again, missed_since=None), found, now), due=now.seconds + now.backoff
-        )
+        listed_still = replace(again, problem="the site says 404, but lists it", missed_since=None)
+        return replace(_seen(listed_still, found, now), due=again.due)
     others = {other.id for other in listed.snapshots}
     if not listed.shows_all_since(record.timestamp or _EVER, others):
-        return replace(again, problem="the site says 404", due=now.seconds + now.backoff)
+        return again
     missed_since = now.seconds if state.missed_since is None else state.missed_since
     if now.seconds < missed_since + GONE_SECONDS:
-        return replace(
-            again,
-            problem="the site says 404",
-            missed_since=missed_since,
-            due=missed_since + GONE_SECONDS,
-        )
+        return replace(again, missed_since=missed_since, due=missed_since + GONE_SECONDS)
     gone = record.failed("the snapshot is gone: the site does not list it any more", None)
     return _ended(state, gone)
 
@@ -279,13 +247,8 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
         words = state.problem or "the site did not say what became of the request"
         tried = f"{words} ({counted(state.unknown_creates, 'attempt')}, none of which was done)"
         return _ended(state, state.record.failed(tried, now.site))
-    return replace(
-        state,
-        call=Call.CREATE,
-        due=now.seconds,
-        looks=0,
-        known_failed=state.known_failed | {s.id for s in made},
-    )
+    known_failed = state.known_failed | {s.id for s in made}
+    return replace(state, call=Call.CREATE, due=now.seconds, looks=0, known_failed=known_failed)
 
 
 def _adopted(state: ProjectState, snapshot: Snapshot, now: Now) -> ProjectState:
