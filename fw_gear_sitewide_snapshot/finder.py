@@ -48,12 +48,9 @@ def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> 
         raise NothingFoundError(f"project filter: no project that you can see matches {asked}")
     log.info("%s matched by the project filter %s", counted(len(projects), "project"), asked)
     now = site.now()
-    records = tuple(
-        SnapshotRecord(project, batch_label=batch_label).reset_to_pending(now)
-        for project in projects.values()
-    )
-    records = tuple(sorted(records, key=report_order))
-    return Batch(records, tuple(SnapshotOrder(record) for record in records))
+    blank = (SnapshotRecord(project, batch_label=batch_label) for project in projects.values())
+    records = sorted((record.reset_to_pending(now) for record in blank), key=report_order)
+    return Batch(tuple(records), tuple(SnapshotOrder(record) for record in records))
 
 
 def hidden_from_all(site: Site, batch: Batch) -> tuple[Project, ...] | None:
