@@ -114,13 +114,23 @@ def start_again(state: ProjectState, now: float, site_now: datetime) -> ProjectS
 
     Its record has to be on disk before the call: it says since when a later run is to look.
     """
-    return ProjectState(
+    again = ProjectState(
         state.record.reset_to_pending(site_now),
         Call.LOOK_UP,
         due=now,
         attempts_left=state.attempts_left,
         known_failed=state.known_failed | {state.record.snapshot_id},
         problem=state.record.error,
+    )
+    if not (state.unknown_creates or state.is_accepted):
+        return again
+    # The one that was taken from the list may be somebody else's: this run's may still come.
+    return replace(
+        again,
+        sent=state.sent,
+        settled_at=state.settled_at,
+        is_accepted=state.is_accepted,
+        unknown_creates=min(1, state.unknown_creates),
     )
 
 
