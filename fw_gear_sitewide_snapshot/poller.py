@@ -132,11 +132,12 @@ class Poller:
         now = self._clock.monotonic()
         for project_id in self._schedule.due(now):
             self._send(project_id, now)
-        tick = max(now + TICK_SECONDS, min(self._schedule.next_due(), now + _IDLE_SECONDS))
-        self._collect(tick := min(tick, until))
+        until = min(until, now + _IDLE_SECONDS)
+        self._collect(until)
         now = self._clock.monotonic()
-        if self._schedule.is_busy and now < tick and not self._schedule.can_send(now):
-            self._clock.sleep(tick - now)
+        wake = min(until, max(now + TICK_SECONDS, self._schedule.next_due()))
+        if self._schedule.is_busy and now < wake and not self._schedule.can_send(now):
+            self._clock.sleep(wake - now)
         self._report.save_if_due()
 
     def _give_up(self) -> None:
@@ -179,11 +180,17 @@ class Poller:
 
     def _collect(self, until: float) -> None:
         """Apply what comes until then; return early where more can be sent."""
-        overdue = self._overdue()
-        for project_id, result in self._queue.results(min([until, *overdue.values()])):
-            self._ended(project_id, self._site.observe(result))
-            if until < math.inf and self._schedule.can_send(self._clock.monotonic()):
-                break
+        came = True
+        while came:
+            came = False
+            wake = max(self._clock.monotonic() + TICK_SECONDS, self._schedule.next_due())
+            for project_id, result in self._queue.results(
+                min([until, wake, *self._overdue().values()])
+            ):
+                self._ended(project_id, self._site.observe(result))
+                came = until < math.inf and not self._schedule.can_send(self._clock.monotonic())
+                if until < math.inf:  # it may have made something due before
+                    break
         self._abandon(self._clock.monotonic())
 
     def _abandon(self, now: float) -> None:

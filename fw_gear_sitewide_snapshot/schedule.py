@@ -12,6 +12,7 @@ from .project_state import Call, ProjectState
 from .workers import MAX_CONCURRENT_CALLS
 
 TICK_SECONDS = 0.02  # calls are sent in small batches: no more often than this
+_FIRST_POLL_SECONDS = 0.5  # a new one is polled so much earlier than one that was just polled
 _SLOW_SECONDS = 5.0  # a call that fails after so long
 _MAX_BESIDE_POLLS = MAX_CONCURRENT_CALLS // 2  # once all were asked: each of them may hang
 _MAX_SLOW = 4  # calls in flight for what was slow the last time: the others have workers left
@@ -52,7 +53,8 @@ class Schedule:
             if is_new and math.isfinite(self._quickest):  # it can't be finished before
                 self._push(Call.POLL, now + min_age(self._quickest), project_id)
             else:
-                self._to_poll[project_id] = now if polled is None else polled
+                first = now - (_FIRST_POLL_SECONDS if is_new else 0.0)
+                self._to_poll[project_id] = first if polled is None else polled
             return
         if state.heeds_site:
             self._heeds_site.add(project_id)
@@ -85,7 +87,8 @@ class Schedule:
                     self._push(call, now + 1.0, project_id)
                 else:
                     yield project_id
-        spacing = poll_interval(len(self._to_poll)) / max(1, len(self._to_poll))
+        pending = len(self._to_poll)  # as many as may be under way at once need no spreading
+        spacing = poll_interval(pending) / pending if pending > MAX_CONCURRENT_CALLS else 0.0
         for project_id in list(self._to_poll):
             if self.room(now) <= 0 or self._poll_due() > now:
                 break
