@@ -108,4 +108,7 @@ def stop_on_signal() -> Stop:
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path.cwd(), stop_on_signal()))
+    exit_status = run(Path.cwd(), stop_on_signal())
+    for number in (signal.SIGTERM, signal.SIGINT):  # as Python ends, one would be its exit status
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(exit_status)
