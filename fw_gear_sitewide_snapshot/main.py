@@ -129,5 +129,6 @@ def _finish(report: BatchReport, summary: Summary) -> None:
     log.info("%s: %s; report: %s", counted(summary.total, "project"), counts, path.name)
     for record in summary.incomplete:
         if record.status != SnapshotStatus.PLANNED:
-            log.warning("%s: %s: %s", record.described, record.status, record.reason)
+            why = record.reason or "the run ended before it was fetched"
+            log.warning("%s: %s: %s", record.described, record.status, why)
     log.debug("%s", report.effort)

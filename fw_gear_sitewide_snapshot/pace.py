@@ -128,8 +128,9 @@ class Gate:
             self._next = max(self._next, now + backoff_seconds(max(1, self._rounds)))
 
     def hurry(self, now: float) -> None:
-        """Take note that the site has got room: what we wait of ourselves is over."""
-        self._next = min(self._next, now)
+        """Take note that the site has got room: our own pause after a failure is over."""
+        if self._failures:
+            self._next = min(self._next, now)
 
     def outage_seconds(self, now: float) -> float:
         """Return for how long nothing but failures has come, at any time so far."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from . import snapshot
 from .batch import BatchReport
+from .calls import CALL_SECONDS
 from .clock import Clock
 from .errors import OutcomeUnknownError, OutputError, SiteError, TerminatedError
 from .models import SnapshotOrder, SnapshotRecord
@@ -21,7 +22,7 @@ from .progress import Progress
 from .project_state import Call, CallValue, Now, ProjectState
 from .retry import backoff_seconds
 from .schedule import TICK_SECONDS, Schedule
-from .site import CallResult, Site
+from .site import QUICK_SECONDS, CallResult, Site
 from .wording import counted, duration
 from .workers import Task, TaskQueue, Workers
 
@@ -31,7 +32,7 @@ _IDLE_SECONDS = 1.0  # where nothing is due, the report and the log are looked a
 _RESTART_SECONDS = 5.0  # a report goes before second attempts: not at each tick
 _FINAL_POLL_SECONDS = 14.0  # at the deadline, at the least, however slow the site is
 _OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
-_CALL_SECONDS: Final = {Call.LOOK_UP: 30.0, Call.LIST: 10.0, Call.CREATE: 30.0, Call.POLL: 10.0}
+_QUICK: Final = {Call.LIST, Call.POLL}
 
 
 class Poller:
@@ -188,8 +189,8 @@ class Poller:
                 min([until, wake, *self._overdue().values()])
             ):
                 self._ended(project_id, self._site.observe(result))
-                came = until < math.inf and not self._schedule.can_send(self._clock.monotonic())
                 if until < math.inf:  # it may have made something due before
+                    came = not self._schedule.can_send(self._clock.monotonic())
                     break
         self._abandon(self._clock.monotonic())
 
@@ -203,7 +204,9 @@ class Poller:
     def _overdue(self) -> dict[str, float]:
         """Return when each call under way has lasted longer than its own time."""
         return {
-            project_id: sent + _CALL_SECONDS[call] + _OVERDUE_SECONDS
+            project_id: sent
+            + _OVERDUE_SECONDS
+            + (QUICK_SECONDS if call in _QUICK else CALL_SECONDS)
             for project_id, (call, sent) in self._schedule.in_flight.items()
         }
 

@@ -148,8 +148,8 @@ class Schedule:
 
     def creates_are_done(self, now: float) -> None:
         """Take note that a create was done, however it was answered."""
-        self._create_gate.answered(now, now, None)
         self._create_gate.hurry(now)
+        self._create_gate.answered(now, now, None)
 
     def finished(self, project_id: str, now: float, *, is_complete: bool) -> None:
         """Take note that a snapshot is final: a site that limits its builds has room again."""

@@ -29,7 +29,7 @@ Value = TypeVar("Value")
 
 _HELLO = Request("GET", "/api/auth/status", seconds=10.0, connect_seconds=6.0)
 _HELLO_RETRY_SECONDS = 30.0  # a person waits for the first answer
-_QUICK_SECONDS = 10.0  # for what is asked again anyway: one that hangs holds others up
+QUICK_SECONDS = 10.0  # for what is asked again anyway: one that hangs holds others up
 _HIDDEN_SECONDS = 60.0  # nobody waits longer to learn what ALL leaves out
 
 _PROJECTS = "/api/projects"
@@ -152,12 +152,12 @@ class Site:
 
         parameters = {"project": project_id, "snapshot": snapshot_id}
         path = _SNAPSHOTS + "/{snapshot}/detail"
-        return self._call(Request("GET", path, parameters, seconds=_QUICK_SECONDS), parse)
+        return self._call(Request("GET", path, parameters, seconds=QUICK_SECONDS), parse)
 
     def snapshots(self, project_id: str) -> CallResult[SnapshotList]:
         """Ask for the project's snapshots, the newest ones where there are very many."""
         query = {"sort": "created:desc", "limit": str(PAGE)}
-        request = Request("GET", _SNAPSHOTS, {"project": project_id}, query, seconds=_QUICK_SECONDS)
+        request = Request("GET", _SNAPSHOTS, {"project": project_id}, query, seconds=QUICK_SECONDS)
         return self._call(request, lambda data: parse_snapshots(data, PAGE))
 
     def download(self, project_id: str, snapshot_id: str) -> Stream:
@@ -183,7 +183,7 @@ class Site:
                 raise OutcomeUnknownError(f"the site did not tell within {_HIDDEN_SECONDS:g} s")
             return parse(self._transport.send(request).data)
 
-        me = Request("GET", "/api/users/self", seconds=_QUICK_SECONDS)
+        me = Request("GET", "/api/users/self", seconds=QUICK_SECONDS)
         query = {"limit": str(PAGE), "exhaustive": "true"}
         everything = replace(me, path=_PROJECTS, query=query, max_bytes=PAGE_BYTES)
         try:

@@ -152,7 +152,7 @@ def give_up(
         return record.with_error(words)
     if state.is_accepted:
         reason = f"the site accepted the request, but no snapshot was seen within {waited}"
-    elif state.may_exist or state.call == Call.LIST:
+    elif state.may_exist:
         reason = f"not known within {waited} whether a snapshot was started"
     else:
         problem = state.problem or outage or "the time was up before the site was asked"

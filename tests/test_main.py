@@ -8,7 +8,7 @@ import pytest
 from flywheel_site_simulator import Fault, SimulatedSite, refuse
 from fw_gear_sitewide_snapshot import main, reporter
 from fw_gear_sitewide_snapshot.calls import Request, Response, Stream, Transport
-from fw_gear_sitewide_snapshot.errors import OutputError, ReportLostError
+from fw_gear_sitewide_snapshot.errors import OutputError, ReportLostError, TerminatedError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord, Summary
 from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.site import Site
@@ -29,6 +29,16 @@ class Watched:
 
     def stream(self, request: Request) -> Stream:
         return self._inner.stream(request)
+
+
+class Ended(Watched):
+    """A transport under which the run is told to end when it fetches something."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner, lambda _: None)
+
+    def stream(self, request: Request) -> Stream:
+        raise TerminatedError(request.path)
 
 
 class Gear:
@@ -75,6 +85,18 @@ def test_the_report_speaks_of_every_project_before_the_first_create(gear: Gear) 
 
     assert {row.status for row in seen[0].values()} == {"pending"}
     assert sorted(seen[0]) == sorted(projects)
+
+
+def test_a_run_that_is_ended_while_it_fetches_says_so_of_each_snapshot_in_the_log(
+    gear: Gear, caplog: pytest.LogCaptureFixture
+) -> None:
+    gear.simulated.add_project()
+    gear.transport = Ended(gear.transport)
+
+    with pytest.raises(TerminatedError):
+        gear.run(download=True)
+
+    assert caplog.messages[-1].endswith("complete: the run ended before it was fetched")
 
 
 def test_before_a_snapshot_is_started_again_the_report_on_disk_says_since_when_to_look(

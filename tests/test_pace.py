@@ -171,6 +171,16 @@ def test_room_on_the_site_ends_our_own_pause_and_not_the_site_s() -> None:
     assert theirs.opens_at(0) >= 37.0
 
 
+def test_room_on_the_site_does_not_undo_the_spacing_after_a_limit() -> None:
+    gate = Gate(4)
+    gate.answered(1.0, 0.0, ServiceUnavailableError("the site says 429", 429))
+    gate.answered(3.0, 2.0, None)
+    gate.sent(3.0)
+    gate.hurry(3.0)
+
+    assert gate.opens_at(0) > 3.0
+
+
 def test_outages_count_as_waiting_also_after_their_end() -> None:
     gate = Gate(4)
     gate.answered(11.0, 10.0, BUSY)
