@@ -59,15 +59,18 @@ class Progress:
         elif record.snapshot_id and not before.record.snapshot_id:
             if before.call == Call.LIST:
                 log.info("%s: it was started: snapshot %s", where, record.snapshot_id)
-            number, snapshot_id = self._number(), record.snapshot_id
+            number, snapshot_id = self._number(before.record), record.snapshot_id
             log.info("%s%s: snapshot %s is %s", number, where, snapshot_id, record.status)
         elif after.call is None and not record.snapshot_id:
             is_known = record.status == SnapshotStatus.FAILED
             words = f"no snapshot was started: {record.error}" if is_known else record.error
-            log.info("%s%s: %s", self._number(), where, words)
+            log.info("%s%s: %s", self._number(before.record), where, words)
         elif record.status == SnapshotStatus.FAILED != before.record.status:
             log.info("%s: snapshot %s failed: %s", where, record.snapshot_id, record.error)
 
-    def _number(self) -> str:
+    def _number(self, before: SnapshotRecord) -> str:
+        """Count a project's first outcome; its second attempts have no number."""
+        if before.started:
+            return ""
         self._outcomes += 1
         return f"[{self._outcomes}/{self._expected}] " if self._outcomes <= self._expected else ""

@@ -29,6 +29,21 @@ def test_one_that_failed_is_started_again_until_it_is_complete(
     assert loop.simulated.creates(project) == fails + 1
 
 
+def test_in_the_log_a_second_attempt_takes_no_number_of_the_first_ones(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    again, late = loop.project(), loop.project()
+    loop.simulated.outcome(again, "failed")
+    loop.fault("create", refuse(503, retry_after_seconds=20), project_id=late, times=1)
+
+    loop.run(attempts=2)
+
+    numbered = [line for line in caplog.messages if line.startswith("[")]
+    assert [line[:5] for line in numbered] == ["[1/2]", "[2/2]"]
+    assert late in numbered[1]
+
+
 @pytest.mark.parametrize("attempts", [1, 2, 5])
 def test_no_more_are_started_than_there_are_attempts(loop: Loop, attempts: int) -> None:
     project = loop.project()
