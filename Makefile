@@ -1,6 +1,6 @@
 # What a developer runs. `make` alone lists it. Needed beforehand: python3 (3.11 to 3.13), make, git.
 #
-#   make test TESTS="tests/test_poller.py -k deadline"   a part of the tests, without coverage
+#   make test TESTS="tests/unit/test_poller.py -k deadline"   a part of the tests, without coverage
 #   make clean setup PYTHON=python3.13                   another Python than `python3`
 #   make lock LOCK_OPTIONS=--upgrade                     newer versions, not just what changed
 
@@ -58,7 +58,7 @@ demo: setup ## a whole run of the gear against a simulated site
 	@$(BIN)/python demo.py
 
 soak: setup ## a hundred thousand random faults and kills (the tests have two thousand)
-	@SCHEDULES=100000 $(BIN)/python -m pytest tests/test_schedules.py -o faulthandler_timeout=0
+	@SCHEDULES=100000 $(BIN)/python -m pytest tests/gear/test_schedules.py -o faulthandler_timeout=0
 
 bench: setup ## how long large batches take; CASES="five five-hundred" for some of them
 	@$(BIN)/python -m benchmarks $(CASES)

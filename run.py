@@ -7,11 +7,13 @@ import sys
 import threading
 from pathlib import Path
 
-from fw_gear_sitewide_snapshot import __version__, errors, joblog, main, metadata, parser, reporter
+from fw_gear_sitewide_snapshot import __version__, errors, main, parser
 from fw_gear_sitewide_snapshot.clock import SystemClock
-from fw_gear_sitewide_snapshot.models import Summary
-from fw_gear_sitewide_snapshot.site import Site
-from fw_gear_sitewide_snapshot.transport import SdkTransport
+from fw_gear_sitewide_snapshot.report import csv_report, joblog, metadata
+from fw_gear_sitewide_snapshot.report.summary import Summary
+from fw_gear_sitewide_snapshot.site.client import Site
+from fw_gear_sitewide_snapshot.site.rates import MAX_CONCURRENT_CALLS
+from fw_gear_sitewide_snapshot.site.transport import SdkTransport
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers
 
 log = logging.getLogger("sitewide-snapshot")
@@ -35,7 +37,7 @@ def run(folder: Path, stop: Stop) -> int:
         transport = SdkTransport(api_key)
         log.info("Site %s; %s", transport.url, config.described())
         clock = SystemClock(stop)
-        workers = ThreadWorkers(stop, clock)
+        workers = ThreadWorkers(stop, clock, MAX_CONCURRENT_CALLS)
         summary = main.run(
             config,
             site=Site(transport, clock, workers.run),
@@ -50,7 +52,7 @@ def run(folder: Path, stop: Stop) -> int:
         return error.exit_status
     except errors.TerminatedError:
         log.error("The job was told to end")
-        if (folder / "output" / reporter.REPORT_NAME).exists():
+        if (folder / "output" / csv_report.REPORT_NAME).exists():
             log.error("To finish the batch, run it again with the report as retry failed")
         return errors.EXIT_SIGNALLED + stop.signal
     write_metadata(folder, job, config, summary)
@@ -84,7 +86,7 @@ def write_metadata(
     try:
         with GearToolkitContext(folder, log_metadata=False, fail_on_validation=False) as context:
             context.metadata.update_file_metadata(
-                reporter.REPORT_NAME, container_type=container_type, **values
+                csv_report.REPORT_NAME, container_type=container_type, **values
             )
     except OSError as error:
         log.warning("The metadata can't be written: %s", error.strerror)

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from .errors import NothingFoundError
-from .models import Project, SnapshotOrder, SnapshotRecord, SnapshotStatus, one_line, report_order
-from .site import Site
-from .wording import counted
+from .models import Project, SnapshotOrder, SnapshotRecord, SnapshotStatus, report_order
+from .site.client import Site
+from .text import counted, one_line
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from . import downloader, finder, page, reporter
-from .batch import BatchReport
+from . import finder
 from .clock import Clock
+from .download import downloader
 from .errors import OutputError, ReportLostError
 from .finder import Batch
-from .models import Project, SnapshotStatus, Summary
+from .models import Project, SnapshotStatus
 from .parser import GearConfig
 from .poller import Poller
-from .site import Site
-from .wording import counted
+from .report import csv_report, page
+from .report.summary import Summary
+from .reporter import BatchReport
+from .site.client import Site
+from .text import counted
 from .workers import TaskQueue, Workers
 
 log = logging.getLogger(__name__)
@@ -87,7 +90,7 @@ def _find(config: GearConfig, site: Site) -> Batch:
         site.check()
         batch = finder.find_by_filter(site, config.project_filter, config.batch_label)
     else:
-        rows = reporter.read(config.retry_report)
+        rows = csv_report.read(config.retry_report)
         site.check()
         log.info("Retrying what the report %s names", config.retry_report.name)
         if config.project_filter != "":

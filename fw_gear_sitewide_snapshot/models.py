@@ -1,11 +1,14 @@
 """The values that flow through a run. All are frozen; none does I/O."""
 
+import math
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from .errors import SiteError
+from .text import one_line
 
 
 class SnapshotStatus(StrEnum):
@@ -175,52 +178,67 @@ class SnapshotOrder:
     failed_id: str = ""  # the snapshot that is known to have failed: never taken for the new one
 
 
+class Call(StrEnum):
+    """What can be asked of the site for a project."""
+
+    LOOK_UP = "look up"
+    LIST = "list"
+    CREATE = "create"
+    POLL = "poll"
+
+
+CallValue = Project | SnapshotList | Snapshot | SiteError
+"""What a call can bring: LOOK_UP a Project, LIST a SnapshotList, CREATE and POLL a Snapshot."""
+
+
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What the batch came to."""
+class ProjectState:
+    """A project on its way to the snapshot that is wanted. Times are monotonic."""
 
-    counts: dict[str, int] = field(default_factory=dict)  # by status, most frequent first
-    batch_labels: tuple[str, ...] = ()  # sorted; without the empty one
-    # Rows that are not complete, or not fetched where that was asked for; in the report's order.
-    incomplete: tuple[SnapshotRecord, ...] = ()
-    fetched: tuple[SnapshotContent, ...] = ()  # of the snapshots that were fetched and checked
-    hidden: tuple[Project, ...] | None = None  # that the user can't see; None: that is not known
-
-    @classmethod
-    def of(
-        cls,
-        records: Iterable[SnapshotRecord],
-        *,
-        to_fetch: bool = False,
-        hidden: tuple[Project, ...] | None = None,
-    ) -> "Summary":
-        """Sum the batch up; ``to_fetch``: a row whose snapshot was not fetched is incomplete."""
-        records = sorted(records, key=report_order)
-        counts = Counter(str(record.status) for record in records)
-        return cls(
-            counts=dict(counts.most_common()),
-            batch_labels=tuple(sorted({r.batch_label for r in records} - {""})),
-            incomplete=tuple(
-                r for r in records if not r.is_complete or (to_fetch and r.content is None)
-            ),
-            fetched=tuple(record.content for record in records if record.content is not None),
-            hidden=hidden,
-        )
+    record: SnapshotRecord
+    call: Call | None  # what is to be asked next; None: nothing more, by this run
+    due: float = 0.0  # not asked before
+    attempts_left: int = 1  # how many more snapshots may be started, this one included
+    wanted_since: datetime | None = None  # site's time: one made since then is to be taken
+    settled_at: float = 0.0  # from then on a list that shows none shows that there is none
+    known_failed: frozenset[str] = frozenset()  # ids of snapshots: never taken
+    sent: float | None = None  # when the first create of this attempt was sent
+    unknown_creates: int = 0  # this attempt's creates whose outcome is unknown
+    is_accepted: bool = False  # whether a create was accepted: none is sent again then
+    refusal: str = ""  # why no create is to be sent; a list is still to show that there is nothing
+    failures: int = 0  # calls in a row that have told nothing
+    looks: int = 0  # lists in a row that have shown none
+    new_until: float = -math.inf  # until then a 404 doesn't count; the first sight ends that
+    heeds_site: bool = False  # whether the site itself has asked for the pause until ``due``
+    missed_since: float | None = None  # since then the list lacks a snapshot that was there
+    problem: str = ""  # why the last call told nothing
 
     @property
-    def total(self) -> int:
-        """How many projects the batch has."""
-        return sum(self.counts.values())
+    def may_exist(self) -> bool:
+        """Whether a snapshot may be there that the row doesn't name."""
+        return self.wanted_since is not None or self.unknown_creates > 0 or self.is_accepted
 
     @property
-    def is_complete(self) -> bool:
-        """Whether every project of the batch has what was asked for."""
-        return not self.incomplete
+    def is_missing(self) -> bool:
+        """Whether it is being found out if a snapshot that was there is gone."""
+        is_doubtful = self.call == Call.LIST or self.missed_since is not None
+        return bool(self.record.snapshot_id) and is_doubtful
 
     @property
-    def unfetched(self) -> tuple[SnapshotRecord, ...]:
-        """Those of the incomplete whose snapshot is complete: it alone was not fetched."""
-        return tuple(record for record in self.incomplete if record.is_complete)
+    def was_seen(self) -> bool:
+        """Whether the snapshot was seen to be there, and not only told by its create's answer."""
+        return math.isinf(self.new_until)
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """When an answer came."""
+
+    seconds: float  # monotonic
+    site: datetime  # the site's time
+    sent: datetime  # likewise, when the attempt's first create was sent, as known by now
+    backoff: float = 1.0  # seconds to wait if the call has told nothing
+    asked: float | None = None  # monotonic, of the call: a list may be no newer; None: just now
 
 
 def is_id(text: str) -> bool:
@@ -236,10 +254,3 @@ def report_order(record: SnapshotRecord) -> tuple[str, str, str]:
 def whole_seconds(when: datetime) -> datetime:
     """The time in UTC without its fraction: never later than the time itself."""
     return when.astimezone(UTC).replace(microsecond=0)
-
-
-def one_line(text: str, limit: int = 500) -> str:
-    """Text as one line of bounded length: blanks folded, control characters escaped."""
-    folded = " ".join(text.split())
-    clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded)
-    return clean if len(clean) <= limit else clean[: limit - 1] + "…"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
-from .models import one_line
+from .text import one_line
 
 JobConfig = dict[str, Any]  # config.json's "config", "inputs", "destination" and "job"
 

@@ -12,18 +12,17 @@ from functools import partial
 from typing import Any, Final
 
 from . import snapshot
-from .batch import BatchReport
-from .calls import CALL_SECONDS
 from .clock import Clock
 from .errors import OutcomeUnknownError, OutputError, SiteError, TerminatedError
-from .models import SnapshotOrder, SnapshotRecord
-from .pace import poll_interval
-from .progress import Progress
-from .project_state import Call, CallValue, Now, ProjectState
-from .retry import backoff_seconds
-from .schedule import TICK_SECONDS, Schedule
-from .site import QUICK_SECONDS, CallResult, Site
-from .wording import counted, duration
+from .models import Call, CallValue, Now, ProjectState, SnapshotOrder, SnapshotRecord
+from .report.progress import Progress
+from .reporter import BatchReport
+from .site.client import QUICK_SECONDS, CallResult, Site
+from .site.http import CALL_SECONDS
+from .site.rates import poll_interval
+from .site.retry import backoff_seconds
+from .site.schedule import TICK_SECONDS, Schedule
+from .text import counted, duration
 from .workers import Task, TaskQueue, Workers
 
 log = logging.getLogger(__name__)

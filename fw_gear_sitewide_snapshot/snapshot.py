@@ -22,7 +22,11 @@ from .errors import (
 )
 from .models import (
     FINAL,
+    Call,
+    CallValue,
+    Now,
     Project,
+    ProjectState,
     Snapshot,
     SnapshotList,
     SnapshotOrder,
@@ -30,8 +34,7 @@ from .models import (
     SnapshotStatus,
     whole_seconds,
 )
-from .project_state import Call, CallValue, Now, ProjectState
-from .wording import counted
+from .text import counted
 
 # A list that shows no snapshot so long after a create whose answer was lost shows that none was
 # made: what a site has begun may take that long to be seen.

@@ -17,10 +17,6 @@ from .errors import TerminatedError
 
 Result = TypeVar("Result")
 
-MAX_CONCURRENT_CALLS = 16
-"""Calls to the site at one time, at the most. A create takes the site about 0.1 s: sixteen at a
-time start 500 snapshots in three seconds, and a site serves that many browsers without noticing."""
-
 _LOOK_UP_SECONDS = 0.1  # how often the waiting thread looks whether it is to stop
 _GRACE_SECONDS = 2.0  # how long calls in flight may still bring their answers after a SIGTERM
 
@@ -129,11 +125,9 @@ class Workers(Protocol):
 
 
 class ThreadWorkers:
-    """Parallel workers, as many as there may be calls in flight, until ``stop`` is set."""
+    """Parallel workers, so many, until ``stop`` is set."""
 
-    def __init__(
-        self, stop: threading.Event, clock: Clock, count: int = MAX_CONCURRENT_CALLS
-    ) -> None:
+    def __init__(self, stop: threading.Event, clock: Clock, count: int) -> None:
         self._stop = stop
         self._clock = clock
         self._tasks: queue.SimpleQueue[tuple[Task, Callable[[], None]]] = queue.SimpleQueue()

@@ -10,23 +10,23 @@ import pytest
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 from fw_gear_sitewide_snapshot import main
 from fw_gear_sitewide_snapshot.parser import GearConfig
-from fw_gear_sitewide_snapshot.site import Site
+from fw_gear_sitewide_snapshot.site.client import Site
 from tests.support.direct import DirectTransport, InTurn
 from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, rows_of
 from tests.support.repository import read_manifest
 from tests.support.time import FakeClock
 
 LONGEST = (
-    "test_schedules.py",
-    "test_gear_killed.py",
-    "test_downloader.py",
-    "test_schedules_and_rules.py",
+    "gear/test_schedules.py",
+    "gear/test_killed.py",
+    "unit/download/test_downloader.py",
+    "project/test_schedules_and_rules.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no process is left with one at the end."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from flywheel_site_simulator import DEFAULT_KEY, Request, Response, SimulatedSite
-from fw_gear_sitewide_snapshot import calls
-from fw_gear_sitewide_snapshot.calls import Stream, date_of, error_for
 from fw_gear_sitewide_snapshot.errors import AcceptedError, OutcomeUnknownError, TerminatedError
+from fw_gear_sitewide_snapshot.site import http
+from fw_gear_sitewide_snapshot.site.http import Stream, date_of, error_for
 from fw_gear_sitewide_snapshot.workers import Task, TaskQueue
 
 from .time import FakeClock
@@ -33,7 +33,7 @@ class DirectTransport:
         self._clock = clock
         self._headers = {"authorization": f"scitran-user {key}"}
 
-    def send(self, request: calls.Request) -> calls.Response:
+    def send(self, request: http.Request) -> http.Response:
         response = self._handle(request)
         if response.status // 100 == 3 and "Location" in response.headers:
             location = urlsplit(response.headers["Location"]).path
@@ -46,7 +46,7 @@ class DirectTransport:
             raise OutcomeUnknownError("the connection broke")
         return _response(response)
 
-    def stream(self, request: calls.Request) -> Stream:
+    def stream(self, request: http.Request) -> Stream:
         response = self._handle(request)
         if response.status == 307:
             url = urlsplit(response.headers["Location"])
@@ -58,7 +58,7 @@ class DirectTransport:
             raise OutcomeUnknownError("the connection broke")
         return _stream(response)
 
-    def _handle(self, request: calls.Request) -> Response:
+    def _handle(self, request: http.Request) -> Response:
         path = request.path
         for name, value in request.parameters.items():
             path = path.replace("{" + name + "}", quote(value, safe=""))
@@ -91,14 +91,14 @@ def _stream(response: Response) -> Stream:
     return Stream(chunks(), size)
 
 
-def _response(response: Response) -> calls.Response:
+def _response(response: Response) -> http.Response:
     if not 200 <= response.status < 300:
         raise error_for(response.status, response.headers, response.content)
     try:
         data = json.loads(response.content)
     except ValueError:
         data = response.content.decode("utf-8", "replace")
-    return calls.Response(data, date_of(response.headers))
+    return http.Response(data, date_of(response.headers))
 
 
 class InTurn:

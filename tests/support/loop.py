@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from flywheel_site_simulator import Action, Fault, SimulatedSite
-from fw_gear_sitewide_snapshot import calls, reporter
-from fw_gear_sitewide_snapshot.batch import BatchReport
 from fw_gear_sitewide_snapshot.models import Project, SnapshotOrder, SnapshotRecord
 from fw_gear_sitewide_snapshot.poller import Poller
-from fw_gear_sitewide_snapshot.site import Site
+from fw_gear_sitewide_snapshot.report import csv_report
+from fw_gear_sitewide_snapshot.reporter import BatchReport
+from fw_gear_sitewide_snapshot.site import http
+from fw_gear_sitewide_snapshot.site.client import Site
 from fw_gear_sitewide_snapshot.workers import Workers
 
 from .direct import DirectTransport, InTurn
@@ -45,9 +46,9 @@ class WatchedTransport:
         self._inner = inner
         self._clock = clock
         self.carried: list[Carried] = []
-        self.before: Callable[[calls.Request], None] = lambda _: None
+        self.before: Callable[[http.Request], None] = lambda _: None
 
-    def send(self, request: calls.Request) -> calls.Response:
+    def send(self, request: http.Request) -> http.Response:
         self.before(request)
         sent = self._clock.seconds
         try:
@@ -56,7 +57,7 @@ class WatchedTransport:
             project = request.parameters.get("project", "")
             self.carried.append(Carried(request.method, sent, self._clock.seconds, project))
 
-    def stream(self, request: calls.Request) -> calls.Stream:
+    def stream(self, request: http.Request) -> http.Stream:
         return self._inner.stream(request)
 
 
@@ -188,7 +189,7 @@ class Loop:
     @property
     def on_disk(self) -> dict[str, SnapshotRecord]:
         """The report's rows as they are on disk."""
-        rows = reporter.read(self.folder / reporter.REPORT_NAME)
+        rows = csv_report.read(self.folder / csv_report.REPORT_NAME)
         return {row.project.id: row for row in rows}
 
     @property

@@ -12,13 +12,15 @@ from fw_gear_sitewide_snapshot.errors import (
     ServiceUnavailableError,
 )
 from fw_gear_sitewide_snapshot.models import (
+    Call,
+    Now,
     Project,
+    ProjectState,
     Snapshot,
     SnapshotList,
     SnapshotOrder,
     SnapshotRecord,
 )
-from fw_gear_sitewide_snapshot.project_state import Call, Now, ProjectState
 from fw_gear_sitewide_snapshot.snapshot import SETTLE_SECONDS
 
 from .time import START

@@ -1,0 +1,1 @@
+"""Snapshots fetched, verified and archived."""

@@ -1,0 +1,126 @@
+"""A snapshot's file on this machine: whether it is the whole snapshot of the right project.
+
+A gzip file with a SQLite database in it: the tables of ``TABLES``, two columns each, the second
+one, ``data``, a JSON document. Nothing of what a snapshot holds gets into an error's text, not even
+the words of SQLite, which can name what it found.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import sqlite3
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from ..clock import Clock
+from ..models import SnapshotContent
+from .disk_space import Reservation
+
+COUNTED = ("subject", "session", "acquisition", "file")
+TABLES = ("project", *COUNTED, "analysis")
+SQLITE_MAGIC = b"SQLite format 3\0"
+GZIP_MAGIC = b"\x1f\x8b"
+_MOST_GZIP_CAN_PACK = 1032  # to one: deflate's limit
+_CHUNK_BYTES = 1 << 18
+_LONGEST_DOCUMENT_BYTES = 1 << 26  # the site's database takes documents of 16 MiB
+
+
+class SnapshotFileError(Exception):
+    """The file is not the snapshot that it should be; says why in one line."""
+
+
+def check(path: Path, project_id: str, reservation: Reservation, clock: Clock) -> SnapshotContent:
+    """Look through a snapshot's file, unpacked beside it; memory doesn't grow with the snapshot.
+
+    Raises:
+        SnapshotFileError: It is broken, or another project's.
+        NoRoomError: There is no room to unpack it.
+        OSError: The disk can't be read or written.
+        TerminatedError: The run is to end.
+    """
+    database = path.with_suffix(".unpacked")
+    used = reservation.used
+    try:
+        with path.open("rb") as packed:
+            _unpack(packed, database, reservation, clock)
+            packed.seek(0)
+            sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
+            return SnapshotContent(packed.tell(), sha256, *_look_into(database, project_id))
+    finally:
+        database.unlink(missing_ok=True)
+        reservation.used = used
+
+
+def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: Clock) -> None:
+    """Unpack the file in pieces, and hold it to its CRCs; NULs behind it are padding to gzip."""
+    magic = packed.read(len(GZIP_MAGIC))
+    if magic != GZIP_MAGIC:
+        raise SnapshotFileError("what came is no gzip file" if magic else "what came is empty")
+    size = packed.seek(0, 2)
+    packed.seek(max(0, size - 4))
+    told = int.from_bytes(packed.read(4), "little")  # at its end: the unpacked size modulo 4 GiB
+    packed.seek(0)
+    is_believed = size <= told <= size * _MOST_GZIP_CAN_PACK
+    reservation.reserve(told if is_believed else size, "to unpack it")
+    try:
+        with gzip.GzipFile(fileobj=packed) as source, database.open("wb") as target:
+            while chunk := source.read(_CHUNK_BYTES):
+                clock.sleep(0.0)
+                if not target.tell() and not chunk.startswith(SQLITE_MAGIC):
+                    raise SnapshotFileError("the gzip file holds no SQLite database")
+                reservation.consume(len(chunk), "to unpack it")
+                target.write(chunk)
+            if not target.tell():
+                raise SnapshotFileError("the gzip file holds nothing")
+    except EOFError:
+        raise SnapshotFileError("the gzip file is cut off before its end") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        # Its beginning was looked at: what is no gzip file here comes behind one.
+        is_behind = str(error).startswith("Not a gzipped file")
+        problem = "has something after its end" if is_behind else "is damaged"
+        raise SnapshotFileError(f"the gzip file {problem}") from None
+
+
+def _look_into(path: Path, project_id: str) -> list[int]:
+    """Check the database, and count the rows of the tables that the report tells of."""
+    # Immutable: SQLite takes no locks and makes no files beside it.
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            database.execute("PRAGMA trusted_schema = OFF")
+            if database.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
+                raise SnapshotFileError("the SQLite database is damaged")
+            # Without rootpage a table is no rows but a program (a view, a virtual table).
+            found = "SELECT lower(name) FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
+            names = {name for (name,) in database.execute(found)}
+            if missing := [table for table in TABLES if table not in names]:
+                raise SnapshotFileError(f"the snapshot has no table {', '.join(missing)}")
+            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_DOCUMENT_BYTES)
+            if "data" not in [row[1] for row in database.execute("PRAGMA table_info(project)")]:
+                raise SnapshotFileError("the snapshot's table project has no column data")
+            identifier = None
+            for (document,) in database.execute("SELECT CAST(data AS BLOB) FROM project"):
+                if not (identifier := _identifier(document)):
+                    problem = "the snapshot's project row is no JSON document with an _id"
+                    raise SnapshotFileError(problem)
+                if identifier != project_id:
+                    raise SnapshotFileError("the snapshot is of another project")
+            if identifier is None:
+                problem = "the snapshot has no project row: was the project there when it was made?"
+                raise SnapshotFileError(problem)
+            counts = (f"SELECT count(*) FROM {table}" for table in COUNTED)  # noqa: S608 - our own names
+            return [int(database.execute(count).fetchone()[0]) for count in counts]
+    except (sqlite3.Error, UnicodeError) as error:  # names in the schema needn't be UTF-8
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        raise SnapshotFileError(f"the SQLite database can't be read ({name})") from None
+
+
+def _identifier(document: bytes | None) -> str:
+    """Read the ``_id`` of a JSON document, also of MongoDB's extended JSON; empty for none."""
+    try:
+        value = json.loads(document or b"")["_id"]
+        return str((value["$oid"] if isinstance(value, dict) else value).lower())
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return ""

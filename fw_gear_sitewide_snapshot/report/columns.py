@@ -1,0 +1,140 @@
+"""The report's columns: their names, their order, and a record as cells and back. Does no I/O.
+
+Text comes back exactly as it went in. What a spreadsheet would run as a formula is written with a
+``'`` before it: at the start of a cell, and after what might be read as the end of one.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import UTC, datetime
+from functools import partial
+
+from ..models import Project, SnapshotContent, SnapshotRecord, SnapshotStatus, is_id, whole_seconds
+from ..text import one_line
+
+
+def _content_cell(name: str, record: SnapshotRecord) -> str:
+    return str(getattr(record.content, name)) if record.content else ""
+
+
+_CONTENT_NAMES = tuple(field.name for field in fields(SnapshotContent))
+_CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
+    "group_label": lambda record: record.project.group,
+    "project_label": lambda record: record.project.label,
+    "project_id": lambda record: record.project.id,
+    "snapshot_id": lambda record: record.snapshot_id,
+    "timestamp": lambda record: record.timestamp.isoformat() if record.timestamp else "",
+    "batch_label": lambda record: record.batch_label,
+    "status": lambda record: str(record.status),
+    "error": lambda record: record.reason,
+    **{name: partial(_content_cell, name) for name in _CONTENT_NAMES},
+}
+COLUMNS = tuple(_CELLS)
+REQUIRED_COLUMNS = COLUMNS[:7]  # those of version 0.0.4, whose reports are read as well
+
+_TEXTS = ("group_label", "project_label", "batch_label", "status", "error")
+_OLD_STATUS = re.compile(r"(?ai)^snapshotstate\.")  # as some reports of version 0.0.4 write it
+_NO_ID = {"", "na", "<na>", "nan", "none", "null"}  # as data frames write what is missing
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_COUNT = re.compile(r"([0-9]{1,18}|[0-9]{1,3}(?:,[0-9]{3}){1,5})(?:\.0*)?")  # 920, 920.0, 1,234
+_UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that are no UTF-8, as "surrogateescape" has them
+
+# A cell begins wherever a spreadsheet may split, whichever separator the file was written with; it
+# may drop blanks and quotes before a formula.
+_CELL_START = r"(?<![^,;\t\r\n])"
+_FORMULA = r"""(?=(?:[^\S\t\r\n]|['"\0\ufeff])*[=+\-@\t\r＝＋－＠])"""
+_UNGUARDED = re.compile(_CELL_START + _FORMULA)
+_GUARD = re.compile(f"{_CELL_START}'{_FORMULA}")
+
+
+class CellError(Exception):
+    """Raised for an invalid cell."""
+
+    def __init__(self, column: str, cell: str, problem: str) -> None:
+        super().__init__(f'column {column}: "{one_line(cell, limit=60)}": {problem}')
+
+
+def to_row(record: SnapshotRecord) -> list[str]:
+    """Return the record's cells in the order of COLUMNS, as they are written."""
+    return [escape_formula(cell(record)) for cell in _CELLS.values()]
+
+
+def from_row(row: dict[str, str]) -> SnapshotRecord:
+    """Read a record from cells by column name, as a person or a spreadsheet may have left them.
+
+    Raises:
+        CellError: One that decides something can't be read.
+    """
+    cells = {name: unescape_formula(row.get(name, "")) for name in COLUMNS}
+    for name in _TEXTS:
+        if _UNDECODED.search(cells[name]):
+            raise CellError(name, cells[name], "no UTF-8 text; expected the report in UTF-8")
+    project_id = _identifier(cells, "project_id")
+    has_id = cells["snapshot_id"].strip().lower() not in _NO_ID
+    snapshot_id = _identifier(cells, "snapshot_id") if has_id else ""
+    timestamp = _timestamp(cells["timestamp"].strip())
+    return SnapshotRecord(
+        Project(project_id, cells["project_label"], cells["group_label"]),
+        snapshot_id,
+        timestamp,
+        cells["batch_label"],
+        _status(cells, snapshot_id, timestamp),
+        cells["error"],
+        _content({name: cells[name].strip().lower() for name in _CONTENT_NAMES}),
+    )
+
+
+def _identifier(cells: dict[str, str], name: str) -> str:
+    identifier = cells[name].strip().lower()
+    if is_id(identifier):
+        return identifier
+    raise CellError(name, cells[name], "expected an id of 24 hex digits")
+
+
+def _status(cells: dict[str, str], snapshot_id: str, timestamp: datetime | None) -> str:
+    word = _OLD_STATUS.sub("", one_line(cells["status"]))
+    known = word.lower() in set(SnapshotStatus)
+    if not word or not (known or snapshot_id or cells["timestamp"].strip()):
+        expected = f"expected {SnapshotStatus.FAILED} or {SnapshotStatus.PLANNED}"
+        lacking = "" if snapshot_id else "in a row without a snapshot id, "
+        raise CellError("status", cells["status"], lacking + expected)
+    status = word.lower() if known else word  # a word of the site's own stays as it is
+    if status == SnapshotStatus.COMPLETE and not snapshot_id:
+        raise CellError("snapshot_id", "", "a complete row needs its snapshot id")
+    if not (snapshot_id or timestamp or status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}):
+        problem = (
+            f"a row that is {status} and has no snapshot id needs the time since when to look for "
+            f"one, such as 2026-01-31T12:00:00+00:00; or set its status to {SnapshotStatus.PLANNED}"
+        )
+        raise CellError("timestamp", cells["timestamp"], problem)
+    return status
+
+
+def _timestamp(cell: str) -> datetime | None:
+    """Read a time; return None for what is none."""
+    try:
+        moment = datetime.fromisoformat(cell)
+        return whole_seconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _content(cells: dict[str, str]) -> SnapshotContent | None:
+    """Read what an earlier run has found in the snapshot: all of it, or nothing."""
+    sha256 = cells.pop("sha256")
+    counts = {name: match[1] for name, cell in cells.items() if (match := _COUNT.fullmatch(cell))}
+    if len(counts) < len(cells) or not _SHA256.fullmatch(sha256):
+        return None
+    numbers = {name: int(count.replace(",", "")) for name, count in counts.items()}
+    return SnapshotContent(sha256=sha256, **numbers)
+
+
+def escape_formula(text: str) -> str:
+    """Return the text with a ``'`` before each formula that a spreadsheet might see in it."""
+    return _UNGUARDED.sub("'", text)
+
+
+def unescape_formula(text: str) -> str:
+    """Undo ``escape_formula``."""
+    return _GUARD.sub("", text)

@@ -1,0 +1,47 @@
+"""What the gear says of its report to the platform: the values for ``.metadata.json``. Does no I/O.
+
+Rules can tell a batch that is complete from one that is not by the tag, people by the QC result.
+The toolkit's own ``add_qc_result`` looks the file up by its name among the inputs first, and would
+describe the report that was retried.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from .. import __version__
+from ..parser import GearConfig
+from .summary import Summary
+
+TAG_COMPLETE = "snapshots-complete"
+TAG_INCOMPLETE = "snapshots-incomplete"
+
+
+def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str, Any]:
+    """The metadata of the report file, valid by the engine's schema.
+
+    That is ``info`` with a QC result (``info.qc.<gear>.<name>``, as the platform shows it), and
+    ``tags``. A dry run has neither passed nor failed, and no tag: a rule must not take its plan
+    for a batch that is to be finished. The job's id is empty where it is not known.
+    """
+    report = config.retry_report
+    state, tag = ("PASS", TAG_COMPLETE) if summary.is_complete else ("FAIL", TAG_INCOMPLETE)
+    result: dict[str, Any] = {
+        "state": "NA" if config.dry_run else state,
+        "projects": summary.total,
+        "counts": summary.counts,
+        "not complete": len(summary.incomplete),
+        "batch": ", ".join(summary.batch_labels),
+        "filter": f"(the report {report.name})" if report else config.filter_text,
+        "gear version": __version__,
+    }
+    if summary.hidden is not None:
+        result["projects not visible"] = len(summary.hidden)
+        result["groups not visible"] = sorted({project.group for project in summary.hidden})
+    if summary.fetched:
+        contents = [asdict(content) for content in summary.fetched]
+        names = [name for name in contents[0] if name != "sha256"]
+        result["fetched"] = len(contents)
+        result |= {f"fetched {name}": sum(c[name] for c in contents) for name in names}
+    qc = {"job_info": {"version": __version__, "job_id": job_id}, "snapshots": result}
+    tags = [] if config.dry_run else [tag]
+    return {"info": {"qc": {"sitewide-snapshot": qc}}, "tags": tags}

@@ -1,0 +1,55 @@
+"""What a batch has come to: what the log, the page, the metadata and the exit status say of it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ..models import Project, SnapshotContent, SnapshotRecord, report_order
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the batch came to."""
+
+    counts: dict[str, int] = field(default_factory=dict)  # by status, most frequent first
+    batch_labels: tuple[str, ...] = ()  # sorted; without the empty one
+    # Rows that are not complete, or not fetched where that was asked for; in the report's order.
+    incomplete: tuple[SnapshotRecord, ...] = ()
+    fetched: tuple[SnapshotContent, ...] = ()  # of the snapshots that were fetched and checked
+    hidden: tuple[Project, ...] | None = None  # that the user can't see; None: that is not known
+
+    @classmethod
+    def of(
+        cls,
+        records: Iterable[SnapshotRecord],
+        *,
+        to_fetch: bool = False,
+        hidden: tuple[Project, ...] | None = None,
+    ) -> "Summary":
+        """Sum the batch up; ``to_fetch``: a row whose snapshot was not fetched is incomplete."""
+        records = sorted(records, key=report_order)
+        counts = Counter(str(record.status) for record in records)
+        return cls(
+            counts=dict(counts.most_common()),
+            batch_labels=tuple(sorted({r.batch_label for r in records} - {""})),
+            incomplete=tuple(
+                r for r in records if not r.is_complete or (to_fetch and r.content is None)
+            ),
+            fetched=tuple(record.content for record in records if record.content is not None),
+            hidden=hidden,
+        )
+
+    @property
+    def total(self) -> int:
+        """How many projects the batch has."""
+        return sum(self.counts.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every project of the batch has what was asked for."""
+        return not self.incomplete
+
+    @property
+    def unfetched(self) -> tuple[SnapshotRecord, ...]:
+        """Those of the incomplete whose snapshot is complete: it alone was not fetched."""
+        return tuple(record for record in self.incomplete if record.is_complete)

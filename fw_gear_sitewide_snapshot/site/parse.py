@@ -1,0 +1,102 @@
+"""Turns what a site answers, decoded from JSON, into values. Does no I/O.
+
+What can't be read is an OutcomeUnknownError: from all of these functions.
+"""
+
+from datetime import UTC, datetime
+
+from ..errors import OutcomeUnknownError
+from ..models import Project, Snapshot, SnapshotList, SnapshotStatus, is_id
+from ..text import one_line
+from .http import words_in
+
+
+def parse_document(data: object) -> dict[str, object]:
+    """Return the answer as one document."""
+    if isinstance(data, dict):
+        return data
+    raise OutcomeUnknownError("unexpected response: no JSON object")
+
+
+def parse_projects(data: object) -> list[Project]:
+    """Return a page of projects, in the site's order."""
+    return [parse_project(item) for item in _documents(data)]
+
+
+def parse_total(data: object) -> int:
+    """Return how many there are in all, by the page's own word; 0 where it doesn't say."""
+    totals = [data.get(name) for name in ("total", "total_count")] if isinstance(data, dict) else []
+    return max([t for t in totals if isinstance(t, int) and not isinstance(t, bool)], default=0)
+
+
+def parse_project(data: object) -> Project:
+    """Return one project."""
+    document = parse_document(data)
+    return Project(_id(document), _text(document.get("label")), _text(document.get("group")))
+
+
+def parse_snapshots(data: object, limit: int) -> SnapshotList:
+    """Return a project's snapshots; of what can't be read only when it was made, if that can.
+
+    The request was for the newest ones first, and for ``limit`` of them at the most.
+    """
+    documents = _documents(data)
+    snapshots, unreadable = [], []
+    for item in documents:
+        try:
+            snapshots.append(parse_snapshot(item))
+        except OutcomeUnknownError:
+            unreadable.append(_time(item.get("created")) if isinstance(item, dict) else None)
+    times = [snapshot.created for snapshot in snapshots if snapshot.created]
+    whole_since = datetime.min.replace(tzinfo=UTC)
+    if len(documents) >= limit or parse_total(data) > len(documents):
+        # all that is newer than the oldest one is there, if the newest ones came first
+        newest_first = bool(times) and times == sorted(times, reverse=True)
+        whole_since = times[-1] if newest_first else datetime.max.replace(tzinfo=UTC)
+    return SnapshotList(tuple(snapshots), tuple(unreadable), whole_since)
+
+
+def parse_snapshot(data: object) -> Snapshot:
+    """Return one snapshot; a status that nobody knows is kept as it is."""
+    document = parse_document(data)
+    status = document.get("status")
+    if not isinstance(status, str) or not status.strip():
+        raise OutcomeUnknownError("unexpected response: a snapshot without a status")
+    word = one_line(_text(status))
+    # Known words in another case are those words: reports are read that way too. "planned" is ours.
+    if word.lower() == SnapshotStatus.PLANNED:
+        word = f"{word} (on the site)"
+    elif word.lower() in set(SnapshotStatus):
+        word = word.lower()
+    reason = one_line(words_in(document)) if word == SnapshotStatus.FAILED else ""
+    return Snapshot(_id(document), word, _time(document.get("created")), reason)
+
+
+def _documents(data: object) -> list[object]:
+    """Return the items of a list, bare or in the ``results`` of a page: a site may do either."""
+    items = data.get("results") if isinstance(data, dict) else data
+    if isinstance(items, list):
+        return items
+    raise OutcomeUnknownError("unexpected response: no JSON list")
+
+
+def _id(document: dict[str, object]) -> str:
+    identifier = document.get("_id")
+    if isinstance(identifier, str) and is_id(identifier):
+        return identifier
+    raise OutcomeUnknownError('unexpected response: no "_id" of 24 hex digits')
+
+
+def _text(value: object) -> str:
+    """Return text as it is; what UTF-8 can't hold (half a surrogate pair) as a question mark."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+def _time(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,174 @@
+"""docs/restoring.md: every command on the page is run, as it stands there.
+
+Against an archive that the downloader has made of a simulated site's snapshots.
+"""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, answer_with
+from fw_gear_sitewide_snapshot.download import downloader
+from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
+from fw_gear_sitewide_snapshot.site.client import Site
+from tests.support.direct import DirectTransport, InTurn
+from tests.support.repository import read
+from tests.support.time import FakeClock
+
+PAGE = "docs/restoring.md"
+TOOLS = ("sh", "unzip", "sha256sum", "gunzip", "sqlite3")
+COPY = "c" * 24
+
+# What each command block says or leaves, in the page's order: a part of it that no other has.
+EXPECTED = (
+    "snapshot_report.csv: OK",
+    "sub-003",
+    "$.parents.subject",
+    "files.csv",
+    "parents.subject",
+    "Tumour atlas",
+    f"new project: {COPY}",
+    "completed None",
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of commands on the page."""
+
+    language: str
+    commands: str
+
+
+def blocks() -> list[Block]:
+    """The page's commands, in order."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", read(PAGE), re.MULTILINE | re.DOTALL)
+    return [Block(language, commands) for language, commands in found if language != "text"]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What came of following the page to its end."""
+
+    said: list[str]
+    folder: Path
+    site: SimulatedSite
+    record: SnapshotRecord
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        pytest.skip(f"not here: {', '.join(missing)}")
+    folder = tmp_path_factory.mktemp("restoring")
+    clock = FakeClock()
+    site = SimulatedSite(clock.unix)
+    record = archived(site, clock, folder)
+    answers = {
+        "other": {"task_id": "d" * 24, "snapshot_id": record.snapshot_id, "project_id": COPY},
+        "project": {"_id": COPY, "label": "Copy", "group": "neuro", "copy_status": "completed"},
+    }
+    for kind, answer in answers.items():
+        site.fault(Fault(kind, action=answer_with(answer, work=False)))
+    with SimulatorServer(site) as server:
+        environment = os.environ | {
+            "API_KEY": server.api_key(),
+            "PROJECT_ID": record.project.id,
+            "SNAPSHOT_ID": record.snapshot_id,
+            "COPY_ID": COPY,
+        }
+        said = [run(block, folder, environment) for block in blocks()]
+    return Followed(said, folder, site, record)
+
+
+def archived(site: SimulatedSite, clock: FakeClock, folder: Path) -> SnapshotRecord:
+    """Let the downloader make snapshots.zip in the folder; gives the page's project."""
+    records = []
+    for label in ("Tumour atlas", "Another"):
+        project = site.add_project(label=label, subjects=3, sessions_per_subject=2)
+        snapshot = site.add_snapshot(project)
+        records.append(
+            SnapshotRecord(Project(project, label, "neuro"), snapshot, status="complete")
+        )
+    list(
+        downloader.fetch_all(
+            records,
+            site=Site(DirectTransport(site, clock), clock),
+            workers=InTurn(clock),
+            clock=clock,
+            work=folder,
+            output=folder,
+        )
+    )
+    assert [path.name for path in folder.iterdir()] == ["snapshots.zip"]
+    return records[0]
+
+
+def run(block: Block, folder: Path, environment: dict[str, str]) -> str:
+    """Run a block as a person would; gives what it says."""
+    program = ["sh", "-e", "-c"] if block.language == "sh" else [sys.executable, "-c"]
+    result = subprocess.run(
+        [*program, block.commands],
+        check=False,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, f"{block.commands}\n{result.stderr}"
+    made = " ".join(path.name for path in folder.iterdir()) if not result.stdout else ""
+    return result.stdout + made
+
+
+def test_each_block_is_of_a_language_that_is_run() -> None:
+    assert {block.language for block in blocks()} == {"sh", "python"}
+    assert len(blocks()) == len(EXPECTED)
+
+
+@pytest.mark.parametrize("number", range(len(EXPECTED)))
+def test_each_command_of_the_page_does_what_it_says(followed: Followed, number: int) -> None:
+    assert EXPECTED[number] in followed.said[number]
+
+
+def test_the_checksums_are_good_for_every_file_of_the_archive(followed: Followed) -> None:
+    assert followed.said[0].count(": OK\n") == 3
+
+
+def test_the_files_that_the_page_lists_are_those_of_the_project(followed: Followed) -> None:
+    with (followed.folder / "files.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    assert len(rows) == 6
+    assert {row["session"] for row in rows} == {"ses-01", "ses-02"}
+    assert {row["file"] for row in rows} == {"image-01.nii.gz"}
+
+
+def test_the_copy_is_one_request_of_the_sdk(followed: Followed) -> None:
+    asked = [(request.method, request.path) for request in followed.site.requests]
+
+    assert asked.count(("POST", f"/api/projects/{followed.record.project.id}/copy")) == 1
+
+
+def test_the_page_says_what_the_sdk_has() -> None:
+    import flywheel  # noqa: PLC0415  the package's own settings come first
+
+    statuses = {str(status) for status in flywheel.CopyStatus}
+    inputs = set(flywheel.ProjectCopyInput.swagger_types)
+    outputs = set(flywheel.ProjectCopyOutput.swagger_types)
+
+    assert statuses == {"static", "scheduled", "copying", "completed", "failed"}
+    assert inputs == {"group_id", "project_label", "snapshot_id", "filter"}
+    assert outputs == {"task_id", "snapshot_id", "project_id"}
+    assert flywheel.CopyFilter().exclude_empty_containers is True
+    assert {"copyable", "copy_status", "copy_failure_reason"} <= set(
+        flywheel.ProjectOutput.swagger_types
+    )

@@ -1,0 +1,451 @@
+"""What the FAQ says of schedules, gear rules and jobs that are started again.
+
+``examples/nightly.py`` runs as it stands, with the real SDK, against a face of the Core API that
+takes jobs: each job is a run of the whole gear against the simulated site.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import flywheel
+import pytest
+
+from flywheel_site_simulator import SimulatedSite, SimulatorServer
+from tests.support.gear import REPORT, GearFolder, GearRun, MakeGear, RunHere, run_together
+from tests.support.jobs import GEAR_ID, PROJECT_ID, Platform, Rule, told
+from tests.support.repository import ROOT, read
+
+NIGHTLY = ROOT / "examples" / "nightly.py"
+COMPLETE, INCOMPLETE = "snapshots-complete", "snapshots-incomplete"
+ALL = {"project filter": "ALL"}
+
+# ----------------------------------------------------------------------------- every night, by cron
+
+
+@pytest.fixture
+def platform(tmp_path: Path, served: SimulatorServer) -> Platform:
+    return Platform(tmp_path / "jobs", served.api_key())
+
+
+@pytest.fixture
+def cron(platform: Platform, tmp_path: Path) -> Iterator[list[str]]:
+    """The script's API key; the script itself is a copy that doesn't wait for half a minute."""
+    script = NIGHTLY.read_text()
+    assert script.count("time.sleep(30)") == 1
+    copy = tmp_path / "nightly.py"
+    copy.write_text(script.replace("time.sleep(30)", "time.sleep(0.1)"))
+    with platform.served() as api_key:
+        yield [api_key, str(copy)]
+
+
+def nightly(cron: list[str]) -> subprocess.CompletedProcess[str]:
+    key, script = cron
+    return subprocess.run(
+        [sys.executable, script, "admin/Snapshots"],
+        env={"FW_API_KEY": key, "FLYWHEEL_SDK_TOTAL_RETRIES": "0", "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.process
+def test_the_nightly_script_retries_what_failed_until_the_batch_is_complete(
+    served: SimulatorServer, platform: Platform, cron: list[str]
+) -> None:
+    projects = [served.site.add_project(label=f"Study {n}") for n in range(3)]
+    served.site.outcome(projects[1], "failed", "complete")
+
+    script = nightly(cron)
+
+    assert (script.returncode, script.stdout) == (0, "")
+    first, second = platform.asked
+    assert first["gear_id"] == second["gear_id"] == GEAR_ID
+    assert first["destination"] == {"type": "project", "id": PROJECT_ID}
+    assert first["config"]["project filter"] == "ALL"
+    assert first["config"]["fail on incomplete"] is False
+    assert (first["inputs"], list(second["inputs"])) == ({}, ["retry failed"])
+    assert [served.site.creates(project) for project in projects] == [1, 2, 1]
+    assert [told(run)["tags"] for run in platform.runs.values()] == [[INCOMPLETE], [COMPLETE]]
+
+
+@pytest.mark.process
+def test_a_project_that_always_fails_ends_the_nightly_script_after_two_retries(
+    served: SimulatorServer, platform: Platform, cron: list[str]
+) -> None:
+    project = served.site.add_project()
+    served.site.outcome(project, *["failed"] * 9)
+
+    script = nightly(cron)
+
+    assert script.returncode == 1
+    assert "not complete after 3 runs: see snapshot_report.csv in admin/Snapshots" in script.stdout
+    assert served.site.creates(project) == 3
+    assert [told(run)["tags"] for run in platform.runs.values()] == [[INCOMPLETE]] * 3
+
+
+@pytest.mark.process
+def test_a_job_that_could_not_begin_ends_the_nightly_script_at_once(
+    platform: Platform, cron: list[str]
+) -> None:
+    script = nightly(cron)  # there is no project
+
+    assert script.returncode == 1
+    assert "is failed, and there is no report of it" in script.stdout
+    assert len(platform.asked) == 1
+
+
+@pytest.mark.process
+def test_the_nightly_script_takes_no_other_job_s_report_for_its_own(
+    served: SimulatorServer, platform: Platform, cron: list[str]
+) -> None:
+    served.site.add_project()
+    platform.keeps_metadata = False
+    platform.info = {"qc": {"sitewide-snapshot": {"job_info": {"job_id": "f" * 24}}}}
+
+    script = nightly(cron)
+
+    assert script.returncode == 1
+    assert "there is no report of it" in script.stdout
+    assert "Traceback" not in script.stdout
+    assert len(platform.asked) == 1
+
+
+def test_the_nightly_script_is_as_short_as_the_faq_says() -> None:
+    [docstring, *statements] = ast.parse(NIGHTLY.read_text()).body
+    assert docstring.end_lineno is not None
+    lines = NIGHTLY.read_text().splitlines()[docstring.end_lineno :]
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+    assert statements
+    assert len(code) <= 20
+    assert "is one of twenty lines" in " ".join(read("FAQ.md").split())
+
+
+# ------------------------------------------------------------------------- what a rule can go by
+
+
+@pytest.mark.process
+def test_a_rule_can_go_by_the_report_s_tag_and_a_job_that_did_not_begin_has_none(
+    served: SimulatorServer, gear: MakeGear
+) -> None:
+    good, bad = (served.site.add_project(label=label) for label in ("Good", "Bad"))
+    served.site.outcome(bad, *["failed"] * 9)
+    of_good, of_both, of_none = ({"project filter": f} for f in ("label=Good", "ALL", "label=X"))
+
+    runs = run_together(
+        {
+            "complete": gear(**of_good).run,
+            "incomplete": gear(**of_both, **{"fail on incomplete": False}).run,
+            "dry": gear(**of_both, **{"dry run": True}).run,
+            "not begun": gear(**of_none).run,
+        }
+    )
+
+    said = {
+        name: (run.exit_status, told(run).get("tags"), state(run)) for name, run in runs.items()
+    }
+    assert said == {
+        "complete": (0, [COMPLETE], "PASS"),
+        "incomplete": (0, [INCOMPLETE], "FAIL"),
+        "dry": (0, [], "NA"),
+        "not begun": (2, None, None),
+    }
+    assert runs["not begun"].files == set()
+    assert good in runs["complete"].statuses
+
+
+def state(run: GearRun) -> str | None:
+    info = told(run).get("info")
+    return info["qc"]["sitewide-snapshot"]["snapshots"]["state"] if info else None
+
+
+# --------------------------------------------------------------------- what a rule's job can see
+
+
+@dataclass(frozen=True)
+class Ruled:
+    """A site in which a rule's user is a member of one project only."""
+
+    server: SimulatorServer
+    own: str
+    other: str
+    key: str
+
+
+@pytest.fixture
+def ruled() -> Iterator[Ruled]:
+    site = SimulatedSite(build_seconds=(0.1, 0.3))
+    everyone = site.add_user()
+    rule = site.add_user("rule-key", email="rule@example.org")
+    own = site.add_project(label="Own", members=[everyone, rule])
+    other = site.add_project(label="Other", members=[everyone])
+    with SimulatorServer(site) as server:
+        yield Ruled(server, own, other, server.api_key("rule-key"))
+
+
+@pytest.mark.process
+def test_for_a_rule_s_job_all_is_one_project_and_the_log_says_so(
+    ruled: Ruled, tmp_path: Path
+) -> None:
+    run = GearFolder(tmp_path, ruled.key, dict(ALL)).run()
+
+    assert run.exit_status == 0, run.log
+    assert run.statuses == {ruled.own: "complete"}
+    assert run.lines("ALL is one project: a job that a gear rule starts sees its own project only")
+
+
+# ----------------------------------------------------------------------- a rule that retries, once
+
+FIRST_RUN = {"project filter": "label=Own", "fail on incomplete": False}
+# What is not verified of a platform, at its worst: whatever can set the rule off does.
+WORST = {"keeps_tags": True, "each_version_is_new": True}
+
+
+def faq_on_rules() -> str:
+    section = read("FAQ.md").partition("\n## Can a gear rule retry what failed?\n")[2]
+    return section.partition("\n## ")[0]
+
+
+def faq_rule() -> dict[str, str]:
+    """What the FAQ says to enter, by the rule's field."""
+    return dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \|$", faq_on_rules(), re.MULTILINE))
+
+
+def conditions(entered: str) -> tuple[tuple[str, str], ...]:
+    return tuple(re.findall(r"`(file\.\w+)` is `([^`]+)`", entered))
+
+
+@pytest.fixture
+def rule(ruled: Ruled) -> Rule:
+    """The FAQ's rule, in the project of the one site that it can see."""
+    entered = faq_rule()
+    options = re.findall(r"`([a-z ]+)` \*\*(on|off)\*\*", entered["config"])
+    assert options
+    assert "`project filter` empty" in entered["config"]
+    config = {name: value == "on" for name, value in options}
+    return Rule(config, conditions(entered["all"]), conditions(entered["not"]), ruled.key)
+
+
+@pytest.fixture
+def make_platform(ruled: Ruled, rule: Rule, tmp_path: Path) -> Callable[..., Platform]:
+    def make(**how: Any) -> Platform:
+        return Platform(tmp_path / "jobs", ruled.server.api_key(), **{"rule": rule, **how})
+
+    return make
+
+
+def test_the_faq_s_rule_has_the_fields_and_conditions_that_the_sdk_knows(rule: Rule) -> None:
+    entered = faq_rule()
+
+    assert set(entered) <= set(flywheel.GearRuleInput.attribute_map.values())
+    assert entered["triggering_input"] == "`retry failed`"
+    types = {str(known) for known in flywheel.GearRuleConditionType}
+    assert {of for of, _ in (*rule.all, *rule.none)} <= types
+    assert (len(rule.all), len(rule.none)) == (2, 1)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("how", [{}, WORST], ids=["best", "worst"])
+def test_an_incomplete_batch_gets_one_retry_and_a_retry_that_completes_it_none(
+    ruled: Ruled, make_platform: Callable[..., Platform], how: dict[str, bool]
+) -> None:
+    ruled.server.site.outcome(ruled.own, "failed", "complete")
+    platform = make_platform(**how)
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 0]
+    assert ruled.server.site.creates() == ruled.server.site.creates(ruled.own) == 2
+    assert COMPLETE in platform.tags
+
+
+@pytest.mark.process
+def test_a_batch_that_stays_incomplete_gets_one_retry_after_each_run(
+    ruled: Ruled, make_platform: Callable[..., Platform]
+) -> None:
+    ruled.server.site.outcome(ruled.own, *["failed"] * 9)
+    platform = make_platform(**WORST)
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 1]
+    assert ruled.server.site.creates() == 2
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 1, 0, 1]
+    assert ruled.server.site.creates() == 4
+
+
+@pytest.mark.process
+def test_a_complete_batch_gets_none_and_where_tags_add_up_later_ones_neither(
+    ruled: Ruled, make_platform: Callable[..., Platform]
+) -> None:
+    ruled.server.site.outcome(ruled.own, "complete", "failed")
+    platform = make_platform(**WORST)
+
+    for _ in range(2):
+        platform.start(FIRST_RUN)
+
+    assert platform.tags == [COMPLETE, INCOMPLETE]
+    assert platform.exit_statuses == [0, 0]
+    assert ruled.server.site.creates() == 2
+
+
+@pytest.mark.process
+def test_with_fail_on_incomplete_off_nothing_bounds_the_rule(
+    ruled: Ruled, rule: Rule, make_platform: Callable[..., Platform]
+) -> None:
+    ruled.server.site.outcome(ruled.own, *["failed"] * 9)
+    unbounded = replace(rule, config={**rule.config, "fail on incomplete": False})
+    platform = make_platform(rule=unbounded, each_version_is_new=True, most_jobs=3)
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 0, 0]
+    assert ruled.server.site.creates() == 3
+
+
+@pytest.mark.process
+def test_a_site_that_starts_failed_jobs_again_does_so_with_the_retry_and_it_ends(
+    ruled: Ruled, make_platform: Callable[..., Platform]
+) -> None:
+    ruled.server.site.outcome(ruled.own, *["failed"] * 9)
+    platform = make_platform(**WORST, restarts=1)
+
+    platform.start(FIRST_RUN)
+
+    assert platform.exit_statuses == [0, 1, 1]
+    assert ruled.server.site.creates() == 3
+
+
+@pytest.mark.process
+def test_a_rule_s_job_can_t_finish_a_batch_of_other_projects_but_a_person_can(
+    ruled: Ruled, make_platform: Callable[..., Platform]
+) -> None:
+    for project in (ruled.own, ruled.other):
+        ruled.server.site.outcome(project, "failed", "complete")
+    platform = make_platform(**WORST)
+
+    platform.start({**FIRST_RUN, **ALL})
+
+    first, retry = platform.runs.values()
+    assert set(first.statuses.values()) == {"failed"}, first.log
+    assert retry.exit_status == 1, retry.log
+    assert retry.statuses == {ruled.own: "complete", ruled.other: "failed"}
+    assert "not authorized" in retry.row(ruled.other)["error"]
+    assert ruled.server.site.creates(ruled.other) == 1
+
+    platform.start({}, retry.report)
+
+    assert platform.exit_statuses == [0, 1, 0]
+    assert [ruled.server.site.creates(p) for p in (ruled.own, ruled.other)] == [2, 2]
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Path:
+    """The report that the FAQ has for trying the rule out."""
+    block = re.search(r"^```text\n(group_label.*?)^```$", faq_on_rules(), re.DOTALL | re.MULTILINE)
+    assert block is not None
+    report = tmp_path / REPORT
+    report.write_text(block[1])
+    return report
+
+
+@pytest.mark.process
+def test_the_faq_s_trial_of_a_rule_starts_one_job_and_no_snapshot(
+    ruled: Ruled, make_platform: Callable[..., Platform], trial: Path
+) -> None:
+    platform = make_platform(**WORST)
+
+    platform.upload(trial, INCOMPLETE)
+
+    [run] = platform.runs.values()
+    assert run.exit_status == 1, run.log
+    assert "there is no such project" in run.rows[0]["error"]
+    assert ruled.server.site.creates() == 0
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("how", "jobs"),
+    [({"each_version_is_new": True}, 1), ({"keeps_tags": True}, 1), (WORST, 2)],
+    ids=["new match", "tags stay", "both"],
+)
+def test_if_rules_look_at_failed_jobs_two_more_things_must_hold_before_it_loops(
+    ruled: Ruled,
+    make_platform: Callable[..., Platform],
+    trial: Path,
+    how: dict[str, bool],
+    jobs: int,
+) -> None:
+    """And the trial shows it: there is a second job."""
+    platform = make_platform(rules_see_failed=True, most_jobs=2, **how)
+
+    platform.upload(trial, INCOMPLETE)
+
+    assert platform.exit_statuses == [1] * jobs
+    assert ruled.server.site.creates() == 0
+
+
+@pytest.mark.process
+def test_a_rule_that_doesn_t_fill_the_input_starts_nothing(
+    ruled: Ruled, rule: Rule, make_platform: Callable[..., Platform]
+) -> None:
+    platform = make_platform()
+
+    platform.start(rule.config, api_key=rule.api_key)
+
+    assert platform.exit_statuses == [2]
+    assert ruled.server.site.creates() == 0
+
+
+# ------------------------------------------------------------ a job that the platform starts again
+
+
+def test_a_job_with_a_filter_that_is_started_again_snapshots_everything_again(
+    simulated: SimulatedSite, run_here: RunHere
+) -> None:
+    projects = [simulated.add_project(label=f"Study {n}") for n in range(3)]
+
+    run_here()
+    run_here()
+
+    assert [simulated.creates(project) for project in projects] == [2, 2, 2]
+
+
+def test_a_retry_that_is_started_again_snapshots_what_its_input_says_has_failed(
+    simulated: SimulatedSite, run_here: RunHere, tmp_path: Path
+) -> None:
+    good, bad = (simulated.add_project(label=label) for label in ("Good", "Bad"))
+    simulated.outcome(bad, "failed", "complete", "complete")
+    run_here()
+    given = (tmp_path / REPORT).rename(tmp_path / "given.csv")
+
+    for _ in range(2):
+        rows = run_here(retry_report=given)
+        assert {row["status"] for row in rows.values()} == {"complete"}
+
+    assert [simulated.creates(project) for project in (good, bad)] == [1, 3]
+
+
+@pytest.mark.process
+def test_with_fail_on_incomplete_off_a_site_that_retries_failed_jobs_has_none_to_retry(
+    served: SimulatorServer, gear: MakeGear
+) -> None:
+    served.site.outcome(served.site.add_project(), "failed")
+
+    run = gear(**ALL, **{"fail on incomplete": False}).run()
+
+    assert run.exit_status == 0
+    assert set(run.statuses.values()) == {"failed"}
+    assert run.lines(" WARNING ", "run again with the report")

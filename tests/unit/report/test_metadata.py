@@ -1,0 +1,104 @@
+"""What the platform is told of the report: valid by the engine's schema, and about the output."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from flywheel_gear_toolkit.interfaces import engine_metadata
+
+from fw_gear_sitewide_snapshot import __version__
+from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
+from fw_gear_sitewide_snapshot.parser import GearConfig
+from fw_gear_sitewide_snapshot.report.metadata import file_metadata
+from fw_gear_sitewide_snapshot.report.summary import Summary
+
+CONFIG = GearConfig(project_filter="group=neuro")
+
+
+def record(status: str = "complete", number: int = 0, **values: Any) -> SnapshotRecord:
+    project = Project(f"{number:024x}", "Study", "neuro")
+    return SnapshotRecord(project, "5" * 24, status=status, batch_label="nightly", **values)
+
+
+def result(summary: Summary, config: GearConfig = CONFIG) -> dict[str, Any]:
+    info = file_metadata(summary, config, "job")["info"]
+    found: dict[str, Any] = info["qc"]["sitewide-snapshot"]["snapshots"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "tag"),
+    [
+        ("complete", "PASS", "snapshots-complete"),
+        ("failed", "FAIL", "snapshots-incomplete"),
+        ("in_progress", "FAIL", "snapshots-incomplete"),
+        ("archiving", "FAIL", "snapshots-incomplete"),
+    ],
+)
+def test_only_a_complete_batch_passes(status: str, state: str, tag: str) -> None:
+    summary = Summary.of([record(), record(status, 1)])
+
+    assert result(summary)["state"] == state
+    assert file_metadata(summary, CONFIG, "job")["tags"] == [tag]
+
+
+def test_a_dry_run_neither_passes_nor_fails_and_has_no_tag_that_a_rule_could_take_up() -> None:
+    config = GearConfig(project_filter=None, dry_run=True)
+    summary = Summary.of([record("planned")])
+
+    assert result(summary, config)["state"] == "NA"
+    assert file_metadata(summary, config, "job")["tags"] == []
+
+
+def test_it_tells_counts_batch_filter_and_version() -> None:
+    told = result(Summary.of([record(), record("failed", 1), record(number=2)]))
+
+    assert told["counts"] == {"complete": 2, "failed": 1}
+    assert (told["projects"], told["not complete"]) == (3, 1)
+    assert (told["batch"], told["filter"]) == ("nightly", "group=neuro")
+    assert told["gear version"] == __version__
+
+
+def test_a_retry_names_the_report_instead_of_the_filter() -> None:
+    config = GearConfig(project_filter="ALL", retry_report=Path("input/snapshot_report.csv"))
+
+    assert result(Summary.of([record()]), config)["filter"] == "(the report snapshot_report.csv)"
+
+
+def test_it_tells_what_all_leaves_out() -> None:
+    hidden = (Project("a" * 24, "x", "zoo"), Project("b" * 24, "y", "zoo"))
+
+    told = result(Summary.of([record()], hidden=hidden))
+
+    assert told["projects not visible"] == 2
+    assert told["groups not visible"] == ["zoo"]
+
+
+def test_it_says_nothing_of_what_is_not_known() -> None:
+    assert "projects not visible" not in result(Summary.of([record()]))
+
+
+def test_it_sums_what_was_fetched() -> None:
+    content = SnapshotContent(1000, "a" * 64, 1, 2, 3, 4)
+
+    told = result(Summary.of([record(content=content), record(number=1, content=content)]))
+
+    assert told["fetched"] == 2
+    assert told["fetched size_bytes"] == 2000
+    assert [told[f"fetched {name}"] for name in ("subjects", "sessions", "files")] == [2, 4, 8]
+
+
+def test_a_batch_that_was_to_be_fetched_and_was_not_does_not_pass() -> None:
+    summary = Summary.of([record(error="download failed: 404")], to_fetch=True)
+
+    assert result(summary)["state"] == "FAIL"
+
+
+def test_it_is_valid_by_the_engine_s_schema() -> None:
+    content = SnapshotContent(1000, "a" * 64, 1, 2, 3, 4)
+    summary = Summary.of([record(content=content), record("failed", 1)], hidden=())
+
+    file = {"name": "snapshot_report.csv", **file_metadata(summary, CONFIG, "job")}
+
+    jsonschema.validate({"project": {"files": [file]}}, engine_metadata)

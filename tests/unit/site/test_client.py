@@ -1,0 +1,521 @@
+"""What the gear asks of a site: which calls, how often, and what becomes of odd answers."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import pytest
+
+from flywheel_site_simulator import (
+    Fault,
+    SimulatedSite,
+    accept,
+    add_headers,
+    answer_with,
+    break_off,
+    edit_answer,
+    lose_answer,
+    redirect,
+    refuse,
+)
+from flywheel_site_simulator.faults import Action
+from fw_gear_sitewide_snapshot.errors import (
+    AcceptedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RejectedError,
+    ServiceUnavailableError,
+    SiteError,
+    SiteUnusableError,
+)
+from fw_gear_sitewide_snapshot.models import SnapshotList
+from fw_gear_sitewide_snapshot.site.client import CallResult, Site
+from fw_gear_sitewide_snapshot.site.http import Request, Response
+from tests.support.direct import DirectTransport
+from tests.support.time import FakeClock
+
+Value = TypeVar("Value")
+
+BACKEND = b"default backend - 404"
+UNAVAILABLE = [
+    pytest.param(refuse(503, headers={"Retry-After": "1"}), id="503, asks for a second"),
+    pytest.param(refuse(503), id="503"),
+    pytest.param(refuse(429), id="429"),
+    pytest.param(refuse(421), id="421"),
+    pytest.param(refuse(425), id="425"),
+    pytest.param(refuse(408), id="408"),
+    pytest.param(refuse(499), id="499"),
+    pytest.param(refuse(500), id="500"),
+    pytest.param(refuse(502, body=b"<html>Bad Gateway</html>"), id="502"),
+    pytest.param(refuse(404, body=BACKEND), id="404 of another server"),
+    pytest.param(refuse(403, body=b"<html>Forbidden</html>"), id="403 of another server"),
+    pytest.param(break_off("reset"), id="reset"),
+    pytest.param(break_off("hang"), id="hang"),
+    pytest.param(lose_answer("truncated"), id="truncated"),
+    pytest.param(answer_with(b"<html>Sorry</html>"), id="a page"),
+    pytest.param(answer_with(b"", 204), id="nothing"),
+]
+
+
+def kinds(simulated: SimulatedSite) -> list[str]:
+    return [request.kind for request in simulated.requests]
+
+
+def value(result: CallResult[Value]) -> Value:
+    """What a call brought, which went well."""
+    assert not isinstance(result.value, SiteError)
+    return result.value
+
+
+def failure(result: CallResult[Value]) -> SiteError:
+    assert isinstance(result.value, SiteError)
+    return result.value
+
+
+# The first call
+
+
+def test_a_site_that_takes_the_key_is_asked_once(site: Site, simulated: SimulatedSite) -> None:
+    site.check()
+
+    assert kinds(simulated) == ["auth"]
+
+
+def test_a_key_that_the_site_refuses_ends_at_once(
+    simulated: SimulatedSite, clock: FakeClock
+) -> None:
+    site = Site(DirectTransport(simulated, clock, key="wrong"), clock)
+
+    with pytest.raises(SiteUnusableError, match=r"401: Invalid API key.*not valid on this site"):
+        site.check()
+
+    assert clock.seconds == 0
+
+
+@pytest.mark.parametrize("body", [None, BACKEND], ids=["JSON", "text"])
+def test_a_host_that_is_no_flywheel_site_is_told(
+    site: Site, simulated: SimulatedSite, body: bytes | None
+) -> None:
+    simulated.fault(Fault("auth", action=refuse(404, body=body)))
+
+    with pytest.raises(SiteUnusableError, match="is the host in the API key a Flywheel site"):
+        site.check()
+
+
+@pytest.mark.parametrize("action", UNAVAILABLE)
+def test_a_site_that_does_not_answer_is_given_up_within_a_minute(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, action: Action
+) -> None:
+    simulated.fault(Fault("auth", action=action))
+
+    with pytest.raises(SiteUnusableError, match="the site can't be used"):
+        site.check()
+
+    assert 30 <= clock.seconds < 60
+
+
+# Outages of half a minute
+
+
+def look_up(site: Site) -> None:
+    site.check()
+
+
+def list_projects(site: Site) -> None:
+    assert len(site.find_projects(None)) == 300
+
+
+@pytest.mark.parametrize("ask", [look_up, list_projects], ids=["first call", "list of projects"])
+@pytest.mark.parametrize("action", UNAVAILABLE)
+def test_half_a_minute_is_bridged_wherever_it_begins(
+    site: Site,
+    simulated: SimulatedSite,
+    clock: FakeClock,
+    ask: Callable[[Site], None],
+    action: Action,
+) -> None:
+    for _ in range(300):
+        simulated.add_project()
+    simulated.fault(Fault(None, begin=simulated.now(), end=simulated.now() + 30, action=action))
+
+    ask(site)
+
+    assert 30 <= clock.seconds < 75
+
+
+@pytest.mark.parametrize("ask", [look_up, list_projects], ids=["first call", "list of projects"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_longer_of_the_site_s_pause_and_our_own_is_made(
+    site: Site,
+    simulated: SimulatedSite,
+    clock: FakeClock,
+    ask: Callable[[Site], None],
+    status: int,
+) -> None:
+    for _ in range(300):
+        simulated.add_project()
+    for seconds in (0, 40):
+        action = refuse(status, retry_after_seconds=seconds)
+        simulated.fault(Fault(None, times=1, action=action))
+
+    ask(site)
+
+    ours, longer = clock.slept
+    assert 0.8 <= ours <= 1.0
+    assert longer == 40.0
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 410, 422])
+def test_what_the_site_refuses_is_not_asked_again(
+    site: Site, simulated: SimulatedSite, status: int
+) -> None:
+    simulated.fault(Fault("projects", action=refuse(status, "not for you")))
+
+    with pytest.raises(SiteUnusableError, match=f"{status}: not for you"):
+        site.find_projects(None)
+
+    assert kinds(simulated) == ["projects"]
+
+
+# The list of projects
+
+
+@pytest.mark.parametrize("count", [1, 249, 250, 251, 501])
+@pytest.mark.parametrize("page_total", [False, True])
+def test_every_project_is_found_once_however_many_pages_there_are(
+    site: Site, simulated: SimulatedSite, count: int, page_total: bool
+) -> None:
+    simulated.behaviour.page_total = page_total
+    ids = [simulated.add_project() for _ in range(count)]
+
+    assert [project.id for project in site.find_projects(None)] == ids
+
+
+def test_a_filter_goes_to_the_site_as_it_is(site: Site, simulated: SimulatedSite) -> None:
+    simulated.add_project(label="a,b", group="neuro")
+
+    found = site.find_projects(r'label=a\,b,group="neuro"')
+
+    assert [(project.label, project.group) for project in found] == [("a,b", "neuro")]
+    assert simulated.requests[0].query["filter"] == r'label=a\,b,group="neuro"'
+
+
+def test_an_invalid_filter_shows_the_site_s_own_words(site: Site) -> None:
+    with pytest.raises(SiteUnusableError, match=r"refuses the filter nonsense: .*400"):
+        site.find_projects("nonsense")
+
+
+@pytest.mark.parametrize(
+    "ids", [["a"], ["a", "b"]], ids=["the page before", "one of the pages before"]
+)
+def test_a_site_that_repeats_a_page_is_not_asked_for_ever(clock: FakeClock, ids: list[str]) -> None:
+    class Repeating(DirectTransport):
+        def send(self, request: Request) -> Response:
+            asked.append(request)
+            item = ids[len(asked) % len(ids)] * 24
+            return Response([{"_id": item, "label": "x", "group": "g"}])
+
+    asked: list[Request] = []
+    site = Site(Repeating(SimulatedSite(), clock), clock)
+
+    with pytest.raises(SiteUnusableError, match="repeats a page"):
+        site.find_projects(None)
+
+    assert len(asked) == len(ids) + 1
+
+
+def test_a_page_that_fails_is_asked_for_again_from_where_it_was(
+    site: Site, simulated: SimulatedSite
+) -> None:
+    ids = [simulated.add_project() for _ in range(300)]
+    simulated.fault(Fault("projects", times=2, after=1, action=refuse(502)))
+
+    assert [project.id for project in site.find_projects(None)] == ids
+
+
+@pytest.mark.parametrize("cut", [0, 1, 250, 619])
+def test_a_list_that_is_shorter_than_it_says_is_never_taken_for_the_whole(
+    site: Site, simulated: SimulatedSite, cut: int
+) -> None:
+    simulated.behaviour.page_total = True
+    simulated.behaviour.project_listing_cut = cut
+    for _ in range(620):
+        simulated.add_project()
+
+    words = f"the site gives {cut} of the 620 projects that it says there are"
+    with pytest.raises(SiteUnusableError, match=words):
+        site.find_projects(None)
+
+
+@pytest.mark.parametrize("name", ["total", "total_count"])
+def test_the_total_of_any_page_counts(site: Site, simulated: SimulatedSite, name: str) -> None:
+    simulated.add_project()
+    totals = iter([1, 2])
+
+    def edit(page: list[object]) -> object:
+        return {"results": page, name: next(totals)}
+
+    simulated.fault(Fault("projects", action=edit_answer(edit)))
+
+    with pytest.raises(SiteUnusableError, match="gives 1 of the 2 projects"):
+        site.find_projects(None)
+
+
+def test_a_list_with_an_unreadable_project_is_never_taken_for_the_whole(
+    site: Site, simulated: SimulatedSite
+) -> None:
+    simulated.add_project()
+    simulated.fault(Fault("projects", action=edit_answer(lambda page: [*page, {"label": "x"}])))
+
+    with pytest.raises(SiteUnusableError, match="can't be listed"):
+        site.find_projects(None)
+
+
+# What ALL leaves out
+
+
+def test_an_administrator_learns_which_projects_are_hidden(
+    simulated: SimulatedSite, clock: FakeClock
+) -> None:
+    simulated.add_user(roles=("user", "site_admin"))
+    seen, unseen = simulated.add_project(), simulated.add_project(members=["somebody@else"])
+    site = Site(DirectTransport(simulated, clock), clock)
+
+    hidden = site.hidden_projects([seen])
+
+    assert hidden is not None
+    assert [project.id for project in hidden] == [unseen]
+
+
+def test_nobody_else_learns_it(site: Site, simulated: SimulatedSite) -> None:
+    assert site.hidden_projects([]) is None
+    assert kinds(simulated) == ["users/self"]
+
+
+@pytest.mark.parametrize("kind", ["users/self", "projects"])
+@pytest.mark.parametrize("action", UNAVAILABLE)
+def test_where_the_site_does_not_tell_it_is_asked_once(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, kind: str, action: Action
+) -> None:
+    simulated.add_user(roles=("site_admin",))
+    simulated.add_project()
+    simulated.fault(Fault(kind, action=action))
+
+    assert site.hidden_projects([]) is None
+    assert kinds(simulated).count(kind) == 1
+    assert clock.seconds <= 10.0
+
+
+def test_it_is_not_asked_for_long(site: Site, simulated: SimulatedSite, clock: FakeClock) -> None:
+    simulated.add_user(roles=("site_admin",))
+    simulated.behaviour.page_seconds = 9.0
+    for _ in range(5_000):
+        simulated.add_project()
+
+    assert site.hidden_projects([]) is None
+    assert clock.seconds <= 70.0
+
+
+# Calls for one project
+
+
+def test_a_call_brings_its_value_and_when_and_how_it_was_asked(
+    site: Site, simulated: SimulatedSite
+) -> None:
+    project = simulated.add_project()
+    simulated.behaviour.create_seconds = 0.5
+
+    result = site.create_snapshot(project)
+
+    assert value(result).id == simulated.snapshots(project)[0].id
+    assert result.is_service
+    assert result.seconds == result.received == 0.5
+    assert result.date is not None
+    assert not site.project(project).is_service
+
+
+@pytest.mark.parametrize("action", UNAVAILABLE)
+@pytest.mark.parametrize("kind", ["project", "create", "detail", "list"])
+def test_a_call_for_one_project_is_sent_once_however_it_ends(
+    site: Site, simulated: SimulatedSite, kind: str, action: Action
+) -> None:
+    project = simulated.add_project()
+    snapshot = simulated.add_snapshot(project)
+    simulated.fault(Fault(kind, action=action))
+    asks: dict[str, Callable[[], CallResult[object]]] = {
+        "project": lambda: site.project(project),  # type: ignore[dict-item,return-value]
+        "create": lambda: site.create_snapshot(project),  # type: ignore[dict-item,return-value]
+        "detail": lambda: site.snapshot(project, snapshot),  # type: ignore[dict-item,return-value]
+        "list": lambda: site.snapshots(project),  # type: ignore[dict-item,return-value]
+    }
+
+    error = failure(asks[kind]())
+
+    assert isinstance(error, ServiceUnavailableError | OutcomeUnknownError | AcceptedError)
+    assert isinstance(error, AcceptedError) <= (kind == "create")
+    assert kinds(simulated) == [kind]
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, RejectedError), (404, NotFoundError)])
+def test_a_refusal_is_the_site_s_words(
+    site: Site, simulated: SimulatedSite, status: int, kind: type[SiteError]
+) -> None:
+    project = simulated.add_project()
+    simulated.fault(Fault("project", action=refuse(status, "not for you")))
+
+    error = failure(site.project(project))
+
+    assert type(error) is kind
+    assert str(error) == f"the site says {status}: not for you"
+
+
+def test_an_answer_about_another_snapshot_is_not_taken(
+    site: Site, simulated: SimulatedSite
+) -> None:
+    project = simulated.add_project()
+    one, other = simulated.add_snapshot(project), simulated.add_snapshot(project)
+    record = {"_id": other, "status": "complete"}
+    simulated.fault(Fault("detail", action=answer_with(record)))
+
+    error = failure(site.snapshot(project, one))
+
+    assert type(error) is OutcomeUnknownError
+    assert "speaks of another snapshot" in str(error)
+
+
+# Creates
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        accept(),
+        accept(status=200),
+        accept(status=204),
+        answer_with(b"<html>It works!</html>"),
+        answer_with([]),
+        answer_with({}),
+        answer_with(None),
+        answer_with({"status": "pending"}),
+        answer_with({"_id": "a" * 24}),
+        answer_with({"_id": "short", "status": "pending"}),
+        answer_with({"job": "1"}, 202),
+        answer_with(b'{"_id": "5e00', 201),
+        edit_answer(lambda record: [record]),
+        lose_answer("truncated"),
+    ],
+)
+def test_a_create_that_succeeds_without_a_snapshot_was_accepted(
+    site: Site, simulated: SimulatedSite, action: Action
+) -> None:
+    project = simulated.add_project()
+    simulated.fault(Fault("create", action=action))
+
+    assert type(failure(site.create_snapshot(project))) is AcceptedError
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_create_that_is_redirected_may_have_been_done(
+    site: Site, simulated: SimulatedSite, status: int
+) -> None:
+    project = simulated.add_project()
+    simulated.fault(Fault("create", action=redirect(status=status)))
+
+    assert type(failure(site.create_snapshot(project))) is OutcomeUnknownError
+
+
+# The list of a project's snapshots
+
+
+def listed(site: Site, project: str) -> SnapshotList:
+    return value(site.snapshots(project))
+
+
+@pytest.mark.parametrize("shape", ["bare", "results"])
+def test_snapshots_are_listed_in_either_shape(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, shape: str
+) -> None:
+    simulated.behaviour.list_shape = shape  # type: ignore[assignment]
+    project, since = simulated.add_project(), site.now()
+    simulated.add_snapshot(project, created=simulated.now() - 60)
+    new = [simulated.add_snapshot(project, created=simulated.now() + n) for n in (2, 1, 0)]
+    clock.seconds += 2.0
+
+    found = listed(site, project)
+
+    assert [snapshot.id for snapshot in found.made_since(since)] == new[::-1]
+    assert found.shows_all_since(since)
+
+
+def test_of_very_many_snapshots_the_newest_are_seen(site: Site, simulated: SimulatedSite) -> None:
+    project = simulated.add_project()
+    for n in range(300):
+        simulated.add_snapshot(project, created=simulated.now() - 1000 + n)
+    new = simulated.add_snapshot(project)
+
+    found = listed(site, project)
+
+    assert [snapshot.id for snapshot in found.made_since(site.now())] == [new]
+    assert found.shows_all_since(site.now() - timedelta(seconds=900))
+    assert not found.shows_all_since(site.now() - timedelta(seconds=1000))
+
+
+# The site's time
+
+
+@pytest.mark.parametrize("offset", [-400.0, 0.0, 400.0])
+def test_the_time_is_the_site_s_and_never_ahead_of_it(clock: FakeClock, offset: float) -> None:
+    simulated = SimulatedSite(clock.unix, clock_offset_seconds=offset + 0.6)
+    site = Site(DirectTransport(simulated, clock), clock)
+
+    site.check()
+    clock.sleep(100.0)
+
+    ahead = site.now() - clock.now() - timedelta(seconds=offset + 0.6)
+    assert timedelta(seconds=-1) < ahead <= timedelta(0)
+
+
+def test_until_the_site_has_told_the_time_this_machine_s_stands_in(
+    site: Site, clock: FakeClock
+) -> None:
+    assert site.now() == clock.now()
+
+
+def test_the_time_of_a_call_is_noted_when_its_result_is_observed(
+    simulated: SimulatedSite, site: Site, clock: FakeClock
+) -> None:
+    simulated.clock_offset_seconds = 300.0
+    project = simulated.add_project()
+    results = [site.create_snapshot(project), site.create_snapshot(project)]
+    assert site.now() == clock.now()
+
+    for result in results:
+        assert site.observe(result) is result.value
+
+    assert site.now() == clock.now() + timedelta(seconds=300)
+
+
+@pytest.mark.parametrize("headers", [{"Age": "7200"}, {}], ids=["said so", "not said"])
+def test_a_list_of_projects_from_a_cache_does_not_put_the_clock_back(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, headers: dict[str, str]
+) -> None:
+    simulated.add_project()
+    old = (clock.now() - timedelta(hours=2)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    stale = add_headers({"Date": old, **headers})
+    simulated.fault(Fault("projects", times=1, action=stale))
+
+    site.check()
+    site.find_projects(None)
+
+    assert site.now() == clock.now()
+
+
+def test_a_date_at_the_end_of_all_time_ends_no_run(
+    site: Site, simulated: SimulatedSite, clock: FakeClock
+) -> None:
+    end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    simulated.clock_offset_seconds = end.timestamp() - clock.unix()
+    site.check()
+    clock.seconds += 60.0
+
+    assert site.now() == end
