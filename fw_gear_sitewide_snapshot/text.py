@@ -1,13 +1,15 @@
 """Words for people: numbers with their nouns, sizes, lengths of time, text in one line."""
 
+from collections.abc import Iterable
+
 
 def counted(count: int, noun: str) -> str:
-    """A number and its noun: ``1 project``, ``5,000 projects``."""
+    """Return a number and its noun: ``1 project``, ``5,000 projects``."""
     return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def size_text(size_bytes: int) -> str:
-    """A size: ``12 bytes``, ``5.0 GiB``; above 999 in the next larger unit."""
+    """Return a size: ``12 bytes``, ``5.0 GiB``; above 999 in the next larger unit."""
     if size_bytes < 1000:
         return counted(size_bytes, "byte")
     size = size_bytes / 1024
@@ -19,13 +21,24 @@ def size_text(size_bytes: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time: ``9 min 40 s``, ``12 s``."""
+    """Return a length of time: ``9 min 40 s``, ``12 s``."""
     whole = round(seconds)
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{seconds:.3g} s"
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """Text as one line of bounded length: blanks folded, control characters escaped."""
-    folded = " ".join(text.split())
-    clean = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in folded)
+    """Return text as one line of bounded length: blanks folded, control characters escaped."""
+    clean = escape_controls(" ".join(text.split()))
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def escape_controls(text: str) -> str:
+    """Escape what could end a line, or move a terminal's cursor."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def blank_secrets(text: str, secrets: Iterable[str]) -> str:
+    """Replace each of the secrets, the longest first, wherever in the text it is."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "[API key]")
+    return text

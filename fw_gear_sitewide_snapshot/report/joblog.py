@@ -9,6 +9,8 @@ import sys
 import time
 from typing import Any, ClassVar
 
+from ..text import blank_secrets, escape_controls
+
 _TIME = "%Y-%m-%d %H:%M:%S"
 
 
@@ -16,28 +18,21 @@ class JobLogFormatter(logging.Formatter):
     """Formats records for the job log, with times in UTC, like the report's."""
 
     converter = staticmethod(time.gmtime)
-    secrets: ClassVar[tuple[str, ...]] = ()
+    secrets: ClassVar[frozenset[str]] = frozenset()
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
         """Escape what could end the line or move the cursor."""
-        record.message = _escaped(record.message)
+        record.message = escape_controls(record.message)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  logging's name
         """Set a traceback (of a defect: nothing else logs one) apart from the log's own lines."""
         lines = super().formatException(ei).splitlines()
-        return "\n".join(f"    | {_escaped(line)}" for line in lines)
+        return "\n".join(f"    | {escape_controls(line)}" for line in lines)
 
     def format(self, record: logging.LogRecord) -> str:
         """Blank out the secrets, wherever in the text they are."""
-        text = super().format(record)
-        for secret in self.secrets:
-            text = text.replace(secret, "[API key]")
-        return text
-
-
-def _escaped(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return blank_secrets(super().format(record), self.secrets)
 
 
 def set_up(api_key: str, *, debug: bool) -> None:
@@ -45,8 +40,7 @@ def set_up(api_key: str, *, debug: bool) -> None:
 
     The API key is ``host[:port]:key``, or empty: it is blanked out whole, and its key alone.
     """
-    secrets = {api_key, api_key.rsplit(":", 1)[-1]} - {""}
-    JobLogFormatter.secrets = tuple(sorted(secrets, key=len, reverse=True))
+    JobLogFormatter.secrets = frozenset({api_key, api_key.rsplit(":", 1)[-1]} - {""})
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JobLogFormatter("{asctime} {levelname:7} {message}", _TIME, style="{"))
     level = logging.DEBUG if debug else logging.INFO

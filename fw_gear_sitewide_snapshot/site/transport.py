@@ -29,7 +29,7 @@ from ..errors import (
     SiteError,
     SiteUnusableError,
 )
-from ..text import one_line
+from ..text import blank_secrets, one_line
 from .environment import check_proxies, find_ca_bundle, proxy_error
 from .http import Request, Response, Stream, date_of, decoded, error_for, read_body
 
@@ -74,7 +74,7 @@ class SdkTransport:
     def __init__(self, api_key: str) -> None:
         configuration = config_from_api_key(api_key)
         self.url: str = configuration.host.removesuffix("/api")
-        self._secrets = tuple(sorted({api_key, api_key.rsplit(":", 1)[-1]}, key=len, reverse=True))
+        self._secrets = {api_key, api_key.rsplit(":", 1)[-1]}
         self._deadline = _Deadline()
         configuration.connection_pool_maxsize = _CONNECTIONS
         configuration.ssl_ca_cert = find_ca_bundle()
@@ -192,9 +192,9 @@ class SdkTransport:
             body = _read(response, _MAX_ERROR_BYTES, cut=True)
         except (httpx2.HTTPError, SiteError):
             body = b""  # the status says what counts
-        for secret in self._secrets:  # before words are cut, which would leave a part of it
-            body = body.replace(secret.encode(), b"[API key]")
-        return error_for(status, response.headers, body)
+        # Before words are cut, which would leave a part of the key.
+        clean = blank_secrets(body.decode("latin-1"), self._secrets).encode("latin-1")
+        return error_for(status, response.headers, clean)
 
     @contextlib.contextmanager
     def _explained(self, request: Request) -> Iterator[None]:
@@ -214,9 +214,7 @@ class SdkTransport:
             raise OutcomeUnknownError(self._words(words)) from None
 
     def _words(self, words: str) -> str:
-        for secret in self._secrets:
-            words = words.replace(secret, "[API key]")
-        return one_line(words)
+        return one_line(blank_secrets(words, self._secrets))
 
 
 def _read(response: Any, max_bytes: int, *, cut: bool = False) -> bytes:
