@@ -24,6 +24,10 @@ class FakeClock:
         self.slept.append(seconds)
         self.seconds += max(0.0, seconds)
 
+    def raise_if_terminated(self) -> None:
+        """Go through sleep, which tests override to end a run."""
+        self.sleep(0.0)
+
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.unix(), UTC)
 

@@ -46,6 +46,13 @@ def test_no_sleep_begins_once_the_run_is_to_end(
         clock.sleep(seconds)
 
 
+def test_it_raises_only_if_the_run_is_to_end(clock: SystemClock, stop: threading.Event) -> None:
+    clock.raise_if_terminated()
+    stop.set()
+    with pytest.raises(TerminatedError):
+        clock.raise_if_terminated()
+
+
 @pytest.mark.parametrize("seconds", [LONG_SECONDS, 1e10, math.inf])
 def test_a_sleep_of_any_length_ends_as_soon_as_the_run_is_to_end(
     clock: SystemClock, stop: threading.Event, seconds: float
