@@ -33,7 +33,7 @@ def run(folder: Path, stop: Stop) -> int:
         joblog.set_up(parser.api_key_text(job), debug=parser.is_debug(job))
         log.info("sitewide-snapshot %s", __version__)
         api_key = parser.parse_api_key(job)
-        config = parser.parse_config(job)
+        config = parser.parse_config(job, parser.read_options(Path(__file__).resolve().parent))
         transport = SdkTransport(api_key)
         log.info("Site %s; %s", transport.url, config.described())
         clock = SystemClock(stop)

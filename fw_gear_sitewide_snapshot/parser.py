@@ -1,14 +1,14 @@
 """Turns the job's ``config.json`` into a GearConfig: the only place where a config can be wrong.
 
-It reads the file itself, by the gear specification: the gear toolkit's context brings in half a
-second of imports, and nothing of it is needed before the report is written.
+It reads the file itself, by the gear specification: importing the gear toolkit takes half a second,
+and nothing of it is needed before the report is written.
 """
 
 import json
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +16,35 @@ from .errors import ConfigError
 from .text import one_line
 
 JobConfig = dict[str, Any]  # config.json's "config", "inputs", "destination" and "job"
+Options = dict[str, dict[str, Any]]  # manifest.json's "config": type, default, limits of each
 
 RETRY_INPUT = "retry failed"
 KEY_INPUT = "api-key"
 
-_MOST_ATTEMPTS = 5
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character, which JSON lets through
 _PORT = re.compile(r"[0-9]{1,5}")
-
-_Kind = tuple[str, Callable[[Any], bool]]  # what is expected, and whether a value is that
-_TEXT: _Kind = "a text", lambda value: isinstance(value, str) and not _SURROGATE.search(value)
-_BOOLEAN: _Kind = "true or false", lambda value: isinstance(value, bool)
-_MINUTES: _Kind = (
-    "a number of minutes greater than 0",
-    lambda value: type(value) in {int, float} and 0 < value <= sys.float_info.max / 60,
-)
-_ATTEMPTS: _Kind = (
-    f"a whole number from 1 to {_MOST_ATTEMPTS}",
-    lambda value: type(value) in {int, float} and value in range(1, _MOST_ATTEMPTS + 1),
-)
+_LARGEST = sys.float_info.max / 60  # minutes that are still a finite number of seconds
+_EXPECTED = {  # by type, as the manifest names it
+    "string": "a text",
+    "boolean": "true or false",
+    "number": "a number",
+    "integer": "a whole number",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GearConfig:
-    """What a run is to do. Holds no API key."""
+    """What a run is to do. Holds no API key; its defaults are the manifest's."""
 
-    project_filter: str | None = None  # in the finder's grammar; None: all that the user can see
-    retry_report: Path | None = None  # the earlier run's report, which wins over the filter
-    batch_label: str = ""  # empty where the batch has no name
-    timeout_seconds: float = 600.0  # how long to wait, from when the last snapshot was started
-    attempts: int = 1  # how many snapshots to start for one project while they fail
-    dry_run: bool = False  # whether to report only
-    fail_on_incomplete: bool = True  # whether the job fails unless every snapshot is complete
-    download: bool = False  # whether to fetch, verify and archive the snapshots
-    debug: bool = False  # whether to log debug messages
+    project_filter: str | None  # in the finder's grammar; None: all that the user can see
+    retry_report: Path | None  # the earlier run's report, which wins over the filter
+    batch_label: str  # empty where the batch has no name
+    timeout_seconds: float  # how long to wait, from when the last snapshot was started
+    attempts: int  # how many snapshots to start for one project while they fail
+    dry_run: bool  # whether to report only
+    fail_on_incomplete: bool  # whether the job fails unless every snapshot is complete
+    download: bool  # whether to fetch, verify and archive the snapshots
+    debug: bool  # whether to log debug messages
 
     @property
     def filter_text(self) -> str:
@@ -83,28 +78,31 @@ def read_job(folder: Path) -> JobConfig:
     Raises:
         ConfigError: There is no such file, or it holds something else.
     """
-    path = folder / "config.json"
-    try:
-        job = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from None
-    parts = ("config", "inputs")
-    if not isinstance(job, dict) or not all(isinstance(job.get(p) or {}, dict) for p in parts):
-        raise ConfigError(f'{path}: expected an object with "config" and "inputs"')
-    return job
+    return _read_json(folder / "config.json", "config", "inputs")
 
 
-def parse_config(job: JobConfig) -> GearConfig:
-    """Read and check the whole config.
+def read_options(folder: Path) -> Options:
+    """Read what the gear's ``manifest.json`` says of its options.
+
+    Raises:
+        ConfigError: There is no such file, or it holds something else.
+    """
+    path = folder / "manifest.json"
+    options: Options | None = _read_json(path, "config").get("config")
+    if not options:
+        raise ConfigError(f'{path}: expected an object with "config"')
+    return options
+
+
+def parse_config(job: JobConfig, options: Options) -> GearConfig:
+    """Read and check the whole config, by the types, defaults and limits of the options.
 
     Raises:
         ConfigError: An option can't be used; names it, its value and what was expected.
     """
-    options = job.get("config") or {}
+    value = partial(_option, options, job.get("config") or {})
     retry_report = _input_path(job)
-    project_filter = _option(options, "project filter", _TEXT, default="").strip()
+    project_filter = value("project filter").strip()
     if not project_filter and retry_report is None:
         raise ConfigError(
             'config "project filter" is empty: expected a filter such as group=mygroup, or ALL for '
@@ -113,13 +111,13 @@ def parse_config(job: JobConfig) -> GearConfig:
     return GearConfig(
         project_filter=None if project_filter.lower() == "all" else project_filter,
         retry_report=retry_report,
-        batch_label=_option(options, "snapshot batch name", _TEXT, default="").strip(),
-        timeout_seconds=60.0 * _option(options, "timeout minutes", _MINUTES, default=10.0),
-        attempts=int(_option(options, "attempts per project", _ATTEMPTS, default=1)),
-        dry_run=_option(options, "dry run", _BOOLEAN, default=False),
-        fail_on_incomplete=_option(options, "fail on incomplete", _BOOLEAN, default=True),
-        download=_option(options, "download snapshots", _BOOLEAN, default=False),
-        debug=_option(options, "debug", _BOOLEAN, default=False),
+        batch_label=value("snapshot batch name").strip(),
+        timeout_seconds=60.0 * value("timeout minutes"),
+        attempts=int(value("attempts per project")),
+        dry_run=value("dry run"),
+        fail_on_incomplete=value("fail on incomplete"),
+        download=value("download snapshots"),
+        debug=value("debug"),
     )
 
 
@@ -185,12 +183,45 @@ def _input_path(job: JobConfig) -> Path | None:
     raise ConfigError(f'input "{RETRY_INPUT}": there is no file {one_line(repr(path))}{problem}')
 
 
-def _option(options: dict[str, Any], name: str, kind: _Kind, *, default: Any) -> Any:
-    """Return an option's value, the default where it has none; refuse one of another kind."""
-    expected, is_good = kind
-    value = options.get(name)
+def _read_json(path: Path, *parts: str) -> dict[str, Any]:
+    """Read an object from a file; those of the parts that it has are objects too."""
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    if isinstance(document, dict) and all(isinstance(document.get(p) or {}, dict) for p in parts):
+        return document
+    names = " and ".join(f'"{part}"' for part in parts)
+    raise ConfigError(f"{path}: expected an object with {names}")
+
+
+def _option(options: Options, config: dict[str, Any], name: str) -> Any:
+    """Return an option's value, checked, or else its default; a text without one is empty."""
+    option, value = options[name], config.get(name)
     if value is None:
-        return default
-    if is_good(value):
+        return option.get("default", "")
+    if _is_valid(value, option):
         return value
+    expected = _EXPECTED[option["type"]]
+    if "maximum" in option:
+        expected += f" from {option['minimum']} to {option['maximum']}"
+    elif "minimum" in option:
+        relation = "greater than" if option.get("exclusiveMinimum") else "of at least"
+        expected += f" {relation} {option['minimum']}"
     raise ConfigError(f'config "{name}" is {one_line(repr(value))}: expected {expected}')
+
+
+def _is_valid(value: Any, option: dict[str, Any]) -> bool:
+    kind: str = option["type"]
+    if kind == "string":
+        return isinstance(value, str) and not _SURROGATE.search(value)
+    if kind == "boolean":
+        return isinstance(value, bool)
+    low, high = option.get("minimum", -_LARGEST), option.get("maximum", _LARGEST)
+    if type(value) not in {int, float} or not low <= value <= high:  # which NaN never is
+        return False
+    if value == low and option.get("exclusiveMinimum"):
+        return False
+    return kind == "number" or int(value) == value

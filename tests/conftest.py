@@ -9,8 +9,8 @@ import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 from fw_gear_sitewide_snapshot import main
-from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.site.client import Site
+from tests.support.config import gear_config
 from tests.support.direct import DirectTransport, InTurn
 from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, rows_of
 from tests.support.repository import read_manifest
@@ -69,7 +69,7 @@ def run_here(site: Site, workers: InTurn, clock: FakeClock, tmp_path: Path) -> R
     """Run the gear in the test's own process on the simulated site, by the fake clock."""
 
     def run(**options: Any) -> Reported:
-        config = GearConfig(**options)
+        config = gear_config(**options)
         main.run(
             config,
             site=site,

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from flywheel_site_simulator import SimulatedSite
 from fw_gear_sitewide_snapshot import main
 from fw_gear_sitewide_snapshot.errors import ReportError
-from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.report import csv_report
 from fw_gear_sitewide_snapshot.report.columns import COLUMNS
 from fw_gear_sitewide_snapshot.site.client import Site
+from tests.support.config import gear_config
 from tests.support.direct import DirectTransport, InTurn
 from tests.support.time import FakeClock
 
@@ -56,7 +56,7 @@ def retry(content: bytes) -> tuple[SimulatedSite, str]:
         output.mkdir()
         try:
             main.run(
-                GearConfig(retry_report=report, timeout_seconds=60.0),
+                gear_config(retry_report=report, timeout_seconds=60.0),
                 site=Site(DirectTransport(simulated, clock), clock),
                 workers=InTurn(clock),
                 clock=clock,

@@ -35,10 +35,10 @@ from flywheel_site_simulator import (
 from fw_gear_sitewide_snapshot import main
 from fw_gear_sitewide_snapshot.errors import GearError, SiteError, TerminatedError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
-from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.report import csv_report
 from fw_gear_sitewide_snapshot.site import http
 from fw_gear_sitewide_snapshot.site.client import Site
+from tests.support.config import gear_config
 from tests.support.direct import DirectTransport, InTurn
 from tests.support.time import FakeClock
 
@@ -271,7 +271,7 @@ class Life:
             if self.report.exists():
                 kept.append(self.report.read_bytes())
 
-        config = GearConfig(
+        config = gear_config(
             project_filter="group=wanted",
             retry_report=self.report if self.report.exists() else None,
             batch_label="batch",

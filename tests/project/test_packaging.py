@@ -16,10 +16,10 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 import fw_gear_sitewide_snapshot
-from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.report.metadata import file_metadata
 from fw_gear_sitewide_snapshot.report.summary import Summary
 from fw_gear_sitewide_snapshot.site.transport import SdkTransport
+from tests.support.config import gear_config
 from tests.support.repository import ROOT, read
 
 LOCKS = ["requirements.txt", "requirements-dev.txt"]
@@ -178,7 +178,7 @@ def test_no_other_module_has_the_version_written_into_it() -> None:
 def test_the_gear_names_its_version_wherever_it_names_itself() -> None:
     version = fw_gear_sitewide_snapshot.__version__
     agent = SdkTransport("127.0.0.1:1:key")._client.user_agent
-    told = file_metadata(Summary(), GearConfig(), "")["info"]["qc"]["sitewide-snapshot"]
+    told = file_metadata(Summary(), gear_config(), "")["info"]["qc"]["sitewide-snapshot"]
 
     assert agent.split()[0] == f"sitewide-snapshot/{version}"
     assert told["job_info"]["version"] == told["snapshots"]["gear version"] == version

@@ -9,11 +9,11 @@ from flywheel_site_simulator import Fault, SimulatedSite, refuse
 from fw_gear_sitewide_snapshot import main
 from fw_gear_sitewide_snapshot.errors import OutputError, ReportLostError, TerminatedError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
-from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.report import csv_report
 from fw_gear_sitewide_snapshot.report.summary import Summary
 from fw_gear_sitewide_snapshot.site.client import Site
 from fw_gear_sitewide_snapshot.site.http import Request, Response, Stream, Transport
+from tests.support.config import gear_config
 from tests.support.direct import DirectTransport, InTurn
 from tests.support.time import FakeClock
 
@@ -50,9 +50,9 @@ class Gear:
         self.transport: Transport = DirectTransport(simulated, clock)
 
     def run(self, retry: bool = False, **options: object) -> Summary:
-        config = GearConfig(
+        config = gear_config(
             retry_report=self.output / csv_report.REPORT_NAME if retry else None,
-            **options,  # type: ignore[arg-type]
+            **options,
         )
         return main.run(
             config,

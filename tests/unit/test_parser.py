@@ -20,8 +20,11 @@ from fw_gear_sitewide_snapshot.parser import (
     parse_api_key,
     parse_config,
     read_job,
+    read_options,
 )
+from tests.support.repository import ROOT, read_manifest
 
+OPTIONS = read_manifest()["config"]
 KEY = "site.example.org:djEtsecretsecretsecret"
 
 
@@ -42,7 +45,7 @@ class Job:
         return read_job(self.path)
 
     def parse(self, **options: object) -> GearConfig:
-        return parse_config(self.read(**options))
+        return parse_config(self.read(**options), OPTIONS)
 
     def problem(self, **options: object) -> str:
         with pytest.raises(ConfigError) as raised:
@@ -56,7 +59,7 @@ class Job:
 
     def report_problem(self, found: object) -> str:
         with pytest.raises(ConfigError) as raised:
-            parse_config(self.with_report(found, **{"project filter": "ALL"}))
+            parse_config(self.with_report(found, **{"project filter": "ALL"}), OPTIONS)
         return str(raised.value)
 
     def key_problem(self, key: object) -> str:
@@ -152,15 +155,13 @@ def test_all_in_any_case_and_with_blanks_means_every_project(job: Job, word: str
         ("snapshot batch name", 2026, "a text"),
         ("snapshot batch name", {"name": "x"}, "a text"),
         ("snapshot batch name", "January \udfff", "a text"),
-        ("timeout minutes", 0, "a number of minutes greater than 0"),
-        ("timeout minutes", -1.5, "a number of minutes greater than 0"),
-        ("timeout minutes", "10", "a number of minutes greater than 0"),
-        ("timeout minutes", True, "a number of minutes greater than 0"),
-        ("timeout minutes", math.inf, "a number of minutes greater than 0"),
-        ("timeout minutes", math.nan, "a number of minutes greater than 0"),
-        pytest.param(
-            "timeout minutes", 10**400, "a number of minutes greater than 0", id="huge timeout"
-        ),
+        ("timeout minutes", 0, "a number greater than 0"),
+        ("timeout minutes", -1.5, "a number greater than 0"),
+        ("timeout minutes", "10", "a number greater than 0"),
+        ("timeout minutes", True, "a number greater than 0"),
+        ("timeout minutes", math.inf, "a number greater than 0"),
+        ("timeout minutes", math.nan, "a number greater than 0"),
+        pytest.param("timeout minutes", 10**400, "a number greater than 0", id="huge timeout"),
         ("attempts per project", 0, "a whole number from 1 to 5"),
         ("attempts per project", 6, "a whole number from 1 to 5"),
         ("attempts per project", 1.5, "a whole number from 1 to 5"),
@@ -208,7 +209,7 @@ def test_an_odd_number_of_json_is_told_with_its_option(
     content = f'{{"config": {{"project filter": "ALL", "{option}": {number}}}}}'
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=f'^config "{option}" is -?(nan|inf|0.0): expected'):
-        parse_config(read_job(tmp_path))
+        parse_config(read_job(tmp_path), OPTIONS)
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", "\t\r\n", "\u2003"])
@@ -220,7 +221,57 @@ def test_a_blank_filter_without_a_report_never_means_all(job: Job, blank: str | 
 
 def test_a_config_that_is_missing_is_a_filter_that_is_missing(job: Job) -> None:
     with pytest.raises(ConfigError, match='"project filter" is empty'):
-        parse_config(job.read(config={}))
+        parse_config(job.read(config={}), OPTIONS)
+
+
+# The manifest
+
+
+def test_defaults_and_limits_are_the_manifest_s(job: Job) -> None:
+    options = {
+        **OPTIONS,
+        "timeout minutes": {"type": "number", "default": 90, "minimum": 5},
+        "attempts per project": {"type": "integer", "default": 7, "minimum": 2, "maximum": 9},
+        "dry run": {"type": "boolean", "default": True},
+        "snapshot batch name": {"type": "string", "default": "nightly"},
+    }
+
+    config = parse_config(job.read(), options)
+
+    assert (config.timeout_seconds, config.attempts) == (5400.0, 7)
+    assert (config.dry_run, config.batch_label) == (True, "nightly")
+    for option, value, expected in [
+        ("timeout minutes", 4.9, "a number of at least 5"),
+        ("attempts per project", 1, "a whole number from 2 to 9"),
+    ]:
+        with pytest.raises(
+            ConfigError, match=f'^config "{option}" is {value}: expected {expected}$'
+        ):
+            parse_config(job.read(**{"project filter": "ALL", option: value}), options)
+
+
+def test_the_options_are_read_from_the_manifest() -> None:
+    assert read_options(ROOT) == OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "can't be read: No such file or directory"),
+        (b"{", "is not JSON"),
+        (b"[]", 'expected an object with "config"'),
+        (b'{"config": []}', 'expected an object with "config"'),
+        (b'{"name": "x"}', 'expected an object with "config"'),
+    ],
+)
+def test_a_manifest_that_can_t_be_read_is_said_to_be_so(
+    tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    if content is not None:
+        (tmp_path / "manifest.json").write_bytes(content)
+
+    with pytest.raises(ConfigError, match=rf"^[^\n]*manifest\.json:? {problem}[^\n]*$"):
+        read_options(tmp_path)
 
 
 # The earlier report
@@ -228,13 +279,13 @@ def test_a_config_that_is_missing_is_a_filter_that_is_missing(job: Job) -> None:
 
 def test_an_earlier_report_makes_up_for_a_blank_filter(job: Job, report: Path) -> None:
     context = job.with_report({"base": "file", "location": {"path": str(report)}})
-    assert parse_config(context).retry_report == report
+    assert parse_config(context, OPTIONS).retry_report == report
 
 
 @pytest.mark.parametrize("absent", [None, {}])
 def test_a_retry_input_that_is_not_set_is_none(job: Job, absent: object) -> None:
     context = job.with_report(absent, **{"project filter": "ALL"})
-    assert parse_config(context).retry_report is None
+    assert parse_config(context, OPTIONS).retry_report is None
 
 
 @pytest.mark.parametrize(
@@ -286,7 +337,8 @@ def test_a_retry_input_in_a_closed_folder_is_told_with_its_path(tmp_path: Path) 
     try:
         with pytest.raises(ConfigError) as raised:
             parse_config(
-                {"inputs": {"retry failed": {"location": {"path": f"{closed}/report.csv"}}}}
+                {"inputs": {"retry failed": {"location": {"path": f"{closed}/report.csv"}}}},
+                OPTIONS,
             )
     finally:
         os.seteuid(user)
@@ -298,7 +350,7 @@ def test_a_retry_input_that_is_a_link_to_a_file_is_taken(job: Job, report: Path)
     link = report.with_name("link")
     link.symlink_to(report)
     context = job.with_report({"location": {"path": str(link)}})
-    assert parse_config(context).retry_report == link
+    assert parse_config(context, OPTIONS).retry_report == link
 
 
 # The API key
@@ -360,7 +412,7 @@ def test_a_key_of_another_form_is_refused_without_showing_it(job: Job, key: str)
 def test_the_key_is_in_no_config(job: Job, report: Path) -> None:
     context = job.with_report({"location": {"path": str(report)}}, **{"project filter": "a=b"})
     assert parse_api_key(context) == KEY
-    assert "secret" not in repr(parse_config(context))
+    assert "secret" not in repr(parse_config(context, OPTIONS))
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotR
 from fw_gear_sitewide_snapshot.parser import GearConfig
 from fw_gear_sitewide_snapshot.report.metadata import file_metadata
 from fw_gear_sitewide_snapshot.report.summary import Summary
+from tests.support.config import gear_config
 
-CONFIG = GearConfig(project_filter="group=neuro")
+CONFIG = gear_config(project_filter="group=neuro")
 
 
 def record(status: str = "complete", number: int = 0, **values: Any) -> SnapshotRecord:
@@ -44,7 +45,7 @@ def test_only_a_complete_batch_passes(status: str, state: str, tag: str) -> None
 
 
 def test_a_dry_run_neither_passes_nor_fails_and_has_no_tag_that_a_rule_could_take_up() -> None:
-    config = GearConfig(project_filter=None, dry_run=True)
+    config = gear_config(project_filter=None, dry_run=True)
     summary = Summary.of([record("planned")])
 
     assert result(summary, config)["state"] == "NA"
@@ -61,7 +62,7 @@ def test_it_tells_counts_batch_filter_and_version() -> None:
 
 
 def test_a_retry_names_the_report_instead_of_the_filter() -> None:
-    config = GearConfig(project_filter="ALL", retry_report=Path("input/snapshot_report.csv"))
+    config = gear_config(project_filter="ALL", retry_report=Path("input/snapshot_report.csv"))
 
     assert result(Summary.of([record()]), config)["filter"] == "(the report snapshot_report.csv)"
 
