@@ -1,4 +1,4 @@
-"""The demo works, and the README shows what it prints."""
+"""The demo works, and docs/demo.md and the README show what it prints."""
 
 import os
 import re
@@ -34,9 +34,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProces
 
 @pytest.fixture(scope="module")
 def transcript() -> list[str]:
-    """The lines of the README's transcript, without the command."""
-    readme = read("README.md")
-    found = re.search(r"^```text\n\$ make demo\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    """The lines of the transcript in docs/demo.md, without the command."""
+    page = read("docs/demo.md")
+    found = re.search(r"^```text\n\$ make demo\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     assert found is not None
     return found[1].splitlines()
 
@@ -106,6 +106,21 @@ def test_the_transcript_has_all_of_the_demos_headings(
     assert [line for line in transcript if HEADING.fullmatch(line)] == [
         line for line in demo.stdout.splitlines() if HEADING.fullmatch(line)
     ]
+
+
+def test_the_report_on_the_first_page_is_the_demos(
+    demo: subprocess.CompletedProcess[str],
+) -> None:
+    table = re.search(r"^\| group_label (?:.*\n)+?(?=\n)", read("README.md"), re.MULTILINE)
+    assert table is not None
+    head, _, *rows = table[0].splitlines()
+    first_run = demo.stdout.partition("== Second run")[0]
+    printed = (re.split(r"  +", normalised(line).strip()) for line in first_run.splitlines())
+
+    assert len(rows) == 3
+    for row in [head, *rows]:
+        cells = [cell.strip() for cell in normalised(row).strip("|").split("|")]
+        assert [cell for cell in cells if cell] in printed, row
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,25 @@ from fw_gear_sitewide_snapshot.site import paging, retry
 from tests.support.repository import ROOT, read
 
 RELIABILITY = "docs/reliability.md"
-DOCUMENTS = [
-    "README.md", "FAQ.md", "CONTRIBUTING.md", "CHANGELOG.md", RELIABILITY, "docs/restoring.md"
-]  # fmt: skip
+DOCUMENTS = ["README.md", "FAQ.md", "CONTRIBUTING.md", "CHANGELOG.md"] + [
+    f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))
+]
 NO_COMMANDS = {"FAQ.md", "CHANGELOG.md", "docs/restoring.md"}
+# What a stranger needs first, then the sections of Flywheel's template for a gear's README.
+SECTIONS = {
+    "Install": [],
+    "Use": [],
+    "Try it here": [],
+    "Test": [],
+    "Overview": [
+        "Summary", "Cite", "License", "Classification",
+        "Inputs", "Config", "Outputs", "Pre-requisites",
+    ],
+    "Usage": ["Description", "File Specifications", "Workflow", "Use Cases", "Logging"],
+    "FAQ": [],
+    "Contributing": [],
+}  # fmt: skip
+UNQUOTED = str.maketrans("", "", "`'")
 Row = dict[str, str]
 
 
@@ -67,6 +82,41 @@ def links(name: str) -> Iterator[str]:
     for target in re.findall(r"\[[^\]]+\]\(([^)]+)\)", prose(name)):
         if not re.match(r"[a-z]+:", target):
             yield target
+
+
+# -------------------------------------------------------------------------------------- the README
+
+
+def test_the_readme_has_the_sections_of_a_gear_in_their_order() -> None:
+    chapters = re.split(r"^## ", prose("README.md"), flags=re.MULTILINE)[1:]
+
+    assert {
+        chapter.partition("\n")[0]: re.findall(r"^### (.+)$", chapter, re.MULTILINE)
+        for chapter in chapters
+    } == SECTIONS
+    assert [chapter.partition("\n")[0] for chapter in chapters] == list(SECTIONS)
+
+
+def test_the_first_page_of_the_readme_is_one_page_and_the_whole_is_short() -> None:
+    first_page = read("README.md").partition("\n## Overview\n")[0]
+
+    assert len(first_page.splitlines()) <= 60
+    assert len(read("README.md").split()) <= 1800
+
+
+def test_the_first_page_names_the_commands_that_set_everything_up() -> None:
+    first_page = read("README.md").partition("\n## Overview\n")[0]
+
+    assert "`make demo`" in first_page
+    assert "`make test`" in first_page
+
+
+def test_the_summary_is_the_manifests_description(manifest: dict[str, Any]) -> None:
+    summary = read("README.md").partition("### Summary\n")[2].partition("\n### ")[0]
+
+    assert " ".join(summary.split()).translate(UNQUOTED) == manifest["description"].translate(
+        UNQUOTED
+    )
 
 
 # -------------------------------------------------------------------------------------- the tables
@@ -115,7 +165,9 @@ def test_the_table_of_options_has_the_limits_of_the_manifest(manifest: dict[str,
 
 
 def test_the_table_of_columns_agrees_with_the_report() -> None:
-    assert tuple(code(row["column"]) for row in table("README.md", "column")) == COLUMNS
+    written = ", ".join(row["column"] for row in table("README.md", "column"))
+
+    assert tuple(map(code, written.split(", "))) == COLUMNS
 
 
 def test_the_table_of_exit_statuses_has_all_of_them() -> None:
@@ -130,14 +182,14 @@ def test_the_table_of_exit_statuses_has_all_of_them() -> None:
 def test_the_table_of_outputs_has_all_of_them_and_each_is_described() -> None:
     """That a run leaves these and nothing else is for gear/test_run.py."""
     outputs = [code(row["output"]) for row in table("README.md", "output")]
-    headings = re.findall(r"^### (.+)$", prose("README.md"), re.MULTILINE)
+    headings = re.findall(r"^#### (.+)$", prose("README.md"), re.MULTILINE)
 
     assert outputs == [REPORT_NAME, PAGE_NAME, ARCHIVE_NAME, ".metadata.json"]
-    assert set(outputs) <= set(headings)
+    assert set(outputs) - {PAGE_NAME} <= set(headings)  # the page is what it shows
 
 
 def test_the_readme_says_who_can_read_the_archive() -> None:
-    section = prose("README.md").partition("### snapshots.zip")[2].partition("\n### ")[0]
+    section = prose("README.md").partition("#### snapshots.zip")[2].partition("\n#### ")[0]
 
     assert "off by default" in section
     assert "metadata of other projects" in section
