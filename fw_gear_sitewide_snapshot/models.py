@@ -1,13 +1,13 @@
 """The values that flow through a run. All are frozen; none does I/O."""
 
 import math
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from .errors import SiteError
+from .text import is_id as is_id
 from .text import one_line
 
 
@@ -25,8 +25,6 @@ class SnapshotStatus(StrEnum):
     COMPLETE = "complete"
     FAILED = "failed"
 
-
-_ID = re.compile(r"[0-9a-f]{24}")
 
 FINAL = frozenset({SnapshotStatus.COMPLETE, SnapshotStatus.FAILED})
 """The states that the site never leaves again."""
@@ -137,6 +135,11 @@ class SnapshotRecord:
         """Return the record with another error, and nothing else changed."""
         return replace(self, error=one_line(words))
 
+    def with_project(self, project: Project) -> "SnapshotRecord":
+        """Return the record with the site's names for its project, as far as it gives any."""
+        label, group = project.label or self.project.label, project.group or self.project.group
+        return replace(self, project=Project(self.project.id, label, group))
+
     def with_snapshot(self, snapshot: Snapshot) -> "SnapshotRecord":
         """Return the record after the site said where the project's snapshot stands."""
         error = ""
@@ -224,11 +227,6 @@ class ProjectState:
         is_doubtful = self.call == Call.LIST or self.missed_since is not None
         return bool(self.record.snapshot_id) and is_doubtful
 
-    @property
-    def was_seen(self) -> bool:
-        """Whether the snapshot was seen to be there, and not only told by its create's answer."""
-        return math.isinf(self.new_until)
-
 
 @dataclass(frozen=True, slots=True)
 class Now:
@@ -237,13 +235,8 @@ class Now:
     seconds: float  # monotonic
     site: datetime  # the site's time
     sent: datetime  # likewise, when the attempt's first create was sent, as known by now
+    asked: float  # monotonic, when the call was sent: a list may be no newer
     backoff: float = 1.0  # seconds to wait if the call has told nothing
-    asked: float | None = None  # monotonic, of the call: a list may be no newer; None: just now
-
-
-def is_id(text: str) -> bool:
-    """Whether it is an id as the site gives them: 24 hex digits in lower case."""
-    return _ID.fullmatch(text) is not None
 
 
 def report_order(record: SnapshotRecord) -> tuple[str, str, str]:

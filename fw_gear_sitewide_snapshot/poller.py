@@ -76,17 +76,17 @@ class Poller:
         Raises:
             TerminatedError: The run is to end; what was answered until then is in the report.
         """
-        now = self._clock.monotonic()
+        attempts, now, site_now = self._attempts, self._clock.monotonic(), self._site.now()
         for record in others:
             self._progress.count(None, record)
             if record.is_running:
-                state = snapshot.resume(record, self._attempts, now, self._site.now())
+                state = snapshot.start(SnapshotOrder(record), attempts, now, site_now)
                 self._states[record.project.id] = state
                 self._schedule.add(state, -math.inf)
         for order in orders:
             self._progress.count(None, order.record)
             self._schedule.unasked.add(order.record.project.id)
-            self._follow(snapshot.start(order, self._attempts, now))
+            self._follow(snapshot.start(order, attempts, now, site_now))
         self._progress.expect_outcomes(len(self._schedule.unasked))
         try:
             self._until_deadline()
@@ -144,39 +144,28 @@ class Poller:
         """Have each row say what is known of it now that the time is up."""
         self._abandon(math.inf)
         waited = duration(self._timeout_seconds)
-        failed = set(self._to_restart)
         for project_id, state in self._states.items():
-            record = state.record
-            if project_id in failed:
-                words = f"{record.error}; the time was up before it was started again"
-                self._update(record, record.with_error(words))
-                continue
             outage = self._schedule.problem if project_id in self._schedule.unasked else ""
             was_asked = project_id in self._answered
             site_now = self._site.now()
             after = snapshot.give_up(state, waited, site_now, was_asked=was_asked, outage=outage)
-            self._update(record, after)
+            self._update(state.record, after)
 
     def _send(self, project_id: str, now: float) -> None:
         state = self._states[project_id]
-        call = state.call
-        ask: Callable[[], CallResult[Any]]
-        match call:
-            case Call.LOOK_UP:
-                ask = partial(self._site.project, project_id)
-            case Call.LIST:
-                ask = partial(self._site.snapshots, project_id)
-            case Call.CREATE:
-                if state.sent is None:
-                    log.info("%s: starting a snapshot", state.record.described)
-                ask = partial(self._site.create_snapshot, project_id)
-            case Call.POLL:
-                ask = partial(self._site.snapshot, project_id, state.record.snapshot_id)
-            case None:
-                return
+        assert state.call is not None  # noqa: S101  the schedule has only what is to be asked
+        ask: dict[Call, Callable[[], CallResult[Any]]] = {
+            Call.LOOK_UP: partial(self._site.project, project_id),
+            Call.LIST: partial(self._site.snapshots, project_id),
+            Call.CREATE: partial(self._site.create_snapshot, project_id),
+            Call.POLL: partial(self._site.snapshot, project_id, state.record.snapshot_id),
+        }
+        if state.call == Call.CREATE and state.sent is None:
+            log.info("%s: starting a snapshot", state.record.described)
         self._states[project_id] = snapshot.sending(state, now)
-        self._schedule.sent(project_id, call, now)
-        self._tasks[project_id] = self._queue.submit(lambda: (project_id, ask()))
+        self._schedule.sent(project_id, state.call, now)
+        work = ask[state.call]
+        self._tasks[project_id] = self._queue.submit(lambda: (project_id, work()))
 
     def _collect(self, until: float) -> None:
         """Apply what comes until then; return early where more can be sent."""
@@ -218,7 +207,7 @@ class Poller:
         before = self._states[project_id]
         sent = self._site.clock.at(now if before.sent is None else before.sent)
         backoff = backoff_seconds(before.failures + 1, error)
-        after = snapshot.apply(before, value, Now(now, self._site.now(), sent, backoff, asked))
+        after = snapshot.apply(before, value, Now(now, self._site.now(), sent, asked, backoff))
         if error is None and self._is_final:
             self._answered.add(project_id)
         if error or after.record.snapshot_id or after.call is None:

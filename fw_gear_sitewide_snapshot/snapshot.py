@@ -4,22 +4,15 @@ A create can't be told from its repetition by the site: it has no body and no id
 is sent again only when the site has certainly not done it, or when the site's own list of the
 project's snapshots shows, for half a minute, that there is none.
 
-Everything here is a pure function over values. No site, no clock, no thread: times come in as
-arguments, monotonic in seconds, or as the site's own.
+Pure functions over values: times come in as arguments, monotonic in seconds, or as the site's own.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from .errors import (
-    AcceptedError,
-    NotFoundError,
-    OutcomeUnknownError,
-    RejectedError,
-    ServiceUnavailableError,
-    SiteError,
-)
+from . import errors
 from .models import (
     FINAL,
     Call,
@@ -48,26 +41,22 @@ _EVER = datetime.min.replace(tzinfo=UTC, second=1)
 _LOOK_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 
-def start(order: SnapshotOrder, attempts: int, now: float) -> ProjectState:
-    """Return the state of a project that is to have a snapshot."""
+def start(order: SnapshotOrder, attempts: int, now: float, site_now: datetime) -> ProjectState:
+    """Return the state of a project that is to have a snapshot, or whose snapshot is running."""
+    record = order.record
     first = Call.LOOK_UP if order.look_up else Call.LIST if order.wanted_since else Call.CREATE
+    new_since = site_now - timedelta(seconds=NEW_SECONDS)
+    is_new = record.is_running and record.timestamp is not None and record.timestamp >= new_since
     return ProjectState(
-        order.record,
-        first,
+        record,
+        Call.POLL if record.is_running else first,
         due=now,
         attempts_left=attempts,
         wanted_since=order.wanted_since,
         settled_at=now + CUT_OFF_SETTLE_SECONDS,
         known_failed=frozenset({order.failed_id} - {""}),
+        new_until=now + NEW_SECONDS if is_new else -math.inf,
     )
-
-
-def resume(record: SnapshotRecord, attempts: int, now: float, site_now: datetime) -> ProjectState:
-    """Return the state of a project whose snapshot exists and was not final when last seen."""
-    state = ProjectState(record, Call.POLL, now, attempts)
-    new_since = site_now - timedelta(seconds=NEW_SECONDS)
-    is_new = record.timestamp is not None and record.timestamp >= new_since
-    return replace(state, new_until=now + NEW_SECONDS) if is_new else state
 
 
 def sending(state: ProjectState, now: float) -> ProjectState:
@@ -78,26 +67,18 @@ def sending(state: ProjectState, now: float) -> ProjectState:
 
 def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
     """Return the state after its call has brought this."""
-    if isinstance(value, SiteError):
-        heeds = isinstance(value, ServiceUnavailableError) and value.retry_after is not None
+    if isinstance(value, errors.SiteError):
+        heeds = isinstance(value, errors.ServiceUnavailableError) and value.retry_after is not None
         failures = state.failures + 1
         state = replace(state, failures=failures, problem=str(value), heeds_site=heeds)
-        match state.call:
-            case Call.LOOK_UP:
-                return _look_up_failed(state, value, now)
-            case Call.CREATE:
-                return _create_failed(state, value, now)
-            case Call.LIST:
-                return _list_failed(state, value, now)
-        return _poll_failed(state, value, now)
+        assert state.call is not None  # noqa: S101  the caller's promise
+        return _FAILED[state.call](state, value, now)
     if isinstance(value, SnapshotList):
         looked_for = _looked_for_missing if state.record.snapshot_id else _looked_for_new
         return looked_for(state, value, now)
     state = replace(state, failures=0)
     if isinstance(value, Project):
-        known = state.record.project
-        project = Project(value.id, value.label or known.label, value.group or known.group)
-        record = replace(state.record, project=project)
+        record = state.record.with_project(value)
         following = Call.LIST if state.may_exist else Call.CREATE
         return replace(state, record=record, call=following, due=now.seconds)
     state = replace(state, problem="")
@@ -117,20 +98,16 @@ def start_again(state: ProjectState, now: float, site_now: datetime) -> ProjectS
 
     Its record has to be on disk before the call: it says since when a later run is to look.
     """
-    again = ProjectState(
+    is_pending = state.unknown_creates > 0 or state.is_accepted
+    return ProjectState(
         state.record.reset_to_pending(site_now),
         Call.LOOK_UP,
         due=now,
         attempts_left=state.attempts_left,
         known_failed=state.known_failed | {state.record.snapshot_id},
         problem=state.record.error,
-    )
-    if not (state.unknown_creates or state.is_accepted):
-        return again
-    # The one that was taken from the list may be somebody else's: this run's may still come.
-    return replace(
-        again,
-        sent=state.sent,
+        # The one that was taken from the list may be somebody else's: this run's may still come.
+        sent=state.sent if is_pending else None,
         settled_at=state.settled_at,
         is_accepted=state.is_accepted,
         unknown_creates=min(1, state.unknown_creates),
@@ -142,46 +119,48 @@ def give_up(
 ) -> SnapshotRecord:
     """Return the row of a project that the time was not enough for, after the final poll.
 
-    ``was_asked``: the final poll asked for it, and was answered. ``outage``: why the site was not
-    asked for it at all; empty where it was.
+    ``was_asked``: the final poll asked for it, and was answered. ``outage``: why nothing was asked.
     """
     record = state.record
+    if state.call is None:
+        return record.with_error(f"{record.error}; the time was up before it was started again")
     last = f" ({state.problem})" if state.problem else ""
     if record.snapshot_id:
         standing = "its state could not be asked" if state.problem else "it was not asked again"
         if was_asked:
             standing = "the site is still at it"
-        words = f"not finished within {waited}: {standing}{last}, a retry waits for it"
-        return record.with_error(words)
+        return record.with_error(
+            f"not finished within {waited}: {standing}{last}, a retry waits for it"
+        )
     if state.is_accepted:
-        reason = f"the site accepted the request, but no snapshot was seen within {waited}"
-    elif state.may_exist:
-        reason = f"not known within {waited} whether a snapshot was started"
-    else:
-        problem = state.problem or outage or "the time was up before the site was asked"
-        if record.started:
-            words = f"{problem}; the time was up before it was started again"
-            return record.failed(words, site_now)
-        return record.failed(f"no snapshot was started within {waited}: {problem}", site_now)
-    return record.with_error(f"{reason}{last}: a retry looks for it")
+        words = f"the site accepted the request, but no snapshot was seen within {waited}"
+        return record.with_error(f"{words}{last}: a retry looks for it")
+    if state.may_exist:
+        words = f"not known within {waited} whether a snapshot was started"
+        return record.with_error(f"{words}{last}: a retry looks for it")
+    problem = state.problem or outage or "the time was up before the site was asked"
+    words = f"no snapshot was started within {waited}: {problem}"
+    if record.started:
+        words = f"{problem}; the time was up before it was started again"
+    return record.failed(words, site_now)
 
 
 # What follows from each end of a call
 
 
-def _look_up_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
-    if not isinstance(error, RejectedError):
+def _look_up_failed(state: ProjectState, error: errors.SiteError, now: Now) -> ProjectState:
+    if not isinstance(error, errors.RejectedError):
         return replace(state, due=now.seconds + now.backoff)
-    gone = isinstance(error, NotFoundError)
+    gone = isinstance(error, errors.NotFoundError)
     words = f"there is no such project, or you can't see it: {error}" if gone else str(error)
     if state.may_exist:
         return replace(state, refusal=words, call=Call.LIST, due=now.seconds)
     return _ended(state, state.record.failed(words, now.site))
 
 
-def _create_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
-    if isinstance(error, OutcomeUnknownError | AcceptedError):
-        is_accepted = isinstance(error, AcceptedError)
+def _create_failed(state: ProjectState, error: errors.SiteError, now: Now) -> ProjectState:
+    if isinstance(error, errors.OutcomeUnknownError | errors.AcceptedError):
+        is_accepted = isinstance(error, errors.AcceptedError)
         return replace(
             state,
             unknown_creates=state.unknown_creates + (not is_accepted),
@@ -191,7 +170,7 @@ def _create_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectSt
             due=now.seconds,
             looks=0,
         )
-    if isinstance(error, RejectedError):
+    if isinstance(error, errors.RejectedError):
         if state.unknown_creates:  # it may refuse because there is one
             return replace(state, refusal=str(error), call=Call.LIST, due=now.seconds)
         return _ended(state, state.record.failed(str(error), now.site))
@@ -199,31 +178,37 @@ def _create_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectSt
     return replace(state, call=following, due=now.seconds + now.backoff)
 
 
-def _list_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
+def _list_failed(state: ProjectState, error: errors.SiteError, now: Now) -> ProjectState:
     if state.record.snapshot_id:  # it was asked whether that is gone: the next poll may tell
         return replace(state, call=Call.POLL, missed_since=None, due=now.seconds + now.backoff)
-    if isinstance(error, RejectedError) and not state.is_accepted:
+    if isinstance(error, errors.RejectedError) and not state.is_accepted:
         words = f"not known whether a snapshot was started, a retry looks for it: {error}"
         return _ended(state, state.record.with_error(words))
     return replace(state, due=now.seconds + now.backoff)
 
 
-def _poll_failed(state: ProjectState, error: SiteError, now: Now) -> ProjectState:
-    if isinstance(error, NotFoundError) and now.seconds >= state.new_until:
+def _poll_failed(state: ProjectState, error: errors.SiteError, now: Now) -> ProjectState:
+    if isinstance(error, errors.NotFoundError) and now.seconds >= state.new_until:
         return replace(state, call=Call.LIST, due=now.seconds)
     return replace(state, missed_since=None, due=now.seconds + now.backoff)
+
+
+_FAILED: dict[Call, Callable[[ProjectState, errors.SiteError, Now], ProjectState]] = {
+    Call.LOOK_UP: _look_up_failed,
+    Call.CREATE: _create_failed,
+    Call.LIST: _list_failed,
+    Call.POLL: _poll_failed,
+}
 
 
 def _looked_for_missing(state: ProjectState, listed: SnapshotList, now: Now) -> ProjectState:
     """Tell whether a snapshot that a poll could not find is gone, or only can't be polled."""
     record = state.record
     found = next((s for s in listed.snapshots if s.id == record.snapshot_id), None)
-    again = replace(
-        state, call=Call.POLL, problem="the site says 404", due=now.seconds + now.backoff
-    )
+    problem = "the site says 404" if found is None else "the site says 404, but lists it"
+    again = replace(state, call=Call.POLL, problem=problem, due=now.seconds + now.backoff)
     if found is not None:
-        listed_still = replace(again, problem="the site says 404, but lists it", missed_since=None)
-        return replace(_seen(listed_still, found, now), due=again.due)
+        return replace(_seen(again, found, now), due=again.due)
     others = {other.id for other in listed.snapshots}
     if not listed.shows_all_since(record.timestamp or _EVER, others):
         return again
@@ -248,7 +233,7 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
     again = replace(state, call=Call.LIST, due=now.seconds + pause)
     if state.is_accepted and not made:
         return again
-    if (now.seconds if now.asked is None else now.asked) < state.settled_at:
+    if now.asked < state.settled_at:
         return replace(again, due=min(again.due, state.settled_at))
     if not listed.shows_all_since(since, state.known_failed):
         return replace(again, problem="the site's list of snapshots can't be read in full")
@@ -258,8 +243,8 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
         return _ended(state, state.record.failed(state.refusal, now.site))
     if state.unknown_creates >= MAX_UNKNOWN_CREATES:
         words = state.problem or "the site did not say what became of the request"
-        tried = f"{words} ({counted(state.unknown_creates, 'attempt')}, none of which was done)"
-        return _ended(state, state.record.failed(tried, now.site))
+        words += f" ({counted(state.unknown_creates, 'attempt')}, none of which was done)"
+        return _ended(state, state.record.failed(words, now.site))
     known_failed = state.known_failed | {s.id for s in made}
     return replace(state, call=Call.CREATE, due=now.seconds, looks=0, known_failed=known_failed)
 

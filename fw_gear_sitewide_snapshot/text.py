@@ -1,5 +1,6 @@
 """Words for people: numbers with their nouns, sizes, lengths of time, text in one line."""
 
+import re
 from collections.abc import Iterable
 
 
@@ -35,6 +36,11 @@ def one_line(text: str, limit: int = 500) -> str:
 def escape_controls(text: str) -> str:
     """Escape what could end a line, or move a terminal's cursor."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def is_id(text: str) -> bool:
+    """Say whether it is an id as the site gives them: 24 hex digits in lower case."""
+    return re.fullmatch("[0-9a-f]{24}", text) is not None
 
 
 def blank_secrets(text: str, secrets: Iterable[str]) -> str:

@@ -43,7 +43,7 @@ def at(seconds: float) -> datetime:
 
 
 def now(seconds: float = NOW, sent: float = SENT, asked: float | None = None) -> Now:
-    return Now(seconds, at(seconds), at(sent), BACKOFF, asked)
+    return Now(seconds, at(seconds), at(sent), seconds if asked is None else asked, BACKOFF)
 
 
 def made(status: str = "pending", created: float | None = SENT, snapshot_id: str = ID) -> Snapshot:
@@ -57,7 +57,7 @@ def listed(*snapshots: Snapshot, unreadable: tuple[datetime | None, ...] = ()) -
 def fresh(**order: object) -> ProjectState:
     """A project that is to have a snapshot."""
     record = SnapshotRecord(PROJECT).reset_to_pending(START)
-    return snapshot.start(SnapshotOrder(record, **order), 1, 0.0)  # type: ignore[arg-type]
+    return snapshot.start(SnapshotOrder(record, **order), 1, 0.0, START)  # type: ignore[arg-type]
 
 
 def creating(**order: object) -> ProjectState:

@@ -11,11 +11,10 @@ from fw_gear_sitewide_snapshot.models import (
     Snapshot,
     SnapshotContent,
     SnapshotRecord,
-    is_id,
     whole_seconds,
 )
 from fw_gear_sitewide_snapshot.report.summary import Summary
-from fw_gear_sitewide_snapshot.text import one_line
+from fw_gear_sitewide_snapshot.text import is_id, one_line
 
 ID = "5e0000000000000000000012"
 WHEN = datetime(2026, 1, 31, 12, 0, 5, 900_000, tzinfo=UTC)

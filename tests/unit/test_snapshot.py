@@ -17,6 +17,7 @@ from fw_gear_sitewide_snapshot.models import (
     Project,
     ProjectState,
     SnapshotList,
+    SnapshotOrder,
     SnapshotRecord,
 )
 from fw_gear_sitewide_snapshot.snapshot import (
@@ -212,7 +213,8 @@ def test_a_404_for_a_snapshot_of_an_earlier_run_counts_unless_it_is_new(
 ) -> None:
     record = SnapshotRecord(PROJECT, ID, at(-age), status="pending")
 
-    state = snapshot.apply(snapshot.resume(record, 1, 0.0, at(0.0)), NOT_FOUND, now(0.0))
+    resumed = snapshot.start(SnapshotOrder(record), 1, 0.0, at(0.0))
+    state = snapshot.apply(resumed, NOT_FOUND, now(0.0))
 
     assert state.call == (Call.POLL if means == "new" else Call.LIST)
 

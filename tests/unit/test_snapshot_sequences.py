@@ -119,14 +119,14 @@ class OneProject(RuleBasedStateMachine):
             running = self.make(made or -500.0, made or -500.0)
             self.now = max(0.0, running.created)
             record = record.with_snapshot(self.shown(running))
-            self.state = snapshot.resume(record, attempts, self.now, at(self.now))
+            self.state = snapshot.start(SnapshotOrder(record), attempts, self.now, at(self.now))
             return
         order = SnapshotOrder(record, look_up=look_up)
         if begins == "cut off":
             order = replace(order, wanted_since=since)
             if made is not None:
                 self.make(made, made)
-        self.state = snapshot.start(order, attempts, 0.0)
+        self.state = snapshot.start(order, attempts, 0.0, at(0.0))
 
     # What happens
 
@@ -156,7 +156,7 @@ class OneProject(RuleBasedStateMachine):
         self.calls_at_once = 0 if seconds else self.calls_at_once
         sent = self.now if self.state.sent is None else self.state.sent
         backoff = min(2.0**self.state.failures, 15.0)
-        moment = Now(self.now, at(self.now), at(sent), backoff, asked)
+        moment = Now(self.now, at(self.now), at(sent), asked, backoff)
         self.state = snapshot.apply(self.state, value, moment)
 
     @precondition(lambda self: self.state.call == Call.LOOK_UP)
