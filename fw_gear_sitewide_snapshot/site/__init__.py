@@ -1,1 +1,1 @@
-"""What the gear asks of a Flywheel site: alone in knowing flywheel, HTTP, retries and rates."""
+"""Calls to a Flywheel site: the only package that knows flywheel-sdk, HTTP, retries and rates."""

@@ -1,11 +1,11 @@
-"""What the gear asks of a Flywheel site, in the gear's words.
+"""The calls that the gear makes to a Flywheel site, with values for arguments and results.
 
-The sources for the calls are the SDK's own finder and the site's Snapshot service, which is at the
-root of the site, takes no body, and lists snapshots by project only.
+Their sources are the SDK's own finder and the site's Snapshot service, which is at the root of the
+site, takes no body, and lists snapshots by project only.
 
-What is asked in passing (the key, the projects) is asked again while the site can't answer. What is
-asked for each project is asked once, in any thread, and comes back as a CallResult: what follows is
-for ``snapshot`` to know, and when for ``poller``.
+The API key and the list of projects are asked for again while the site can't answer. The calls for
+one project are made once, in any thread, and return a CallResult: ``snapshot`` decides what follows
+from it, and ``poller`` when.
 """
 
 import logging
@@ -18,8 +18,8 @@ from ..clock import Clock
 from ..errors import AcceptedError, OutcomeUnknownError, RejectedError, SiteError, SiteUnusableError
 from ..models import Project, Snapshot, SnapshotList
 from .http import Request, Response, Stream, Transport
-from .paging import PAGE, PAGE_BYTES, all_pages, parse_page
-from .parse import parse_document, parse_project, parse_snapshot, parse_snapshots
+from .paging import PAGE, PAGE_BYTES, all_pages
+from .parse import parse_document, parse_project, parse_projects, parse_snapshot, parse_snapshots
 from .retry import RETRY_SECONDS, call_with_retries
 from .site_clock import SiteClock
 
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
-_HELLO = Request("GET", "/api/auth/status", seconds=10.0, connect_seconds=6.0)
-_HELLO_RETRY_SECONDS = 30.0  # a person waits for the first answer
-QUICK_SECONDS = 10.0  # for what is asked again anyway: one that hangs holds others up
-_HIDDEN_SECONDS = 60.0  # nobody waits longer to learn what ALL leaves out
+QUICK_SECONDS = 10.0  # for calls that are repeated anyway: one that is slow holds others up
+_PROBE = Request("GET", "/api/auth/status", seconds=10.0, connect_seconds=6.0)
+_PROBE_RETRY_SECONDS = 30.0  # a person waits for the first response
+_HIDDEN_PROJECTS_SECONDS = 60.0  # nobody waits longer to learn which projects ALL leaves out
 
 _PROJECTS = "/api/projects"
 _SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
@@ -38,25 +38,17 @@ _SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
 
 @dataclass(frozen=True, slots=True)
 class CallResult(Generic[Value]):
-    """How one call ended.
+    """How one call ended."""
 
-    Attributes:
-        value: What the site answered, or what went wrong.
-        date: The site's time when it answered, if it says so.
-        is_service: Whether the Snapshot service was asked.
-        received: Monotonic time of the end.
-        seconds: How long the call took.
-    """
-
-    value: Value | SiteError
-    date: datetime | None
-    is_service: bool
-    received: float
-    seconds: float
+    value: Value | SiteError  # what the site answered, or what went wrong
+    date: datetime | None  # the site's time when it answered, if it says so
+    is_service: bool  # whether the Snapshot service was called
+    received: float  # monotonic time of the end
+    seconds: float  # how long the call took
 
 
 class Site:
-    """A Flywheel site; ``run`` brings one call to its end, or gives up when the run is to end."""
+    """A Flywheel site; ``run`` makes one call, and raises TerminatedError if the run is to end."""
 
     def __init__(
         self,
@@ -74,52 +66,52 @@ class Site:
         return self.clock.at(self._clock.monotonic())
 
     def observe(self, result: CallResult[Value]) -> Value | SiteError:
-        """Return what a call brought, having taken note of the site's time."""
+        """Set the site's clock by a call's result, and return the result's value."""
         if result.date is not None:
             self.clock.observe(result.date, result.received, is_service=result.is_service)
         return result.value
 
-    # Asked in passing, from the main thread
+    # Calls from the main thread, with retries
 
     def check(self) -> None:
-        """See whether the site can be reached and takes the API key.
+        """Check that the site can be reached and takes the API key.
 
         Raises:
             SiteUnusableError: It doesn't; or it can't be reached, after half a minute at the least.
         """
         hint = "is the host in the API key a Flywheel site?"
         try:
-            self._ask(_HELLO, parse_document, _HELLO_RETRY_SECONDS)
+            self._retried(_PROBE, parse_document, _PROBE_RETRY_SECONDS)
         except RejectedError as error:
             if error.status in {401, 403}:
                 hint = "the API key is not valid on this site, or no longer"
             raise SiteUnusableError(f"{error} ({hint})") from None
         except SiteError as error:
-            words = f"{error} ({hint})" if error.status == 404 else str(error)
-            raise SiteUnusableError(f"the site can't be used: {words}") from None
+            message = f"{error} ({hint})" if error.status == 404 else str(error)
+            raise SiteUnusableError(f"the site can't be used: {message}") from None
 
     def find_projects(self, project_filter: str | None) -> list[Project]:
-        """Find the projects that a filter names, in the order of their ids.
+        """Find the projects that a filter selects, in the order of their ids.
 
         The filter is in the finder's grammar; None is for all that the caller is a member of.
 
         Raises:
-            SiteUnusableError: The site refuses the filter (with its words), can't answer, or gives
-                fewer projects than it says that there are.
+            SiteUnusableError: The site refuses the filter (with its message), can't answer, or
+                lists fewer projects than it says that there are.
         """
         query = {"limit": str(PAGE)}
         if project_filter is not None:
             query["filter"] = project_filter
         request = Request("GET", _PROJECTS, query=query, max_bytes=PAGE_BYTES)
         try:
-            return all_pages(request, lambda page: self._ask(page, parse_page))
+            return all_pages(request, lambda page: self._retried(page, parse_projects))
         except RejectedError as error:
             what = "to list projects" if project_filter is None else f"the filter {project_filter}"
             raise SiteUnusableError(f"the site refuses {what}: {error}") from None
         except SiteError as error:
             raise SiteUnusableError(f"the projects can't be listed: {error}") from None
 
-    def _ask(
+    def _retried(
         self, request: Request, parse: Callable[[object], Value], seconds: float = RETRY_SECONDS
     ) -> Value:
         def once() -> Value:
@@ -130,7 +122,7 @@ class Site:
 
         return call_with_retries(once, self._clock, seconds)
 
-    # Asked for each project, from any thread
+    # Calls for one project, from any thread, without retries
 
     def project(self, project_id: str) -> CallResult[Project]:
         """Look one project up; NotFoundError: there is no such project."""
@@ -138,16 +130,16 @@ class Site:
         return self._call(request, parse_project)
 
     def create_snapshot(self, project_id: str) -> CallResult[Snapshot]:
-        """Ask for a snapshot to be started. Succeeds even where there is no such project."""
+        """Start a snapshot. Succeeds even where there is no such project."""
         return self._call(Request("POST", _SNAPSHOTS, {"project": project_id}), _parse_created)
 
     def snapshot(self, project_id: str, snapshot_id: str) -> CallResult[Snapshot]:
-        """Ask where a snapshot stands; NotFoundError: there is no such snapshot, or no longer."""
+        """Poll a snapshot; NotFoundError: there is no such snapshot, or no longer."""
 
         def parse(data: object) -> Snapshot:
             snapshot = parse_snapshot(data)
             if snapshot.id != snapshot_id:
-                raise OutcomeUnknownError("unexpected response: it speaks of another snapshot")
+                raise OutcomeUnknownError("unexpected response: the id of another snapshot")
             return snapshot
 
         parameters = {"project": project_id, "snapshot": snapshot_id}
@@ -155,13 +147,13 @@ class Site:
         return self._call(Request("GET", path, parameters, seconds=QUICK_SECONDS), parse)
 
     def snapshots(self, project_id: str) -> CallResult[SnapshotList]:
-        """Ask for the project's snapshots, the newest ones where there are very many."""
+        """List the project's snapshots, only the newest ones where there are very many."""
         query = {"sort": "created:desc", "limit": str(PAGE)}
         request = Request("GET", _SNAPSHOTS, {"project": project_id}, query, seconds=QUICK_SECONDS)
         return self._call(request, lambda data: parse_snapshots(data, PAGE))
 
     def download(self, project_id: str, snapshot_id: str) -> Stream:
-        """Ask once for a snapshot's file, a gzip-compressed SQLite database; the caller closes it.
+        """Open a snapshot's file, a gzip-compressed SQLite database; the caller closes the stream.
 
         Raises:
             NotFoundError: There is no such snapshot, or no longer.
@@ -173,31 +165,31 @@ class Site:
     def hidden_projects(self, visible: Collection[str]) -> list[Project] | None:
         """Find the site's projects that are not ``visible``, which holds ids.
 
-        Asks each page once and not for long. None where the caller is no site administrator, or
-        the site doesn't say.
+        Asks for each page once, and not for long. None where the caller is no site administrator,
+        or the site doesn't answer.
         """
-        until = self._clock.monotonic() + _HIDDEN_SECONDS
+        until = self._clock.monotonic() + _HIDDEN_PROJECTS_SECONDS
 
         def ask(request: Request, parse: Callable[[object], Value]) -> Value:
             if self._clock.monotonic() > until:
-                raise OutcomeUnknownError(f"the site did not tell within {_HIDDEN_SECONDS:g} s")
+                raise OutcomeUnknownError(f"no answer within {_HIDDEN_PROJECTS_SECONDS:g} s")
             return parse(self._transport.send(request).data)
 
-        me = Request("GET", "/api/users/self", seconds=QUICK_SECONDS)
+        user = Request("GET", "/api/users/self", seconds=QUICK_SECONDS)
         query = {"limit": str(PAGE), "exhaustive": "true"}
-        everything = replace(me, path=_PROJECTS, query=query, max_bytes=PAGE_BYTES)
+        first_page = replace(user, path=_PROJECTS, query=query, max_bytes=PAGE_BYTES)
         try:
-            roles = ask(me, parse_document).get("roles")
+            roles = ask(user, parse_document).get("roles")
             if not isinstance(roles, list) or "site_admin" not in roles:
                 return None
-            projects = all_pages(everything, lambda page: ask(page, parse_page))
+            projects = all_pages(first_page, lambda page: ask(page, parse_projects))
         except SiteError as error:
             log.info("It is not known whether there are projects that you can't see: %s", error)
             return None
         return [project for project in projects if project.id not in visible]
 
     def _call(self, request: Request, parse: Callable[[object], Value]) -> CallResult[Value]:
-        """Send a request once. Touches nothing that other threads do."""
+        """Send a request once. Safe in any thread."""
         began = self._clock.monotonic()
         response = Response(None)
         value: Value | SiteError
@@ -215,4 +207,4 @@ def _parse_created(data: object) -> Snapshot:
     try:
         return parse_snapshot(data)
     except OutcomeUnknownError as error:
-        raise AcceptedError(f"accepted, but an answer without a snapshot: {error}") from None
+        raise AcceptedError(f"accepted, but the response names no snapshot: {error}") from None

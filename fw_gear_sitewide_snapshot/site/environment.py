@@ -1,6 +1,6 @@
-"""Checks what the environment gives to the HTTP client: proxies and CA certificates.
+"""Checks the environment's proxies and CA certificates, before the HTTP client uses them.
 
-The client itself would end with a traceback, or see no certificate at all. Here one line names the
+The client itself would end with a traceback, or find no certificate at all. Here one line names the
 variable, and nothing of a proxy's address: it may hold a password.
 """
 
@@ -14,20 +14,20 @@ from ..errors import ConfigError
 from ..text import one_line
 
 _PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
-# The first one that is set counts. The SDK knows all but the last by itself.
+# The first one that is set counts. The SDK reads all but the last by itself.
 _CA_VARIABLES = ("FW_SSL_CERT_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
 
 
 def check_proxies() -> None:
-    """Raise ConfigError where a variable's address is none of an HTTP proxy."""
+    """Raise ConfigError where a variable holds no HTTP proxy's address."""
     for name, address in sorted(os.environ.items()):
         if name.lower() in _PROXIES and address and not _is_proxy(address):
             raise proxy_error(name)
 
 
 def proxy_error(*names: str) -> ConfigError:
-    """Return the error for proxies that can't be used; without names: any of those that are set."""
+    """Return the error for unusable proxies; without names, any variable that is set may be it."""
     names = names or tuple(sorted(name for name in os.environ if name.lower().endswith("_proxy")))
     which = " or ".join(names) or "of a proxy"
     return ConfigError(f"environment variable {which}: expected http://host:port of a proxy")
@@ -42,10 +42,10 @@ def _is_proxy(address: str) -> bool:
 
 
 def find_ca_bundle() -> str | None:
-    """Return the CA certificates that the environment names, where the SDK doesn't look itself.
+    """Return the path of CA certificates in a variable that the SDK doesn't read; or None.
 
     Raises:
-        ConfigError: What it names, here or for the SDK, is not there or holds no certificates.
+        ConfigError: A variable, of these or the SDK's, names a path that holds no certificates.
     """
     name = next(filter(os.environ.get, _CA_VARIABLES), "")
     path = os.environ.get(name, "")
@@ -59,7 +59,7 @@ def _holds_certificates(name: str, path: str) -> bool:
     if name == "SSL_CERT_DIR" or (name != "SSL_CERT_FILE" and Path(path).is_dir()):
         folders = [Path(folder) for folder in path.split(os.pathsep)]
         files = [item.name for folder in folders if folder.is_dir() for item in folder.iterdir()]
-        return any(map(_HASHED_NAME.fullmatch, files))  # OpenSSL looks for no other names
+        return any(map(_HASHED_NAME.fullmatch, files))  # OpenSSL reads no others
     try:
         ssl.create_default_context(cafile=path)
     except (OSError, ValueError):

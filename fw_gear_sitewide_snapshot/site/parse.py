@@ -1,30 +1,30 @@
-"""Turns what a site answers, decoded from JSON, into values. Does no I/O.
+"""Parses a site's responses, decoded from JSON, into values. Does no I/O.
 
-What can't be read is an OutcomeUnknownError: from all of these functions.
+All of these functions raise OutcomeUnknownError for what can't be read.
 """
 
 from datetime import UTC, datetime
 
 from ..errors import OutcomeUnknownError
-from ..models import Project, Snapshot, SnapshotList, SnapshotStatus, is_id
-from ..text import one_line
-from .http import words_in
+from ..models import Project, Snapshot, SnapshotList, SnapshotStatus
+from ..text import is_id, one_line
+from .http import find_message
 
 
 def parse_document(data: object) -> dict[str, object]:
-    """Return the answer as one document."""
+    """Return the response as one document."""
     if isinstance(data, dict):
         return data
     raise OutcomeUnknownError("unexpected response: no JSON object")
 
 
-def parse_projects(data: object) -> list[Project]:
-    """Return a page of projects, in the site's order."""
-    return [parse_project(item) for item in _documents(data)]
+def parse_projects(data: object) -> tuple[list[Project], int]:
+    """Return a page of projects in the site's order, and their total; 0 where it doesn't say."""
+    return [parse_project(item) for item in _documents(data)], parse_total(data)
 
 
 def parse_total(data: object) -> int:
-    """Return how many there are in all, by the page's own word; 0 where it doesn't say."""
+    """Return how many items a page says that there are in all; 0 where it doesn't say."""
     totals = [data.get(name) for name in ("total", "total_count")] if isinstance(data, dict) else []
     return max([t for t in totals if isinstance(t, int) and not isinstance(t, bool)], default=0)
 
@@ -36,7 +36,7 @@ def parse_project(data: object) -> Project:
 
 
 def parse_snapshots(data: object, limit: int) -> SnapshotList:
-    """Return a project's snapshots; of what can't be read only when it was made, if that can.
+    """Return a project's snapshots; of an unreadable one only when it was created, if that can.
 
     The request was for the newest ones first, and for ``limit`` of them at the most.
     """
@@ -50,7 +50,7 @@ def parse_snapshots(data: object, limit: int) -> SnapshotList:
     times = [snapshot.created for snapshot in snapshots if snapshot.created]
     whole_since = datetime.min.replace(tzinfo=UTC)
     if len(documents) >= limit or parse_total(data) > len(documents):
-        # all that is newer than the oldest one is there, if the newest ones came first
+        # There are more. If these are sorted, none is missing that is newer than the oldest one.
         newest_first = bool(times) and times == sorted(times, reverse=True)
         whole_since = times[-1] if newest_first else datetime.max.replace(tzinfo=UTC)
     return SnapshotList(tuple(snapshots), tuple(unreadable), whole_since)
@@ -63,17 +63,17 @@ def parse_snapshot(data: object) -> Snapshot:
     if not isinstance(status, str) or not status.strip():
         raise OutcomeUnknownError("unexpected response: a snapshot without a status")
     word = one_line(_text(status))
-    # Known words in another case are those words: reports are read that way too. "planned" is ours.
+    # Upper and lower case mean the same, as in reports. "planned" is the gear's own status.
     if word.lower() == SnapshotStatus.PLANNED:
         word = f"{word} (on the site)"
     elif word.lower() in set(SnapshotStatus):
         word = word.lower()
-    reason = one_line(words_in(document)) if word == SnapshotStatus.FAILED else ""
+    reason = one_line(find_message(document)) if word == SnapshotStatus.FAILED else ""
     return Snapshot(_id(document), word, _time(document.get("created")), reason)
 
 
 def _documents(data: object) -> list[object]:
-    """Return the items of a list, bare or in the ``results`` of a page: a site may do either."""
+    """Return the items of a list, bare or in the ``results`` of a page: sites do either."""
     items = data.get("results") if isinstance(data, dict) else data
     if isinstance(items, list):
         return items
@@ -88,7 +88,7 @@ def _id(document: dict[str, object]) -> str:
 
 
 def _text(value: object) -> str:
-    """Return text as it is; what UTF-8 can't hold (half a surrogate pair) as a question mark."""
+    """Return text, with a question mark for what UTF-8 can't encode (half a surrogate pair)."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 

@@ -1,7 +1,7 @@
-"""Calls again while the site can't answer, and says how long to wait: sole importer of tenacity.
+"""Retries calls while the site can't answer: the only module that imports tenacity.
 
-``call_with_retries`` is for reading. Whether a create or a download may be sent again is for
-``snapshot`` and ``fetch`` to know, which take only the pauses from here.
+``call_with_retries`` is for reading. ``snapshot`` and ``fetch`` decide themselves whether a create
+or a download may be sent again, and only ask how long to wait.
 """
 
 import logging
@@ -19,32 +19,32 @@ log = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
 RETRY_SECONDS = 60.0
-"""What can't answer is asked until a call has begun after so long: such an outage is bridged."""
+"""The last retry begins no earlier than this: an outage that ends before does no harm."""
 
 MAX_RETRY_AFTER_SECONDS = 120.0
-"""A site may ask for so long a pause; a minute is what limits are counted by."""
+"""The longest ``Retry-After`` that is waited for; rate limits count by the minute."""
 
 _FIRST_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 1.0, 15.0
 
 
 def backoff_seconds(failures: int, error: BaseException | None = None) -> float:
-    """Return how long to wait: the longer of what the site asks for and a growing pause of our own.
+    """Return how long to wait after so many ``failures`` in a row, the last one with ``error``.
 
-    ``failures`` counts the calls in a row that have failed, from 1; the last one raised ``error``.
+    It is the longer of what the site asks for and a growing pause of our own.
     """
-    # Chance, so that calls that failed together don't come back together.
+    # Random, so that calls that failed together are not sent again together.
     ours = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(failures - 1, 9), _MAX_BACKOFF_SECONDS)
-    ours *= random.uniform(0.8, 1.0)  # noqa: S311  no secret
+    ours *= random.uniform(0.8, 1.0)  # noqa: S311  not for security
     return max(ours, _retry_after(error))
 
 
 def call_with_retries(
     call: Callable[[], Value], clock: Clock, seconds: float = RETRY_SECONDS
 ) -> Value:
-    """Call again, with growing pauses, while the site can't answer.
+    """Call, and call again with growing pauses while the site can't answer.
 
-    No call follows one that was begun after so many seconds, and after the pause that the site
-    itself has asked for last.
+    The last call begins ``seconds`` after the first at the earliest, or later by the pause that the
+    site itself has asked for.
 
     Raises:
         SiteError: What the last call raised; at once where the site refuses, or asks for a pause
@@ -63,7 +63,7 @@ def call_with_retries(
 
     def pause(state: tenacity.RetryCallState) -> float:
         asked = _retry_after(_error(state))
-        left = began + seconds - clock.monotonic()  # the last one need not begin later
+        left = began + seconds - clock.monotonic()  # the last call need not begin later
         ours = min(backoff_seconds(state.attempt_number), max(left, _FIRST_BACKOFF_SECONDS))
         return max(asked, ours)
 

@@ -1,24 +1,24 @@
-"""The time by a site's clock, from the ``Date`` of its answers. Values only."""
+"""The time by a site's clock, from the ``Date`` of its responses. Does no I/O."""
 
 import statistics
 from collections import deque
 from datetime import datetime, timedelta
 
-_MAX_DATES = 9  # the newest ones
+_MAX_DATES = 9  # only the newest ones are kept
 _CONTRADICTION_SECONDS = 5.0
 
 
 class SiteClock:
     """Knows the site's time at any moment of this machine's monotonic clock.
 
-    What the Snapshot service says goes before what the others say: it writes ``created``. A date
-    that contradicts the others, an old answer from a cache say, is outvoted; by two at the least,
-    so that a service whose clock differs from the others' is believed.
+    The Snapshot service's dates count before those of other services, because it writes
+    ``created``. A single date that contradicts all others, as an old response from a cache does, is
+    ignored; two are believed, as the service's clock may differ from the others'.
 
     A ``Date`` has whole seconds and was written before it came, so the time is a little late, never
     ahead.
 
-    ``now``, this machine's time at ``monotonic``, stands in until the site has told its own.
+    ``now``, this machine's time at ``monotonic``, is used until the site has told its own.
     """
 
     def __init__(self, now: datetime, monotonic: float) -> None:
@@ -27,16 +27,16 @@ class SiteClock:
         self._others: deque[float] = deque(maxlen=_MAX_DATES)
 
     def observe(self, date: datetime, received: float, *, is_service: bool) -> None:
-        """Take note of an answer's date, and of the monotonic time at which the answer came."""
+        """Record a response's date, and the monotonic time at which the response came."""
         ahead = (date - self._epoch).total_seconds() - received
         (self._service if is_service else self._others).append(ahead)
 
     def at(self, monotonic: float) -> datetime:
-        """Return the site's time at a moment."""
+        """Return the site's time at a monotonic time."""
         ahead = self._ahead()
         try:
             return self._epoch + timedelta(seconds=ahead + monotonic)
-        except OverflowError:  # a clock that is at the end of all time
+        except OverflowError:  # the site's clock is near the year 9999
             return self._epoch + timedelta(seconds=ahead)
 
     def _ahead(self) -> float:

@@ -1,8 +1,8 @@
-"""Sends one request to a Flywheel site through flywheel-sdk: sole importer of it.
+"""Sends requests to a Flywheel site through flywheel-sdk: the only module that imports it.
 
 Every way in which a request can end becomes a response or one of the ``SiteError`` classes, whose
-words hold no API key. Nothing is sent a second time here: whether and when to ask again is for
-``site`` and ``snapshot`` to know. Every call has an end of its own, however its bytes drip.
+messages hold no API key. Nothing is sent a second time here: ``client`` and ``snapshot`` decide
+whether and when to retry. A call ends in time even if the site sends it a byte now and then.
 """
 
 import contextlib
@@ -19,26 +19,19 @@ from urllib.parse import quote
 import flywheel.rest
 from flywheel.api_client import ApiClient
 from flywheel.flywheel import SDK_VERSION, config_from_api_key
+from typing_extensions import override
 
-from .. import __version__
-from ..errors import (
-    AcceptedError,
-    OutcomeUnknownError,
-    RejectedError,
-    ServiceUnavailableError,
-    SiteError,
-    SiteUnusableError,
-)
+from .. import __version__, errors
 from ..text import blank_secrets, one_line
 from .environment import check_proxies, find_ca_bundle, proxy_error
-from .http import Request, Response, Stream, date_of, decoded, error_for, read_body
+from .http import Request, Response, Stream, Transport, date_of, decode_json, error_for, read_body
 
-httpx2 = flywheel.rest.httpx2  # the library whose errors the SDK lets out
+httpx2 = flywheel.rest.httpx2  # the SDK's HTTP library, whose errors the SDK doesn't wrap
 
 log = logging.getLogger(__name__)
 
-_PATH_STEPS = {"", ".", ".."}  # quoting leaves them alone, and they lead to another path
-_CONNECTIONS = 64  # more than are ever used at a time: one that was given up may linger
+_PATH_STEPS = {"", ".", ".."}  # quoting leaves these as they are, and they change the path
+_MAX_CONNECTIONS = 64  # more than are used at a time: one that was given up may stay open
 _MAX_REDIRECTS = 10
 _MAX_ERROR_BYTES = 1 << 16
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
@@ -47,7 +40,7 @@ _TO_BE_SENT = "send_request_headers.started"
 
 
 class _Deadline(threading.local):
-    """The monotonic time at which the call that a thread carries ends."""
+    """The monotonic time at which the current thread's call has to end."""
 
     at = math.inf
 
@@ -55,14 +48,14 @@ class _Deadline(threading.local):
         """Return the seconds that are left, or raise the HTTP library's ReadTimeout."""
         left = self.at - time.monotonic()
         if left <= 0:
-            raise httpx2.ReadTimeout("it did not come in time")
+            raise httpx2.ReadTimeout("the call's time is over")
         return left
 
 
-class SdkTransport:
+class SdkTransport(Transport):
     """Carries requests over the SDK's HTTP client, to the site's root.
 
-    The Snapshot service lives beside ``/api``, not under it: the SDK's own methods can't reach it.
+    The Snapshot service is beside ``/api``, not under it: the SDK's own methods can't reach it.
 
     Args:
         api_key: ``host[:port]:key``.
@@ -76,7 +69,7 @@ class SdkTransport:
         self.url: str = configuration.host.removesuffix("/api")
         self._secrets = {api_key, api_key.rsplit(":", 1)[-1]}
         self._deadline = _Deadline()
-        configuration.connection_pool_maxsize = _CONNECTIONS
+        configuration.connection_pool_maxsize = _MAX_CONNECTIONS
         configuration.ssl_ca_cert = find_ca_bundle()
         check_proxies()
         try:
@@ -85,17 +78,17 @@ class SdkTransport:
             raise proxy_error() from None
         self._client.user_agent = f"sitewide-snapshot/{__version__} flywheel-sdk/{SDK_VERSION}"
         self._http = self._client.rest_client.client
-        # The SDK's own hook reads the whole of an error's body, however large.
+        # The SDK's own hook reads an error's whole body, however large.
         self._http.event_hooks = {"request": [], "response": []}
-        # One without a path is kept once for each path, and then sent, or looked at, each time.
+        # Accept no cookies: one that names no path would be kept anew for each path.
         self._http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
+    @override
     def send(self, request: Request) -> Response:
-        """Send a request and read its whole response. See Transport."""
         began, status = time.monotonic(), "no answer"
         try:
             with (
-                self._explained(request),
+                self._translate_errors(request),
                 contextlib.closing(self._open(request, "application/json", "gzip")) as response,
             ):
                 status = response.status_code
@@ -106,24 +99,25 @@ class SdkTransport:
             asked = request.method, request.path, dict(request.parameters), dict(request.query)
             log.debug("%s %s %s %s: %s in %.3f s", *asked, status, time.monotonic() - began)
 
+    @override
     def stream(self, request: Request) -> Stream:
-        """Send a request whose response is read in pieces. See Transport."""
-        with self._explained(request):
+        with self._translate_errors(request):
             response = self._open(request, "*/*", "identity")
             if response.status_code == 200:
                 length = response.headers.get("Content-Length", "")
                 size = int(length) if length.isdecimal() else None
-                return Stream(self._pieces(response, request), size, response.close)
+                return Stream(self._chunks(response, request), size, response.close)
             with contextlib.closing(response):
                 error = self._error(response)
-            # A storage refuses an address that has expired: the site gives a new one.
-            is_refused = 400 <= error.status < 500 and error.status != 429
-            raise OutcomeUnknownError(str(error)) if response.history and is_refused else error
+            if response.history and 400 <= error.status < 500 and error.status != 429:
+                # The storage's address may have expired: the site will redirect to a new one.
+                raise errors.OutcomeUnknownError(str(error))
+            raise error
 
     def _open(self, request: Request, accept: str, encoding: str) -> Any:
-        """Send the request; returns the HTTP library's response, its body still to come."""
+        """Send the request and return the HTTP library's response, whose body is still to come."""
         if not _PATH_STEPS.isdisjoint(request.parameters.values()):
-            raise RejectedError(f"no such thing has an id: {sorted(request.parameters.values())}")
+            raise errors.RejectedError(f"not valid as an id: {sorted(request.parameters.values())}")
         names = {name: quote(value, safe="") for name, value in request.parameters.items()}
         headers = {"Accept": accept, "Accept-Encoding": encoding, **self._client.default_headers}
         self._client.update_params_for_auth(headers, [], ["ApiKey"])
@@ -138,30 +132,27 @@ class SdkTransport:
         )
         self._deadline.at = time.monotonic() + request.seconds
         response = self._http.send(sent, stream=True, follow_redirects=False)
-        # A create is never sent elsewhere, so no status is taken for its own that is not.
+        # A create is not redirected: the other address's status would be taken for its own.
         while response.next_request and not request.is_create:
             response.close()
             history = [*response.history, response]
             if len(history) > _MAX_REDIRECTS:
-                raise OutcomeUnknownError("unexpected response: it redirects for ever")
+                raise errors.OutcomeUnknownError("unexpected response: too many redirects")
             response = self._http.send(response.next_request, stream=True, follow_redirects=False)
             response.history = history
         return response
 
-    def _pieces(self, response: Any, request: Request) -> Iterator[bytes]:
-        with self._explained(request):
-            pieces = response.iter_bytes()
-            while True:
+    def _chunks(self, response: Any, request: Request) -> Iterator[bytes]:
+        with self._translate_errors(request):
+            self._deadline.at = time.monotonic() + request.seconds
+            for chunk in response.iter_bytes():
+                yield chunk
                 self._deadline.at = time.monotonic() + request.seconds
-                piece = next(pieces, None)
-                if piece is None:
-                    return
-                yield piece
 
     def _on_event(self, event: str, info: dict[str, Any]) -> None:
-        """Have nothing sent, and nothing awaited, after the end of a call's time."""
-        # The HTTP library's own limit is one for each piece that comes. A create that leaves late
-        # would be done after somebody has looked what became of it.
+        """Send nothing, and read nothing, once a call's time is over."""
+        # The HTTP library's own timeout starts anew with each read. A create that is sent late
+        # could be done after the list of snapshots was read to find out whether it was.
         if event.endswith(_TO_BE_SENT):
             self._deadline.left()
         elif event.endswith(_CONNECTED):
@@ -175,52 +166,45 @@ class SdkTransport:
 
     def _response(self, response: Any, request: Request) -> Response:
         try:
-            return Response(decoded(_read(response, request.max_bytes)), date_of(response.headers))
-        except (httpx2.HTTPError, SiteError) as error:
+            body = read_body(response.iter_raw(), response.headers, request.max_bytes)
+        except (httpx2.HTTPError, errors.SiteError) as error:
             if not request.is_create:
                 raise
-            words = f"accepted ({response.status_code}), but the answer broke off: {_said(error)}"
-            raise AcceptedError(self._words(words), response.status_code) from None
+            status = response.status_code
+            what = f"accepted ({status}), but the response can't be read"
+            raise errors.AcceptedError(self._message(what, error), status) from None
+        return Response(decode_json(body), date_of(response.headers))
 
-    def _error(self, response: Any) -> SiteError:
+    def _error(self, response: Any) -> errors.SiteError:
         status = response.status_code
-        if response.has_redirect_location:
-            return OutcomeUnknownError(f"the site answers with a redirect ({status})")
         if status < 400:
-            return OutcomeUnknownError(f"unexpected response: status {status}")
+            return errors.OutcomeUnknownError(f"unexpected response: status {status}")
         try:
-            body = _read(response, _MAX_ERROR_BYTES, cut=True)
-        except (httpx2.HTTPError, SiteError):
-            body = b""  # the status says what counts
-        # Before words are cut, which would leave a part of the key.
+            body = read_body(response.iter_raw(), response.headers, _MAX_ERROR_BYTES, cut=True)
+        except (httpx2.HTTPError, errors.SiteError):
+            body = b""  # the status is enough
+        # Before the message is shortened, which could leave a part of the key.
         clean = blank_secrets(body.decode("latin-1"), self._secrets).encode("latin-1")
         return error_for(status, response.headers, clean)
 
     @contextlib.contextmanager
-    def _explained(self, request: Request) -> Iterator[None]:
-        """Make one of our errors of whatever goes wrong on the way."""
+    def _translate_errors(self, request: Request) -> Iterator[None]:
+        """Raise one of the gear's own errors for whatever goes wrong in the HTTP library."""
         try:
             yield
         except _NOT_SENT as error:
-            words = self._words(f"no connection to the site: {_said(error)}")
-            raise ServiceUnavailableError(words) from None
+            message = self._message("no connection to the site", error)
+            raise errors.ServiceUnavailableError(message) from None
         except httpx2.TimeoutException:
-            words = f"the site did not answer within {request.seconds:g} s"
-            raise OutcomeUnknownError(words) from None
+            message = f"the site did not answer within {request.seconds:g} s"
+            raise errors.OutcomeUnknownError(message) from None
         except httpx2.InvalidURL as error:
-            raise SiteUnusableError(self._words(f"the API key's host: {_said(error)}")) from None
+            raise errors.SiteUnusableError(self._message("the API key's host", error)) from None
         except (httpx2.HTTPError, RuntimeError, ValueError, OverflowError) as error:
-            words = f"the connection broke, or an unexpected response: {_said(error)}"
-            raise OutcomeUnknownError(self._words(words)) from None
+            message = self._message("broken connection or unexpected response", error)
+            raise errors.OutcomeUnknownError(message) from None
 
-    def _words(self, words: str) -> str:
-        return one_line(blank_secrets(words, self._secrets))
-
-
-def _read(response: Any, max_bytes: int, *, cut: bool = False) -> bytes:
-    encoding = response.headers.get("Content-Encoding", "")
-    return read_body(response.iter_raw(), encoding, max_bytes, cut=cut)
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    def _message(self, what: str, error: Exception) -> str:
+        """Return what went wrong, and why, in one line that holds no API key."""
+        why = str(error) or type(error).__name__
+        return one_line(blank_secrets(f"{what}: {why}", self._secrets))

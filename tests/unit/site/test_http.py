@@ -15,7 +15,13 @@ from fw_gear_sitewide_snapshot.errors import (
     ServiceUnavailableError,
     SiteError,
 )
-from fw_gear_sitewide_snapshot.site.http import date_of, error_for, http_date, site_words, words_in
+from fw_gear_sitewide_snapshot.site.http import (
+    date_of,
+    error_for,
+    error_message,
+    find_message,
+    http_date,
+)
 
 OWN = b'{"message": "The site\'s own words"}'
 ANOTHER_SERVERS = {
@@ -172,18 +178,20 @@ def test_a_date_to_come_back_at_is_read_by_the_clock_of_the_answer(
     ],
 )
 def test_the_sites_words_are_found_whatever_their_shape(body: bytes, words: str) -> None:
-    assert site_words(body)[0] == words
+    assert error_message(body)[0] == words
 
 
 def test_problem_json_is_told_in_full() -> None:
-    words = site_words(b'{"title": "Archived", "status": 422, "detail": "The project is kept."}')[0]
+    words = error_message(
+        b'{"title": "Archived", "status": 422, "detail": "The project is kept."}'
+    )[0]
     assert "Archived" in words
     assert "The project is kept." in words
 
 
 def test_long_words_are_cut_to_a_line_that_a_person_reads() -> None:
     for body in (b"x" * 60_000, json.dumps({"message": "x" * 60_000}).encode()):
-        words = site_words(body)[0]
+        words = error_message(body)[0]
         assert len(words) == 300
         assert words.endswith("…")
 
@@ -192,12 +200,12 @@ def test_a_document_of_any_depth_has_bounded_words() -> None:
     deep: object = "bottom"
     for _ in range(100):
         deep = {"detail": [deep]}
-    assert words_in(deep) == ""
+    assert find_message(deep) == ""
 
 
 @given(st.binary() | st.text().map(str.encode))
 def test_any_body_is_one_line(body: bytes) -> None:
-    words, _ = site_words(body)
+    words, _ = error_message(body)
     assert words.isprintable()
     assert len(words) <= 300
 
@@ -213,7 +221,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_json_is_one_line(value: object) -> None:
-    words, is_own = site_words(json.dumps(value).encode())
+    words, is_own = error_message(json.dumps(value).encode())
     assert words.isprintable()
     assert not is_own or isinstance(value, dict)
 

@@ -64,13 +64,13 @@ def test_a_snapshot_is_read() -> None:
 )
 def test_a_list_may_be_bare_or_a_page(page: Callable[[object], object]) -> None:
     assert listed(page([snapshot()])) == SnapshotList((Snapshot(ID, "pending", WHEN),))
-    assert parse_projects(page([project()])) == [Project(ID, "Study", "neuro")]
-    assert parse_projects(page([])) == []
+    assert parse_projects(page([project()]))[0] == [Project(ID, "Study", "neuro")]
+    assert parse_projects(page([]))[0] == []
 
 
 def test_lists_keep_the_sites_order() -> None:
     ids = [ID, "f" * 24, "0" * 24]
-    assert [p.id for p in parse_projects([project(_id=i) for i in ids])] == ids
+    assert [p.id for p in parse_projects([project(_id=i) for i in ids])[0]] == ids
     assert [s.id for s in listed([snapshot(_id=i) for i in ids]).snapshots] == ids
 
 

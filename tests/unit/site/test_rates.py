@@ -165,7 +165,7 @@ def test_room_on_the_site_ends_our_own_pause_and_not_the_site_s() -> None:
         ours.answered(float(number), float(number), BUSY)
     theirs.answered(7.0, 7.0, ServiceUnavailableError("the site says 429", 429, retry_after=30.0))
     for gate in (ours, theirs):
-        gate.hurry(8.0)
+        gate.end_backoff(8.0)
 
     assert ours.opens_at(0) <= 8.0
     assert theirs.opens_at(0) >= 37.0
@@ -176,7 +176,7 @@ def test_room_on_the_site_does_not_undo_the_spacing_after_a_limit() -> None:
     gate.answered(1.0, 0.0, ServiceUnavailableError("the site says 429", 429))
     gate.answered(3.0, 2.0, None)
     gate.sent(3.0)
-    gate.hurry(3.0)
+    gate.end_backoff(3.0)
 
     assert gate.opens_at(0) > 3.0
 
