@@ -29,11 +29,12 @@ def run(folder: Path, stop: Stop) -> int:
     """Run the gear in its folder; returns the exit status, having logged why."""
     joblog.set_up("", debug=False)
     try:
-        job = parser.read_job(folder)
+        job = parser.read_json(folder / "config.json")
         joblog.set_up(parser.api_key_text(job), debug=parser.is_debug(job))
         log.info("sitewide-snapshot %s", __version__)
         api_key = parser.parse_api_key(job)
-        config = parser.parse_config(job, parser.read_options(Path(__file__).resolve().parent))
+        manifest = parser.read_json(Path(__file__).resolve().with_name("manifest.json"))
+        config = parser.parse_config(job, manifest)
         transport = SdkTransport(api_key)
         log.info("Site %s; %s", transport.url, config.described())
         clock = SystemClock(stop)
@@ -72,7 +73,7 @@ def made(folder: Path) -> Path:
 
 
 def write_metadata(
-    folder: Path, job: parser.JobConfig, config: parser.GearConfig, summary: Summary
+    folder: Path, job: parser.JsonObject, config: parser.GearConfig, summary: Summary
 ) -> None:
     """Write ``.metadata.json`` with the gear toolkit; where it goes wrong, the log says so."""
     from flywheel_gear_toolkit import GearToolkitContext  # noqa: PLC0415  see parser

@@ -1,22 +1,5 @@
 """The errors that a person can act on, and the exit statuses that they end in.
 
-The tree::
-
-    GearError                    ends the run; its text is the one line that the person reads
-    ├── ConfigError              the job's config, API key or environment is not usable
-    ├── ReportError              the "retry failed" input is no report of this gear
-    ├── NothingFoundError        no project matches
-    ├── SiteUnusableError        the site can't be reached, refuses the key or the filter
-    └── OutputError              the output folder can't be written
-        └── ReportLostError      likewise, once snapshots were started
-    SiteError                    one call to the site failed; data for one project's row
-    ├── ServiceUnavailableError  not done, for certain: may be sent again
-    ├── OutcomeUnknownError      the answer is lost, or can't be read: it may have been done
-    ├── AcceptedError            a create was accepted, and its answer names no snapshot
-    └── RejectedError            the site will not do it: asking again is of no use
-        └── NotFoundError        404: there is no such thing, or no longer
-    TerminatedError              the process was asked to end
-
 Every text is one line, names what and where, and never holds the API key.
 """
 
@@ -27,13 +10,13 @@ EXIT_SIGNALLED = 128  # and the signal's number on top, like a shell's: SIGTERM 
 
 
 class GearError(Exception):
-    """Ends the run; nothing was started, but for ReportLostError."""
+    """Ends the run, with nothing started but for ReportLostError; its text is what people read."""
 
     exit_status = EXIT_UNUSABLE  # what the process ends with
 
 
 class ConfigError(GearError):
-    """The config or the API key is missing something, or holds what can't be used."""
+    """The config, the API key or the environment lacks something, or can't be used."""
 
 
 class ReportError(GearError):
@@ -49,7 +32,7 @@ class SiteUnusableError(GearError):
 
 
 class OutputError(GearError):
-    """The report can't be written into the output folder."""
+    """The output folder can't be written to."""
 
 
 class ReportLostError(OutputError):
@@ -59,7 +42,7 @@ class ReportLostError(OutputError):
 
 
 class SiteError(Exception):
-    """One call to the site failed."""
+    """One call to the site failed: data for one project's row."""
 
     def __init__(self, words: str, status: int = 0) -> None:
         super().__init__(words)
@@ -67,7 +50,7 @@ class SiteError(Exception):
 
 
 class RejectedError(SiteError):
-    """The site refuses for good: any 4xx that says nothing else."""
+    """The site refuses for good, and is not asked again: any 4xx that says nothing else."""
 
 
 class NotFoundError(RejectedError):
@@ -75,7 +58,10 @@ class NotFoundError(RejectedError):
 
 
 class ServiceUnavailableError(SiteError):
-    """Certainly not done: no connection, 421, 425, 429, 503, or another server's 403 or 404."""
+    """Certainly not done, and may be sent again.
+
+    No connection, 421, 425, 429, 503, or another server's 403 or 404.
+    """
 
     def __init__(self, words: str, status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(words, status)
@@ -87,7 +73,7 @@ class OutcomeUnknownError(SiteError):
 
 
 class AcceptedError(SiteError):
-    """A create was answered with success, but not with a snapshot: it is certainly under way."""
+    """A create's answer is a success that names no snapshot: it is certainly under way."""
 
 
 class TerminatedError(Exception):

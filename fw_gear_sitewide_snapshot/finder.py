@@ -23,7 +23,7 @@ class Batch:
     orders: tuple[SnapshotOrder, ...]  # for which one is to be started, or looked for first
 
     def planned(self) -> "Batch":
-        """The batch as a dry run reports it: what would be started is ``planned``.
+        """Return the batch as a dry run reports it: what would be started is ``planned``.
 
         A row that was cut off stays as it is: it says since when to look for what may be there.
         """
@@ -54,7 +54,7 @@ def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> 
 
 
 def hidden_from_all(site: Site, batch: Batch) -> tuple[Project, ...] | None:
-    """What ``ALL`` leaves out, told to a site administrator; None where that is not known."""
+    """Return the projects that ``ALL`` leaves out, for a site administrator; None: not known."""
     visible = {record.project.id for record in batch.records}
     if len(visible) == 1:
         log.info("ALL is one project: a job that a gear rule starts sees its own project only")

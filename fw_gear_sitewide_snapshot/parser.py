@@ -15,8 +15,7 @@ from typing import Any
 from .errors import ConfigError
 from .text import one_line
 
-JobConfig = dict[str, Any]  # config.json's "config", "inputs", "destination" and "job"
-Options = dict[str, dict[str, Any]]  # manifest.json's "config": type, default, limits of each
+JsonObject = dict[str, Any]
 
 RETRY_INPUT = "retry failed"
 KEY_INPUT = "api-key"
@@ -72,35 +71,32 @@ class GearConfig:
         return "; ".join(f"{name}: {value or '(empty)'}" for name, value in options.items())
 
 
-def read_job(folder: Path) -> JobConfig:
-    """Read what the platform tells the job: ``config.json`` in the gear's folder.
+def read_json(path: Path) -> JsonObject:
+    """Read a ``config.json`` or a ``manifest.json``.
 
     Raises:
-        ConfigError: There is no such file, or it holds something else.
+        ConfigError: There is no such file, or it is not an object whose "config" and "inputs",
+            as far as they are there, are objects too.
     """
-    return _read_json(folder / "config.json", "config", "inputs")
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}") from None
+    parts = ("config", "inputs")
+    if isinstance(document, dict) and all(isinstance(document.get(p) or {}, dict) for p in parts):
+        return document
+    raise ConfigError(f'{path}: expected an object with "config" and "inputs"')
 
 
-def read_options(folder: Path) -> Options:
-    """Read what the gear's ``manifest.json`` says of its options.
-
-    Raises:
-        ConfigError: There is no such file, or it holds something else.
-    """
-    path = folder / "manifest.json"
-    options: Options | None = _read_json(path, "config").get("config")
-    if not options:
-        raise ConfigError(f'{path}: expected an object with "config"')
-    return options
-
-
-def parse_config(job: JobConfig, options: Options) -> GearConfig:
-    """Read and check the whole config, by the types, defaults and limits of the options.
+def parse_config(job: JsonObject, manifest: JsonObject) -> GearConfig:
+    """Check the job's whole config by the options' types, defaults and limits in the manifest.
 
     Raises:
         ConfigError: An option can't be used; names it, its value and what was expected.
     """
-    value = partial(_option, options, job.get("config") or {})
+    value = partial(_option, manifest.get("config") or {}, job.get("config") or {})
     retry_report = _input_path(job)
     project_filter = value("project filter").strip()
     if not project_filter and retry_report is None:
@@ -121,12 +117,12 @@ def parse_config(job: JobConfig, options: Options) -> GearConfig:
     )
 
 
-def api_key_text(job: JobConfig) -> str:
+def api_key_text(job: JsonObject) -> str:
     """Return the job's API key, unchecked, for the log to blank out; empty for none."""
     return _text_at(job, "inputs", KEY_INPUT, "key")
 
 
-def parse_api_key(job: JobConfig) -> str:
+def parse_api_key(job: JsonObject) -> str:
     """Return the API key that the site gave the job, in the form ``host[:port]:key``.
 
     Raises:
@@ -143,17 +139,17 @@ def parse_api_key(job: JobConfig) -> str:
     return key
 
 
-def is_debug(job: JobConfig) -> bool:
+def is_debug(job: JsonObject) -> bool:
     """Say whether debug messages are wanted, as far as the unchecked config tells."""
     return _at(job, "config", "debug") is True
 
 
-def job_id(job: JobConfig) -> str:
+def job_id(job: JsonObject) -> str:
     """Return the job's id; empty where the platform doesn't tell it."""
     return _text_at(job, "job", "id")
 
 
-def destination_type(job: JobConfig) -> str:
+def destination_type(job: JsonObject) -> str:
     """Return the type of the container that the outputs go to; empty where it is not told."""
     return _text_at(job, "destination", "type")
 
@@ -165,12 +161,12 @@ def _at(found: Any, *keys: str) -> Any:
     return found
 
 
-def _text_at(job: JobConfig, *keys: str) -> str:
+def _text_at(job: JsonObject, *keys: str) -> str:
     found = _at(job, *keys)
     return found if isinstance(found, str) else ""
 
 
-def _input_path(job: JobConfig) -> Path | None:
+def _input_path(job: JsonObject) -> Path | None:
     if not _at(job, "inputs", RETRY_INPUT):
         return None
     path = _at(job, "inputs", RETRY_INPUT, "location", "path")
@@ -183,22 +179,10 @@ def _input_path(job: JobConfig) -> Path | None:
     raise ConfigError(f'input "{RETRY_INPUT}": there is no file {one_line(repr(path))}{problem}')
 
 
-def _read_json(path: Path, *parts: str) -> dict[str, Any]:
-    """Read an object from a file; those of the parts that it has are objects too."""
-    try:
-        document = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from None
-    if isinstance(document, dict) and all(isinstance(document.get(p) or {}, dict) for p in parts):
-        return document
-    names = " and ".join(f'"{part}"' for part in parts)
-    raise ConfigError(f"{path}: expected an object with {names}")
-
-
-def _option(options: Options, config: dict[str, Any], name: str) -> Any:
+def _option(options: JsonObject, config: JsonObject, name: str) -> Any:
     """Return an option's value, checked, or else its default; a text without one is empty."""
+    if name not in options:
+        raise ConfigError(f'manifest.json has no option "{name}"')
     option, value = options[name], config.get(name)
     if value is None:
         return option.get("default", "")
@@ -213,7 +197,7 @@ def _option(options: Options, config: dict[str, Any], name: str) -> Any:
     raise ConfigError(f'config "{name}" is {one_line(repr(value))}: expected {expected}')
 
 
-def _is_valid(value: Any, option: dict[str, Any]) -> bool:
+def _is_valid(value: Any, option: JsonObject) -> bool:
     kind: str = option["type"]
     if kind == "string":
         return isinstance(value, str) and not _SURROGATE.search(value)

@@ -1,4 +1,4 @@
-"""Keeps the batch's records during a run, and its report on disk no older than it is worth."""
+"""Keeps the batch's records during a run, and its report on disk nearly up to date."""
 
 import logging
 import time
@@ -12,8 +12,8 @@ from .report import csv_report
 
 log = logging.getLogger(__name__)
 
-_SAVE_SECONDS = 4.0  # and a moment until it is noticed: never five seconds behind
-_SAVE_SHARE = 0.01  # of the time, at the most, goes into writing reports
+_SAVE_SECONDS = 4.0  # between two saves: the report is never five seconds behind
+_SAVE_SHARE = 0.01  # of the run's time, at the most, is spent on writing reports
 
 
 class BatchReport:
@@ -30,7 +30,7 @@ class BatchReport:
 
     @property
     def records(self) -> list[SnapshotRecord]:
-        """The batch in the report's order."""
+        """The batch's records in the report's order."""
         return sorted(self._records.values(), key=report_order)
 
     @property
@@ -44,7 +44,7 @@ class BatchReport:
         self._is_behind = True
 
     def save_if_due(self) -> None:
-        """Save the report where the one on disk is behind, and was for long enough."""
+        """Save the report if the one on disk is behind, and old enough."""
         if not self._is_behind or self._clock.monotonic() < self._due:
             return
         try:
@@ -54,7 +54,11 @@ class BatchReport:
             self._due = self._clock.monotonic() + _SAVE_SECONDS
 
     def save(self) -> Path:
-        """Write the report now; an OutputError where the folder can't be written to."""
+        """Write the report now.
+
+        Raises:
+            OutputError: The folder can't be written to.
+        """
         began = time.perf_counter()
         path = csv_report.write(self._records.values(), self._folder)
         took = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Writes a file in one step: whoever looks sees the old one or the new one, whole."""
+"""Writes a file in one step: a reader sees the old one or the new one, whole."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from ..errors import OutputError
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[TextIO]:
-    """Open a file to write text to, which takes its place at ``path`` when the block has ended.
+    """Open a file to write text to; it appears at ``path`` when the block has ended.
 
     Raises:
         OutputError: It can't be written; what was at ``path`` before is still there.
@@ -24,6 +24,6 @@ def atomic_write(path: Path) -> Iterator[TextIO]:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):  # all that lies in the folder becomes an output
+        with contextlib.suppress(OSError):  # every file in the folder becomes an output
             part.unlink(missing_ok=True)
         raise OutputError(f"{path} can't be written: {error.strerror}") from error

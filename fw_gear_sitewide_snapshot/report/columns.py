@@ -10,8 +10,8 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 
-from ..models import Project, SnapshotContent, SnapshotRecord, SnapshotStatus, is_id, whole_seconds
-from ..text import one_line
+from ..models import Project, SnapshotContent, SnapshotRecord, SnapshotStatus, whole_seconds
+from ..text import is_id, one_line
 
 
 def _content_cell(name: str, record: SnapshotRecord) -> str:

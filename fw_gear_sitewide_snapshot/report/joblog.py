@@ -1,4 +1,4 @@
-"""What a line of the job log looks like: one line for each message, with no secret in it.
+"""Writes the job log: one line for each message, with no secret in it.
 
 Labels come from anybody who may name a project, and errors from the site: neither may forge a line,
 and the site may echo the API key.
@@ -8,6 +8,8 @@ import logging
 import sys
 import time
 from typing import Any, ClassVar
+
+from typing_extensions import override
 
 from ..text import blank_secrets, escape_controls
 
@@ -20,18 +22,19 @@ class JobLogFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
     secrets: ClassVar[frozenset[str]] = frozenset()
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
-        """Escape what could end the line or move the cursor."""
+    @override
+    def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = escape_controls(record.message)
         return super().formatMessage(record)
 
-    def formatException(self, ei: Any) -> str:  # noqa: N802  logging's name
-        """Set a traceback (of a defect: nothing else logs one) apart from the log's own lines."""
+    @override
+    def formatException(self, ei: Any) -> str:
+        # Only a defect has a traceback: the bar sets it apart from the log's own lines.
         lines = super().formatException(ei).splitlines()
         return "\n".join(f"    | {escape_controls(line)}" for line in lines)
 
+    @override
     def format(self, record: logging.LogRecord) -> str:
-        """Blank out the secrets, wherever in the text they are."""
         return blank_secrets(super().format(record), self.secrets)
 
 

@@ -1,4 +1,4 @@
-"""What the gear says of its report to the platform: the values for ``.metadata.json``. Does no I/O.
+"""Tells the platform about the report: the values for ``.metadata.json``. Does no I/O.
 
 Rules can tell a batch that is complete from one that is not by the tag, people by the QC result.
 The toolkit's own ``add_qc_result`` looks the file up by its name among the inputs first, and would
@@ -17,7 +17,7 @@ TAG_INCOMPLETE = "snapshots-incomplete"
 
 
 def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str, Any]:
-    """The metadata of the report file, valid by the engine's schema.
+    """Return the metadata of the report file, valid by the engine's schema.
 
     That is ``info`` with a QC result (``info.qc.<gear>.<name>``, as the platform shows it), and
     ``tags``. A dry run has neither passed nor failed, and no tag: a rule must not take its plan

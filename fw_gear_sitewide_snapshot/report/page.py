@@ -53,9 +53,9 @@ def write(
 def render(
     records: Iterable[SnapshotRecord], summary: Summary, *, site_url: str, written_at: datetime
 ) -> Iterator[str]:
-    """The page as pieces of HTML, in order; the arguments are those of ``write``.
+    """Yield the page's HTML in pieces; the arguments are those of ``write``.
 
-    In pieces, since a page of 20,000 projects would otherwise cost more memory than the whole run.
+    As one text, a page of 20,000 projects would take more memory than the whole run.
     """
     template, style, script = _template()
     records = sorted(records, key=report_order)
@@ -63,22 +63,18 @@ def render(
     columns = page_table.columns(records)
     widths = " ".join(f"var(--{column.name})" for column in columns)
     style = f"{style}\n.projects {{ --columns: {widths}; }}"
-    statuses = page_content.statuses(records)
     return template.generate(
         style=style,
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
         version=__version__,
-        written_at=page_content.shown_time(written_at),
+        written_at=page_content.display_time(written_at),
         batches=page_content.batch_names(records),
-        tone=page_content.tone(summary),
-        verdict=page_content.verdict(summary),
-        is_complete=summary.is_complete,
-        unfetched=len(unfetched),
-        total=len(records),
-        statuses=statuses,
-        kinds=list(dict.fromkeys(kind for kind, _, _ in statuses)),
+        severity=page_content.severity(summary),
+        headline=page_content.headline(summary),
+        summary=summary,
+        statuses=page_content.statuses(records),
         groups=page_content.groups(records),
         reasons=page_content.reasons(records, unfetched, site_url),
         most_reasons=page_content.MOST_REASONS,
@@ -91,7 +87,7 @@ def render(
 
 @functools.cache
 def _template() -> "tuple[jinja2.Template, str, str]":
-    """The page's template, style and script, read once."""
+    """Read the page's template, style and script, once."""
     import jinja2  # noqa: PLC0415  nothing before the first page needs it
 
     environment = jinja2.Environment(
@@ -104,5 +100,5 @@ def _template() -> "tuple[jinja2.Template, str, str]":
 
 
 def _hash(text: str) -> str:
-    """What the page's policy names the style or the script by: no other text of its kind runs."""
+    """Return what the page's policy names the style or the script by: no other one runs."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

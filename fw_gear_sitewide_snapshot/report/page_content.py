@@ -1,4 +1,4 @@
-"""What the page says of a batch: its verdict, its groups, what needs a look.
+"""What the page says of a batch: its headline, its groups, what needs a look.
 
 Values only, and words as they are to be read. The table of all projects is in ``page_table.py``;
 how anything looks is the templates' part.
@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ..models import SnapshotRecord, is_id
-from ..text import counted, one_line
+from ..models import SnapshotRecord
+from ..text import counted, is_id, one_line
 from .summary import Summary
 
 MOST_REASONS = 200  # that the page shows; the table of all projects has the rest
@@ -23,8 +23,8 @@ _MOST_BATCHES = 3  # in the title
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A project as the page names it; without a ``link`` it can't be gone to."""
+class ProjectLink:
+    """A project as the page names it; ``link`` is empty where the site has no address."""
 
     group: str
     label: str
@@ -39,7 +39,7 @@ class Reason:
     status: str
     text: str
     count: int
-    projects: tuple[Named, ...]
+    projects: tuple[ProjectLink, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Group:
     bar: tuple[tuple[str, float, float], ...]
 
 
-def verdict(summary: Summary) -> str:
-    """What the batch has come to, in one sentence."""
+def headline(summary: Summary) -> str:
+    """Say in one sentence what the batch has come to."""
     total, unfetched = summary.total, len(summary.unfetched)
     projects = counted(total, "project")
     counts: Counter[str] = Counter()
@@ -66,7 +66,9 @@ def verdict(summary: Summary) -> str:
         return f"Dry run: {many} would be snapshotted; nothing was started."
     if not missing:
         have = "The project has" if total == 1 else f"All {projects} have"
-        return f"{have} a complete snapshot{_but_unfetched(unfetched, total)}."
+        some = "none could" if unfetched == total > 1 else f"{unfetched:,} could not"
+        but = f", but {'it could not' if total == 1 else some} be fetched" if unfetched else ""
+        return f"{have} a complete snapshot{but}."
     yet = " yet" if missing == counts[_RUNNING] else ""
     if missing == total:
         have = "The project has no" if total == 1 else f"None of the {projects} has a"
@@ -76,44 +78,35 @@ def verdict(summary: Summary) -> str:
     return f"{missing:,} of {projects} {verb} no complete snapshot{yet}{also}."
 
 
-def _but_unfetched(unfetched: int, total: int) -> str:
-    """What is to be added of a batch whose snapshots are all complete."""
-    if not unfetched:
-        return ""
-    if unfetched < total:
-        return f", but {unfetched:,} could not be fetched"
-    return ", but it could not be fetched" if total == 1 else ", but none could be fetched"
-
-
-def tone(summary: Summary) -> str:
-    """The kind that the verdict is shown in: the worst one, or the plan."""
+def severity(summary: Summary) -> str:
+    """Return the kind that the headline is shown in: the worst one, or the plan."""
     found = set(map(kind_of, summary.counts)) | ({"failed"} if summary.unfetched else set())
     worst_first = ("planned", "failed", _RUNNING, "complete")
     return next((kind for kind in worst_first if kind in found), "planned")
 
 
 def batch_names(records: Iterable[SnapshotRecord]) -> str:
-    """The batch's name; a retry's rows may have several, of which the first few are told."""
-    names = list(dict.fromkeys(shown(r.batch_label, 100) for r in records if r.batch_label))
+    """Name the batch; a retry's rows may have several names, of which the first few are told."""
+    names = list(dict.fromkeys(one_line(r.batch_label, 100) for r in records if r.batch_label))
     more = len(names) - _MOST_BATCHES
     return ", ".join(names[:_MOST_BATCHES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def statuses(records: Sequence[SnapshotRecord]) -> list[tuple[str, str, int]]:
-    """Each status with its kind and how many rows have it, in the order of the bars."""
-    counts = Counter((kind_of(record.status), shown_status(record)) for record in records)
+    """Return kind, status and number of rows of each status, in the order of the bars."""
+    counts = Counter((kind_of(record.status), display_status(record)) for record in records)
     ordered = sorted(counts, key=lambda found: (_KIND_ORDER.index(found[0]), found[1]))
     return [(kind, status, counts[kind, status]) for kind, status in ordered]
 
 
 def groups(records: Sequence[SnapshotRecord]) -> list[Group]:
-    """The groups by name, those with a project that failed or is unfinished first."""
+    """Return the groups by name, those with a project that failed or is unfinished first."""
     counts: dict[str, Counter[str]] = {}
     for record in records:
         counts.setdefault(record.project.group, Counter())[kind_of(record.status)] += 1
     unfinished = {"failed", _RUNNING}
     ordered = sorted(counts, key=lambda name: (unfinished.isdisjoint(counts[name]), name))
-    return [Group(shown_name(name), counts[name], _bar(counts[name])) for name in ordered]
+    return [Group(display_name(name), counts[name], _bar(counts[name])) for name in ordered]
 
 
 def _bar(counts: Counter[str]) -> tuple[tuple[str, float, float], ...]:
@@ -130,7 +123,7 @@ def _bar(counts: Counter[str]) -> tuple[tuple[str, float, float], ...]:
 def reasons(
     records: Iterable[SnapshotRecord], unfetched: Collection[str], site_url: str
 ) -> list[Reason]:
-    """What needs a look, by reason: failures first, then what concerns the most projects.
+    """Collect what needs a look, by reason: failures first, then what concerns most projects.
 
     A complete snapshot that something is to be said about is among them; a plan is not. The
     ``unfetched`` are ids of projects whose snapshot is complete, but could not be fetched: a
@@ -138,50 +131,54 @@ def reasons(
     """
     found: dict[tuple[str, str, str], list[SnapshotRecord]] = {}
     for record in records:
-        kind, status = kind_of(record.status), shown_status(record)
+        kind, status = kind_of(record.status), display_status(record)
         if record.project.id in unfetched:
             kind, status = "failed", f"{status}, not fetched"
-        text = shown(record.error if kind == "planned" else record.reason)
+        text = display_text(record.error if kind == "planned" else record.reason)
         if text or kind == "failed":
             found.setdefault((kind, status, text or "No reason is known"), []).append(record)
     order = {"failed": 0, _RUNNING: 1}
     ordered = sorted(found, key=lambda key: (order.get(key[0], 2), -len(found[key]), key))
     return [
-        Reason(*key, len(found[key]), tuple(named(r, site_url) for r in found[key][:_MOST_NAMES]))
+        Reason(
+            *key,
+            len(found[key]),
+            tuple(project_link(r, site_url) for r in found[key][:_MOST_NAMES]),
+        )
         for key in ordered
     ]
 
 
-def named(record: SnapshotRecord, site_url: str) -> Named:
-    """A record's project, linked on the site if that has an address."""
+def project_link(record: SnapshotRecord, site_url: str) -> ProjectLink:
+    """Name a record's project, with a link to it if the site has an address."""
     # The web interface's address of a project, as its users' bookmarks have it. Not verified on a
     # real site: should it change, the site shows its own start page.
     link = ""
     if site_url.startswith(("https://", "http://")) and is_id(record.project.id):
         link = f"{site_url.rstrip('/')}/#/projects/{record.project.id}/information"
-    return Named(shown_name(record.project.group), shown_name(record.project.label), link)
+    return ProjectLink(display_name(record.project.group), display_name(record.project.label), link)
 
 
 def kind_of(status: str) -> str:
-    """What a status is shown as: one that is none of ours, or that nobody knows, is running."""
+    """Return the kind that a status is shown as: one that the gear doesn't know is running."""
     return str(status) if status in _KIND_ORDER else _RUNNING
 
 
-def shown_status(record: SnapshotRecord) -> str:
-    """The site's word, without its underscores."""
-    return shown(record.status).replace("_", " ")
+def display_status(record: SnapshotRecord) -> str:
+    """Return the site's word, without its underscores."""
+    return display_text(record.status).replace("_", " ")
 
 
-def shown(text: str, limit: int = 300) -> str:
-    """Text from anybody as what can be looked at: one line, nothing invisible, not endless."""
-    return one_line(text, limit)
+def display_text(text: str) -> str:
+    """Return what anybody may have written in one line of bounded length."""
+    return one_line(text, 300)
 
 
-def shown_name(text: str) -> str:
-    """A label or a group's id, never blank."""
-    return shown(text, 120) or "(none)"
+def display_name(text: str) -> str:
+    """Return a label or a group's id, never blank."""
+    return one_line(text, 120) or "(none)"
 
 
-def shown_time(when: datetime | None) -> str:
-    """A time in UTC, to the second; none: blank."""
+def display_time(when: datetime | None) -> str:
+    """Return a time in UTC, to the second; blank for none."""
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if when else ""

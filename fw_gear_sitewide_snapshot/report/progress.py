@@ -1,4 +1,4 @@
-"""What the log tells of the batch while it is waited for: each step, now and then the counts."""
+"""Logs what happens while the batch is waited for: each step, and now and then the counts."""
 
 import logging
 import math
@@ -26,17 +26,17 @@ class Progress:
         self._outcomes = self._expected = 0
 
     def expect_outcomes(self, count: int) -> None:
-        """Number the outcomes of so many projects that are to have a snapshot."""
+        """Expect this many projects to have an outcome; the log numbers them."""
         self._expected = count
 
     def count(self, before: SnapshotRecord | None, after: SnapshotRecord) -> None:
-        """Take note of a row that was replaced; None before: of one more row."""
+        """Count a row that was replaced; ``before`` is None for one that is new."""
         if before is not None:
             self._counts[before.status] -= 1
         self._counts[after.status] += 1
 
     def log(self, left_seconds: float = math.inf, *, at_once: bool = False) -> None:
-        """Write the counts where that is due, or what has changed at once; infinite: not known."""
+        """Log the counts if that is due, or changed ones at once; infinite: no known deadline."""
         now = self._clock.monotonic()
         counts = +self._counts
         changed = counts != self._logged_counts
@@ -48,7 +48,7 @@ class Progress:
         self._logged, self._logged_counts = now, counts
 
     def log_step(self, before: ProjectState, after: ProjectState, error: SiteError | None) -> None:
-        """Write what a call has brought a project to, where that is news."""
+        """Log what a call has brought a project to, if that is news."""
         record, where = after.record, after.record.described
         if error is not None and after.call is not None:
             if before.call == Call.CREATE and after.call == Call.LIST:
@@ -68,7 +68,7 @@ class Progress:
             log.info("%s: snapshot %s failed: %s", where, record.snapshot_id, record.error)
 
     def _number(self, before: SnapshotRecord) -> str:
-        """Count a project's first outcome; its second attempts have no number."""
+        """Return the number of a project's first outcome; later attempts have none."""
         if before.started:
             return ""
         self._outcomes += 1

@@ -1,4 +1,4 @@
-"""What a batch has come to: what the log, the page, the metadata and the exit status say of it."""
+"""Sums a batch up for the log, the page, the metadata and the exit status."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -11,4 +11,4 @@ from .repository import read_manifest
 def gear_config(**fields: Any) -> GearConfig:
     """The config of a job that names no option, for all projects, with these fields changed."""
     job = {"config": {"project filter": "ALL"}}
-    return replace(parse_config(job, read_manifest()["config"]), **fields)
+    return replace(parse_config(job, read_manifest()), **fields)

@@ -1,26 +1,8 @@
-"""The errors' tree and exit statuses, which other modules and a person's scripts go by."""
-
-import inspect
-import re
+"""The errors' exit statuses, which a person's scripts go by."""
 
 import pytest
 
 from fw_gear_sitewide_snapshot import errors
-
-CLASSES = {
-    name: item
-    for name, item in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(item, Exception)
-}
-
-
-def test_the_tree_that_is_drawn_is_the_tree() -> None:
-    drawn, above = {}, ["Exception"]
-    for line in re.findall(r"^    ([│├└─ ]*)(\w+Error)\b", errors.__doc__ or "", re.MULTILINE):
-        depth = len(line[0]) // 4
-        above[depth + 1 :] = [line[1]]
-        drawn[line[1]] = above[depth]
-    assert drawn == {name: item.__bases__[0].__name__ for name, item in CLASSES.items()}
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_the_page_says_that_a_complete_snapshot_could_not_be_fetched(gear: Gear)
 
     page = (gear.output / "snapshot_report.html").read_text("utf-8")
     assert "All 2 projects have a complete snapshot, but 1 could not be fetched." in page
-    assert 'class="verdict mark failed"' in page
+    assert 'class="headline mark failed"' in page
 
 
 def test_a_page_that_can_t_be_written_costs_the_batch_nothing(

@@ -13,18 +13,17 @@ import pytest
 from fw_gear_sitewide_snapshot.errors import ConfigError
 from fw_gear_sitewide_snapshot.parser import (
     GearConfig,
-    JobConfig,
+    JsonObject,
     destination_type,
     is_debug,
     job_id,
     parse_api_key,
     parse_config,
-    read_job,
-    read_options,
+    read_json,
 )
 from tests.support.repository import ROOT, read_manifest
 
-OPTIONS = read_manifest()["config"]
+MANIFEST = read_manifest()
 KEY = "site.example.org:djEtsecretsecretsecret"
 
 
@@ -34,7 +33,7 @@ class Job:
 
     path: Path
 
-    def read(self, config: object = None, inputs: object = None, **options: object) -> JobConfig:
+    def read(self, config: object = None, inputs: object = None, **options: object) -> JsonObject:
         """The job, from a config.json with a filter and an API key by default."""
         document: dict[str, Any] = {
             "config": {"project filter": "ALL", **options} if config is None else config,
@@ -42,24 +41,24 @@ class Job:
             "destination": {"type": "project", "id": "a" * 24},
         }
         (self.path / "config.json").write_text(json.dumps(document))
-        return read_job(self.path)
+        return read_json(self.path / "config.json")
 
     def parse(self, **options: object) -> GearConfig:
-        return parse_config(self.read(**options), OPTIONS)
+        return parse_config(self.read(**options), MANIFEST)
 
     def problem(self, **options: object) -> str:
         with pytest.raises(ConfigError) as raised:
             self.parse(**options)
         return str(raised.value)
 
-    def with_report(self, report: object, **options: object) -> JobConfig:
+    def with_report(self, report: object, **options: object) -> JsonObject:
         """A job whose retry input is as given."""
         inputs = {"api-key": {"base": "api-key", "key": KEY}, "retry failed": report}
         return self.read(config=options, inputs=inputs)
 
     def report_problem(self, found: object) -> str:
         with pytest.raises(ConfigError) as raised:
-            parse_config(self.with_report(found, **{"project filter": "ALL"}), OPTIONS)
+            parse_config(self.with_report(found, **{"project filter": "ALL"}), MANIFEST)
         return str(raised.value)
 
     def key_problem(self, key: object) -> str:
@@ -209,7 +208,7 @@ def test_an_odd_number_of_json_is_told_with_its_option(
     content = f'{{"config": {{"project filter": "ALL", "{option}": {number}}}}}'
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=f'^config "{option}" is -?(nan|inf|0.0): expected'):
-        parse_config(read_job(tmp_path), OPTIONS)
+        parse_config(read_json(tmp_path / "config.json"), MANIFEST)
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", "\t\r\n", "\u2003"])
@@ -221,7 +220,7 @@ def test_a_blank_filter_without_a_report_never_means_all(job: Job, blank: str | 
 
 def test_a_config_that_is_missing_is_a_filter_that_is_missing(job: Job) -> None:
     with pytest.raises(ConfigError, match='"project filter" is empty'):
-        parse_config(job.read(config={}), OPTIONS)
+        parse_config(job.read(config={}), MANIFEST)
 
 
 # The manifest
@@ -229,14 +228,15 @@ def test_a_config_that_is_missing_is_a_filter_that_is_missing(job: Job) -> None:
 
 def test_defaults_and_limits_are_the_manifest_s(job: Job) -> None:
     options = {
-        **OPTIONS,
+        **MANIFEST["config"],
         "timeout minutes": {"type": "number", "default": 90, "minimum": 5},
         "attempts per project": {"type": "integer", "default": 7, "minimum": 2, "maximum": 9},
         "dry run": {"type": "boolean", "default": True},
         "snapshot batch name": {"type": "string", "default": "nightly"},
     }
+    manifest = {**MANIFEST, "config": options}
 
-    config = parse_config(job.read(), options)
+    config = parse_config(job.read(), manifest)
 
     assert (config.timeout_seconds, config.attempts) == (5400.0, 7)
     assert (config.dry_run, config.batch_label) == (True, "nightly")
@@ -247,31 +247,17 @@ def test_defaults_and_limits_are_the_manifest_s(job: Job) -> None:
         with pytest.raises(
             ConfigError, match=f'^config "{option}" is {value}: expected {expected}$'
         ):
-            parse_config(job.read(**{"project filter": "ALL", option: value}), options)
+            parse_config(job.read(**{"project filter": "ALL", option: value}), manifest)
 
 
-def test_the_options_are_read_from_the_manifest() -> None:
-    assert read_options(ROOT) == OPTIONS
+def test_the_manifest_is_read() -> None:
+    assert read_json(ROOT / "manifest.json") == MANIFEST
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        (None, "can't be read: No such file or directory"),
-        (b"{", "is not JSON"),
-        (b"[]", 'expected an object with "config"'),
-        (b'{"config": []}', 'expected an object with "config"'),
-        (b'{"name": "x"}', 'expected an object with "config"'),
-    ],
-)
-def test_a_manifest_that_can_t_be_read_is_said_to_be_so(
-    tmp_path: Path, content: bytes | None, problem: str
-) -> None:
-    if content is not None:
-        (tmp_path / "manifest.json").write_bytes(content)
-
-    with pytest.raises(ConfigError, match=rf"^[^\n]*manifest\.json:? {problem}[^\n]*$"):
-        read_options(tmp_path)
+@pytest.mark.parametrize("manifest", [{}, {"config": None}, {"config": {}}])
+def test_a_manifest_without_the_options_is_said_to_be_so(job: Job, manifest: JsonObject) -> None:
+    with pytest.raises(ConfigError, match=r'^manifest\.json has no option "project filter"$'):
+        parse_config(job.read(), manifest)
 
 
 # The earlier report
@@ -279,13 +265,13 @@ def test_a_manifest_that_can_t_be_read_is_said_to_be_so(
 
 def test_an_earlier_report_makes_up_for_a_blank_filter(job: Job, report: Path) -> None:
     context = job.with_report({"base": "file", "location": {"path": str(report)}})
-    assert parse_config(context, OPTIONS).retry_report == report
+    assert parse_config(context, MANIFEST).retry_report == report
 
 
 @pytest.mark.parametrize("absent", [None, {}])
 def test_a_retry_input_that_is_not_set_is_none(job: Job, absent: object) -> None:
     context = job.with_report(absent, **{"project filter": "ALL"})
-    assert parse_config(context, OPTIONS).retry_report is None
+    assert parse_config(context, MANIFEST).retry_report is None
 
 
 @pytest.mark.parametrize(
@@ -338,7 +324,7 @@ def test_a_retry_input_in_a_closed_folder_is_told_with_its_path(tmp_path: Path) 
         with pytest.raises(ConfigError) as raised:
             parse_config(
                 {"inputs": {"retry failed": {"location": {"path": f"{closed}/report.csv"}}}},
-                OPTIONS,
+                MANIFEST,
             )
     finally:
         os.seteuid(user)
@@ -350,7 +336,7 @@ def test_a_retry_input_that_is_a_link_to_a_file_is_taken(job: Job, report: Path)
     link = report.with_name("link")
     link.symlink_to(report)
     context = job.with_report({"location": {"path": str(link)}})
-    assert parse_config(context, OPTIONS).retry_report == link
+    assert parse_config(context, MANIFEST).retry_report == link
 
 
 # The API key
@@ -412,7 +398,7 @@ def test_a_key_of_another_form_is_refused_without_showing_it(job: Job, key: str)
 def test_the_key_is_in_no_config(job: Job, report: Path) -> None:
     context = job.with_report({"location": {"path": str(report)}}, **{"project filter": "a=b"})
     assert parse_api_key(context) == KEY
-    assert "secret" not in repr(parse_config(context, OPTIONS))
+    assert "secret" not in repr(parse_config(context, MANIFEST))
 
 
 @pytest.mark.parametrize(
@@ -442,7 +428,7 @@ def test_a_config_json_that_is_none_is_said_to_be_so(
     (tmp_path / "config.json").write_bytes(content)
 
     with pytest.raises(ConfigError, match=rf"^[^\n]*config\.json.*{problem}[^\n]*$"):
-        read_job(tmp_path)
+        read_json(tmp_path / "config.json")
 
 
 @pytest.mark.parametrize("place", ["folder", "broken link"])
@@ -453,12 +439,12 @@ def test_a_config_json_that_is_no_file_is_said_to_be_so(tmp_path: Path, place: s
     else:
         path.symlink_to("nowhere")
     with pytest.raises(ConfigError, match=r"config\.json can't be read: .+"):
-        read_job(tmp_path)
+        read_json(tmp_path / "config.json")
 
 
 def test_a_missing_config_json_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config\.json can't be read"):
-        read_job(tmp_path)
+        read_json(tmp_path / "config.json")
 
 
 @pytest.mark.parametrize(
@@ -470,14 +456,14 @@ def test_a_missing_config_json_is_said_to_be_so(tmp_path: Path) -> None:
         ({}, ""),
     ],
 )
-def test_where_the_outputs_go_is_read_where_it_is_told(document: JobConfig, kind: str) -> None:
+def test_where_the_outputs_go_is_read_where_it_is_told(document: JsonObject, kind: str) -> None:
     assert destination_type(document) == kind
 
 
 @pytest.mark.parametrize(
     ("document", "found"), [({"job": {"id": "j"}}, "j"), ({"job": None}, ""), ({}, "")]
 )
-def test_the_job_s_id_is_read_where_it_is_told(document: JobConfig, found: str) -> None:
+def test_the_job_s_id_is_read_where_it_is_told(document: JsonObject, found: str) -> None:
     assert job_id(document) == found
 
 
@@ -485,5 +471,5 @@ def test_the_job_s_id_is_read_where_it_is_told(document: JobConfig, found: str) 
     ("document", "debug"),
     [({"config": {"debug": True}}, True), ({"config": {"debug": "yes"}}, False), ({}, False)],
 )
-def test_debug_is_known_before_the_config_is_checked(document: JobConfig, debug: bool) -> None:
+def test_debug_is_known_before_the_config_is_checked(document: JsonObject, debug: bool) -> None:
     assert is_debug(document) is debug

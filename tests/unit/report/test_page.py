@@ -141,14 +141,14 @@ def test_a_snapshot_that_could_not_be_fetched_is_not_complete() -> None:
         "complete, not fetched No reason is known group/Project 3 "
         "failed no rights group/Project 5"
     )
-    assert 'class="verdict mark failed"' in html
+    assert 'class="headline mark failed"' in html
     assert reader.tables["groups"][1][2:] == ["4", "1", "5"]
 
 
 def test_where_nothing_was_to_be_fetched_nothing_lacks() -> None:
     html = render([replace(record(1), content=content(1)), record(2)])
 
-    assert 'class="verdict mark complete"' in html
+    assert 'class="headline mark complete"' in html
     assert 'id="look"' not in html
 
 

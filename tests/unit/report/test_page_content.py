@@ -40,11 +40,11 @@ from tests.support.page import Reader, content, record, render
         ),
     ],
 )
-def test_the_verdict_is_one_sentence(statuses: dict[str, int], sentence: str) -> None:
+def test_the_headline_is_one_sentence(statuses: dict[str, int], sentence: str) -> None:
     words = list(Counter(statuses).elements())
     records = [record(number, status) for number, status in enumerate(words, 1)]
 
-    assert page_content.verdict(Summary.of(records)) == sentence
+    assert page_content.headline(Summary.of(records)) == sentence
     assert sentence in Reader(render(records)).text
 
 
@@ -88,11 +88,11 @@ def fetched_of(complete: int, fetched: int, **others: int) -> list[SnapshotRecor
         (fetched_of(0, 0, failed=2), "None of the 2 projects has a complete snapshot."),
     ],
 )
-def test_the_verdict_tells_what_could_not_be_fetched(
+def test_the_headline_tells_what_could_not_be_fetched(
     records: list[SnapshotRecord], sentence: str
 ) -> None:
-    assert page_content.verdict(Summary.of(records, to_fetch=True)) == sentence
-    assert "fetched" not in page_content.verdict(Summary.of(records))
+    assert page_content.headline(Summary.of(records, to_fetch=True)) == sentence
+    assert "fetched" not in page_content.headline(Summary.of(records))
     assert sentence in Reader(render(records, to_fetch=True)).text
 
 
@@ -109,7 +109,7 @@ def test_the_page_is_green_when_and_only_when_the_batch_is_complete(
     ]
     summary = Summary.of(records, to_fetch=to_fetch)
 
-    green = page_content.tone(summary) == "complete"
+    green = page_content.severity(summary) == "complete"
     assert green == (bool(records) and summary.is_complete)
 
 

@@ -414,7 +414,7 @@ def test_no_column_is_squeezed_or_runs_into_the_next(show: Callable[..., Page]) 
 def test_it_can_be_read_without_scripts(show: Callable[..., Page], name: str) -> None:
     shown = show(name, java_script_enabled=False)
 
-    expect(shown.locator(".verdict")).to_be_visible()
+    expect(shown.locator(".headline")).to_be_visible()
     expect(shown.locator("#controls")).to_be_hidden()
     expect(shown.locator("#table button")).to_have_count(0)
     expect(shown.locator("#table tbody tr")).to_have_count(len(BATCHES[name]))
