@@ -1,10 +1,11 @@
-# What a developer runs. `make` alone lists it. Needed beforehand: python3 (3.11 to 3.13), make, git.
+# What a developer runs. `make` alone lists it. Needed beforehand: Python (3.11 to 3.13), make, git.
 #
 #   make test TESTS="tests/unit/test_poller.py -k deadline"   a part of the tests, without coverage
-#   make clean setup PYTHON=python3.13                   another Python than `python3`
-#   make lock LOCK_OPTIONS=--upgrade                     newer versions, not just what changed
+#   make setup PYTHON=python3.13                              another Python; it is kept from then on
+#   make lock LOCK_OPTIONS=--upgrade                          newer versions, not just what changed
 
-PYTHON ?= python3
+# Unless one is asked for, the Python that .venv was made with, as long as it is there.
+PYTHON ?= $(or $(wildcard $(shell sed -n 's/^executable = //p' .venv/pyvenv.cfg 2>/dev/null)),python3)
 TESTS ?=
 LOCK_OPTIONS ?=
 CASES ?=
@@ -19,13 +20,18 @@ MADE_FROM := .venv/made-from-requirements-dev.txt
 help: ## list what make can do
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
 
-# Compared by content, not by time: a checkout or a lock made again without a change costs nothing.
-setup: ## make .venv with the locked dependencies (again when the lock has changed)
-	@cmp -s requirements-dev.txt $(MADE_FROM) || { \
-		$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+# Two Pythons are told apart by version and place. The lock is compared by content, not by time: a checkout,
+# or a lock made again without a change, costs nothing.
+IDENTITY := -c 'import sys; print("Python", sys.version.split()[0], "in", sys.base_prefix)' 2>/dev/null
+
+setup: ## make .venv with the locked dependencies (again when the lock has changed, or for another PYTHON)
+	@asked=$$($(PYTHON) $(IDENTITY)); has=$$($(BIN)/python $(IDENTITY) || echo "no Python that runs"); \
+	[ "$$asked" = "$$has" ] && cmp -s requirements-dev.txt $(MADE_FROM) || { \
+		$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || { \
 			echo "make: Python 3.11, 3.12 or 3.13 is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
 			echo "make: name another one: make setup PYTHON=python3.13"; exit 1; } >&2; \
-		echo "Making .venv from requirements-dev.txt (a minute or two) ..."; \
+		[ ! -d .venv ] || [ "$$asked" = "$$has" ] || echo ".venv has $$has; it is made anew."; \
+		echo "Making .venv with $$asked from requirements-dev.txt (a minute or two) ..."; \
 		$(PYTHON) -m venv --clear .venv && \
 		$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes \
 			-r requirements-dev.txt && \
