@@ -1,8 +1,8 @@
-"""Runs tasks in parallel threads, and never waits for a thread that hangs.
+"""Runs tasks in parallel threads, and never waits for one that is stuck.
 
-Its own threads rather than ``concurrent.futures``: they are daemons, so a call that the site never
-answers keeps neither the deadline nor the end of the process waiting; and one that hangs for longer
-than its call may last is replaced.
+``concurrent.futures`` waits for its threads when the process ends. These are daemons: a call that
+the site never answers delays neither the deadline nor the end of the process, and a worker whose
+call takes longer than it may is replaced.
 """
 
 import math
@@ -12,26 +12,28 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
+from typing_extensions import override
+
 from .clock import Clock
 from .errors import TerminatedError
 
 Result = TypeVar("Result")
 
-_LOOK_UP_SECONDS = 0.1  # how often the waiting thread looks whether it is to stop
-_GRACE_SECONDS = 2.0  # how long calls in flight may still bring their answers after a SIGTERM
+_STOP_CHECK_SECONDS = 0.1  # how often the waiting thread checks whether the run is to end
+_GRACE_SECONDS = 2.0  # how long results of calls in flight are still awaited after a SIGTERM
 
 
 class Task:
-    """A piece of work that was submitted; ``is_abandoned`` once nobody waits for it any more."""
+    """A task that was submitted; ``is_abandoned`` once nobody waits for its result any more."""
 
     is_abandoned = False
 
 
 class TaskQueue(Generic[Result]):
-    """Tasks that were submitted, and whose results are collected as they come.
+    """Tasks whose results are collected as they come.
 
     Attributes:
-        in_flight: How many were submitted and have not brought their result.
+        in_flight: How many were submitted, not abandoned, and have no result yet.
     """
 
     def __init__(
@@ -48,35 +50,35 @@ class TaskQueue(Generic[Result]):
         self._is_cancelled = False
         self._results: queue.SimpleQueue[tuple[Task, tuple[Result] | BaseException | None]]
         self._results = queue.SimpleQueue()
-        self._grace = math.inf  # monotonic: until when results are awaited once the run is to end
+        self._grace_until = math.inf  # monotonic: the end of the grace time, once it has begun
         self.in_flight = 0
 
     def submit(self, work: Callable[[], Result]) -> Task:
-        """Have a piece of work done, as soon as there is a worker for it."""
+        """Run a function as soon as a worker is free."""
         self.in_flight += 1
         task = Task()
         self._put((task, partial(self._do, task, work)))
         return task
 
     def results(self, until: float = math.inf) -> Iterator[Result]:
-        """Yield results in the order in which they come, until there are no more to come.
+        """Yield results in the order in which they come, until none is in flight.
 
         Args:
-            until: Monotonic time at which to return all the same. What is in flight stays so: its
-                results come with a later call.
+            until: Monotonic time at which to return anyway. The next call yields the results that
+                come later.
 
         Raises:
-            TerminatedError: The run is to end. Results that come within two seconds have been
-                yielded before.
+            TerminatedError: The run is to end. Results that came within the next two seconds were
+                yielded first.
         """
         while self.in_flight:
             if self._stop.is_set():
-                if math.isinf(self._grace):
-                    self._grace = self._clock.monotonic() + _GRACE_SECONDS
-                until = self._grace
+                if math.isinf(self._grace_until):
+                    self._grace_until = self._clock.monotonic() + _GRACE_SECONDS
+                until = self._grace_until
             left = until - self._clock.monotonic()
             try:
-                task, result = self._results.get(timeout=max(0.0, min(_LOOK_UP_SECONDS, left)))
+                task, result = self._results.get(timeout=max(0.0, min(_STOP_CHECK_SECONDS, left)))
             except queue.Empty:
                 if left <= 0:
                     break
@@ -92,9 +94,9 @@ class TaskQueue(Generic[Result]):
             raise TerminatedError
 
     def abandon(self, task: Task) -> None:
-        """Wait no longer for a task; another worker takes the place of its own.
+        """Stop waiting for a task, and start a worker in place of its own.
 
-        One that hangs goes on, and its result is dropped; one that has not begun never does.
+        A running task goes on, and its result is dropped; a queued one never runs.
         """
         task.is_abandoned = True
         self.in_flight -= 1
@@ -105,27 +107,27 @@ class TaskQueue(Generic[Result]):
         self._is_cancelled = True
 
     def _do(self, task: Task, work: Callable[[], Result]) -> None:
-        """Put the work's result, or what it raised; None where the run is to end."""
+        """Put the result, or what was raised; None where the task was cancelled."""
         result: tuple[Result] | BaseException | None = None
         if not (self._is_cancelled or self._stop.is_set()):
             try:
                 result = (work(),)
             except TerminatedError:
                 result = None
-            except BaseException as error:  # noqa: BLE001  it is raised where results are awaited
+            except BaseException as error:  # noqa: BLE001  results() raises it
                 result = error
         self._results.put((task, result))
 
 
 class Workers(Protocol):
-    """What the steps need of it; a test may bring one that does everything in turn."""
+    """What the steps need of workers; a test can bring one that runs everything in turn."""
 
     def queue(self) -> TaskQueue[Any]:
         """Return a new queue of tasks."""
 
 
-class ThreadWorkers:
-    """Parallel workers, so many, until ``stop`` is set."""
+class ThreadWorkers(Workers):
+    """So many threads, which run tasks until ``stop`` is set."""
 
     def __init__(self, stop: threading.Event, clock: Clock, count: int) -> None:
         self._stop = stop
@@ -134,12 +136,12 @@ class ThreadWorkers:
         for _ in range(count):
             self._add_worker()
 
+    @override
     def queue(self) -> TaskQueue[Any]:
-        """Return a new queue of tasks."""
         return TaskQueue(self._tasks.put, self._add_worker, self._stop, self._clock)
 
     def run(self, work: Callable[[], Result]) -> Result:
-        """Return the result of one piece of work, or raise TerminatedError if the run is to end."""
+        """Return one function's result, or raise TerminatedError if the run is to end."""
         tasks: TaskQueue[Result] = self.queue()
         tasks.submit(work)
         return next(tasks.results())
@@ -152,5 +154,5 @@ class ThreadWorkers:
             task, do = self._tasks.get()
             if not task.is_abandoned:
                 do()
-            if task.is_abandoned:  # another worker has taken this one's place
+            if task.is_abandoned:  # abandon() has started a worker in place of this one
                 return

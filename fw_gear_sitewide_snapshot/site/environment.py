@@ -50,8 +50,8 @@ def find_ca_bundle() -> str | None:
     name = next(filter(os.environ.get, _CA_VARIABLES), "")
     path = os.environ.get(name, "")
     if name and not _holds_certificates(name, path):
-        words = f"no CA certificates can be read from {one_line(path)}"
-        raise ConfigError(f"environment variable {name}: {words}")
+        problem = f"no CA certificates can be read from {one_line(path)}"
+        raise ConfigError(f"environment variable {name}: {problem}")
     return path if name == _CA_VARIABLES[-1] else None
 
 

@@ -75,17 +75,16 @@ def read_body(
 ) -> bytes:
     """Read a whole body, decompressed as the header ``Content-Encoding`` says.
 
-    It may have ``max_bytes``, decompressed; not much more memory is ever taken. With ``cut``, its
-    beginning will do where it is larger, or where its end is missing.
+    ``max_bytes`` is the limit, decompressed; not much more memory is ever taken. With ``cut``, a
+    body that is larger, or whose end is missing, is cut off and no error.
 
     Raises:
         OutcomeUnknownError: It is larger, or can't be decompressed.
     """
     encoding = headers.get("Content-Encoding", "").strip().lower() or "identity"
     if encoding not in {"identity", "gzip", "deflate"}:
-        raise errors.OutcomeUnknownError(
-            f"unexpected response: content encoding {one_line(encoding, 40)}"
-        )
+        problem = f"unexpected response: content encoding {one_line(encoding, 40)}"
+        raise errors.OutcomeUnknownError(problem)
     decompressor = None if encoding == "identity" else zlib.decompressobj(_GZIP_OR_ZLIB)
     body = bytearray()
     try:
@@ -94,9 +93,8 @@ def read_body(
             if len(body) > max_bytes:
                 if cut:
                     break
-                raise errors.OutcomeUnknownError(
-                    f"unexpected response: more than {size_text(max_bytes)}"
-                )
+                problem = f"unexpected response: more than {size_text(max_bytes)}"
+                raise errors.OutcomeUnknownError(problem)
             if decompressor and decompressor.eof:  # it would keep all that follows in memory
                 break
     except zlib.error:

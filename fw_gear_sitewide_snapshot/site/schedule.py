@@ -14,9 +14,10 @@ from .rates import MAX_CONCURRENT_CALLS
 TICK_SECONDS = 0.02  # calls are sent in small batches: no more often than this
 _FIRST_POLL_SECONDS = 0.5  # a new snapshot is polled so much earlier than one that was just polled
 _SLOW_SECONDS = 5.0  # a project is slow if its last call has failed after so long
-# Calls in flight at the most, so that polls and other projects are never without a worker:
-_MAX_OTHER_CALLS = MAX_CONCURRENT_CALLS // 2  # that are no polls, once each project was asked for
-_MAX_SLOW_CALLS = 4  # for slow projects
+# Of the calls in flight, so many may be for slow projects, and so many may be no polls once every
+# project was asked for: some workers are always left for the others.
+_MAX_SLOW_CALLS = 4
+_MAX_OTHER_CALLS = MAX_CONCURRENT_CALLS // 2
 
 
 class Schedule:
@@ -90,9 +91,8 @@ class Schedule:
                     self._push(call, now + 1.0, project_id)
                 else:
                     yield project_id
-        pending = len(self._to_poll)
-        is_spread = pending > MAX_CONCURRENT_CALLS  # fewer can all be in flight at once
-        spacing = rates.poll_interval(pending) / pending if is_spread else 0.0
+        pending = len(self._to_poll)  # no spacing for so few that all can be in flight at once
+        spacing = rates.poll_interval(pending) / pending if pending > MAX_CONCURRENT_CALLS else 0.0
         for project_id in list(self._to_poll):
             if self.room(now) <= 0 or self._poll_due() > now:
                 break
@@ -106,7 +106,7 @@ class Schedule:
         return is_due and self.room(now) > 0
 
     def next_due(self) -> float:
-        """Return when the next call is due, unless a call that ends before changes that."""
+        """Return when the next call is due; a call that ends earlier may change that."""
         dues = (max(due[0][0], self._opens(call)) for call, due in self._due.items() if due)
         return min([self._poll_due(), *dues])
 

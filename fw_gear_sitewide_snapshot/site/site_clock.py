@@ -15,10 +15,8 @@ class SiteClock:
     ``created``. A single date that contradicts all others, as an old response from a cache does, is
     ignored; two are believed, as the service's clock may differ from the others'.
 
-    A ``Date`` has whole seconds and was written before it came, so the time is a little late, never
-    ahead.
-
-    ``now``, this machine's time at ``monotonic``, is used until the site has told its own.
+    A ``Date`` has whole seconds and arrives after it was written: the time is late, never ahead.
+    ``now``, this machine's time at ``monotonic``, is used until the site has sent its own.
     """
 
     def __init__(self, now: datetime, monotonic: float) -> None:

@@ -170,9 +170,8 @@ class SdkTransport(Transport):
         except (httpx2.HTTPError, errors.SiteError) as error:
             if not request.is_create:
                 raise
-            status = response.status_code
-            what = f"accepted ({status}), but the response can't be read"
-            raise errors.AcceptedError(self._message(what, error), status) from None
+            what = f"accepted ({response.status_code}), but the response can't be read"
+            raise errors.AcceptedError(self._message(what, error), response.status_code) from None
         return Response(decode_json(body), date_of(response.headers))
 
     def _error(self, response: Any) -> errors.SiteError:

@@ -45,7 +45,7 @@ def stop() -> threading.Event:
 
 @pytest.fixture
 def never() -> Iterator[threading.Event]:
-    """What a call that hangs waits for; it comes when the test is over."""
+    """Return what a stuck call waits for; it is set when the test is over."""
     event = threading.Event()
     yield event
     event.set()
@@ -85,7 +85,7 @@ def results_of(
     *,
     until: float = math.inf,
 ) -> Iterator[Result]:
-    """The results that come until then; nothing is begun after it."""
+    """Yield the results that come until then; cancel what is queued after it."""
     tasks: TaskQueue[Result] = workers.queue()
     for item in items:
         tasks.submit(partial(function, item))
@@ -94,7 +94,7 @@ def results_of(
 
 
 def before_the_end(results: Iterator[int]) -> list[int]:
-    """The results that come before the TerminatedError that comes."""
+    """Return the results that come before the TerminatedError."""
     arrived = []
     try:
         for result in results:

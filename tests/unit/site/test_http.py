@@ -44,7 +44,7 @@ TIME = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
 
 
 def kind_of(status: int, *, is_own: bool) -> type[SiteError]:
-    """What the contract's table says."""
+    """Return the error that the contract's table names."""
     if status in NOT_DONE or (status in {403, 404} and not is_own):
         return ServiceUnavailableError
     if status in UNKNOWN or status >= 500:

@@ -208,7 +208,7 @@ def test_a_reason_that_says_nothing_is_none(reason: object) -> None:
 
 
 def times(*days: int) -> list[dict[str, object]]:
-    """Records that were made on these days."""
+    """Return records that were created on these days."""
     return [snapshot(_id=f"{day:024x}", created=f"2026-01-{day:02}T00:00:00Z") for day in days]
 
 

@@ -25,7 +25,7 @@ def state(
     failures: int = 0,
     heeds_site: bool = False,
 ) -> ProjectState:
-    """A project whose next call is this; one that is polled is running."""
+    """Return a project whose next call is this; one that is polled is running."""
     snapshot = "5" * 24 if call == Call.POLL else ""
     record = SnapshotRecord(Project(project_id(number), "Study", "neuro"), snapshot)
     return ProjectState(record, call, due, failures=failures, heeds_site=heeds_site)

@@ -82,7 +82,7 @@ def site(served: SimulatorServer) -> SimulatedSite:
 
 
 def failure(ask: Callable[[], object]) -> SiteError:
-    """The error that it ends in, whose text is one line."""
+    """Return the error that it ends in, whose text is one line."""
     with pytest.raises(SiteError) as raised:
         ask()
     assert str(raised.value).isprintable()
@@ -259,7 +259,7 @@ def test_a_site_that_does_not_answer_in_time_is_unclear(
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port that nobody listens on, and that nobody else can take."""
+    """Return a port that nobody listens on, and that nobody else can take."""
     with socket.socket() as plug:
         plug.bind(("127.0.0.1", 0))
         yield plug.getsockname()[1]

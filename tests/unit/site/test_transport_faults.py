@@ -134,7 +134,7 @@ def transport(connect: Connect, served: SimulatorServer, site: SimulatedSite) ->
 
 
 def failure(ask: Callable[[], object]) -> SiteError:
-    """The error that it ends in, whose text is one line and names nothing of Python's."""
+    """Return the error that it ends in: in one line, and with nothing of Python's."""
     with pytest.raises(SiteError) as raised:
         ask()
     assert str(raised.value).isprintable()
