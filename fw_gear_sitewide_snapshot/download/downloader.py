@@ -1,8 +1,8 @@
-"""Fetches complete snapshots into one archive. How one is fetched is in ``fetch.py``.
+"""Fetches complete snapshots, then archives them. How one is fetched is in ``fetch.py``.
 
 One thread decides what is fetched next, and it alone writes the archive; up to four others fetch,
-each one snapshot once. What goes wrong with one is the error of its row, whose status stays the
-site's: the snapshot is complete all the same, and a retry fetches it again.
+each one snapshot. What goes wrong with one is the error of its row, whose status stays the site's:
+the snapshot is complete all the same, and a retry fetches it again.
 """
 
 import hashlib
@@ -48,89 +48,136 @@ def fetch_all(
     left. ``tick`` is called about once a second, in the caller's thread.
 
     Yields:
-        Records that changed: what can't be fetched, with its error, as soon as that is known; what
-        is in the archive, with its content, once that is in the output folder.
+        Records that changed: what can't be fetched, with its error, as soon as that is known; then
+        what is in the archive, with its content, and what had no room there, with its error.
 
     Raises:
         TerminatedError: The run is to end. What was fetched by then is in the archive, and was
             yielded before, unless archiving it took too long.
     """
-    wanted = {r.project.id: r for r in batch if r.is_complete and r.content is None}
+    wanted = [record for record in batch if record.is_complete and record.content is None]
     if not wanted:
         return
-    of = counted(len(batch), "project")
-    log.info("Fetching %s of a batch of %s", counted(len(wanted), "snapshot"), of)
-    done: dict[str, SnapshotRecord] = {}
+    log.info(
+        "Fetching %s of a batch of %s",
+        counted(len(wanted), "snapshot"),
+        counted(len(batch), "project"),
+    )
+    names = names_for(wanted, (SUMS_NAME, csv_report.REPORT_NAME))
+    fetched: list[tuple[Download, SnapshotContent]] = []
+    failed: dict[str, SnapshotRecord] = {}  # by project id
+    archived: dict[str, SnapshotRecord] = {}  # or with the error why not
     size, is_ended = 0, False
     try:
-        with (
-            # A worker may still hang in there.
-            tempfile.TemporaryDirectory("", "snapshots-", work, ignore_cleanup_errors=True) as tmp,
-            Archive(Path(tmp), output, len(batch), clock, tick, DiskSpace(output, free)) as archive,
-        ):
-            here = DiskSpace(archive.folder, free)
-            new = (Download(r, site, archive, Reservation(here), clock) for r in wanted.values())
-            names = names_for(wanted.values(), (SUMS_NAME, csv_report.REPORT_NAME))
+        # A thread may hang while it writes there.
+        with tempfile.TemporaryDirectory("", "snapshots-", work, ignore_cleanup_errors=True) as tmp:
+            archive = Archive(Path(tmp), output, len(batch), clock, tick, DiskSpace(output, free))
+            space = DiskSpace(archive.folder, free)
+            new = (
+                Download(r, names[r.project.id], site, archive, Reservation(space), clock)
+                for r in wanted
+            )
             try:
-                for record in _Downloads(new, names, clock, workers.queue()).run(tick):
-                    done[record.project.id] = record
-                    if record.content is None:
+                for download, outcome in _Downloads(new, clock, workers.queue()).run(tick):
+                    if isinstance(outcome, SnapshotContent):
+                        fetched.append((download, outcome))
+                        archive.awaited_bytes += outcome.size_bytes
+                    else:
+                        record = failed[download.record.project.id] = _failed(download, outcome)
                         yield record
             except TerminatedError:
                 is_ended = True
-            if any(record.content for record in done.values()):
-                report = csv_report.write(
-                    [done.get(r.project.id, r) for r in batch], archive.folder
-                )
-                sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
-                archive.add(report, report.name, sha256, clock.now())
-                size = archive.publish()
-    except (OSError, OutputError, NoRoomError) as error:
+            if fetched:
+                archived, size = _archive(archive, fetched, batch, failed)
+    except (OSError, OutputError) as error:
         problem = f"download failed: the archive can't be written: {in_words(error)}"
         log.error("%s", problem)
-        for project_id, record in wanted.items():
-            if project_id not in done or done[project_id].content:
-                done[project_id] = replace(record, error=problem)
-                yield done[project_id]
+        rest = [record for record in wanted if record.project.id not in failed]
+        archived = {record.project.id: replace(record, error=problem) for record in rest}
     except TerminatedError:
-        lost = counted(sum(record.content is not None for record in done.values()), "snapshot")
-        log.error("No time was left to finish the archive: %s that came are lost", lost)
-        raise
-    fetched = [record for record in done.values() if record.content]
+        is_ended = True
+    if lost := sum(download.record.project.id not in archived for download, _ in fetched):
+        log.error(
+            "No time was left to finish the archive: %s that came are lost",
+            counted(lost, "snapshot"),
+        )
+    contents = [record.content for record in archived.values() if record.content]
     log.info(
         "Fetched %s (%s)%s; %s could not be fetched",
-        counted(len(fetched), "snapshot"),
-        size_text(sum(record.content.size_bytes for record in fetched if record.content)),
-        f" into {ARCHIVE_NAME} ({size_text(size)})" if fetched else "",
-        f"{len(done) - len(fetched):,}",
+        counted(len(contents), "snapshot"),
+        size_text(sum(content.size_bytes for content in contents)),
+        f" into {ARCHIVE_NAME} ({size_text(size)})" if contents else "",
+        f"{len(failed) + len(archived) - len(contents):,}",
     )
-    yield from fetched
-    if is_ended:
+    yield from archived.values()
+    if is_ended or lost:
         raise TerminatedError
+
+
+def _archive(
+    archive: Archive,
+    fetched: Sequence[tuple[Download, SnapshotContent]],
+    batch: Sequence[SnapshotRecord],
+    failed: dict[str, SnapshotRecord],
+) -> tuple[dict[str, SnapshotRecord], int]:
+    """Write and publish the archive, with the batch's report in it.
+
+    Returns:
+        By project id, the records of what is in it or had no room, without those that no time was
+        left for; and the archive's size in bytes, 0 for none.
+    """
+    archived = {}
+    with archive:
+        for download, content in fetched:
+            if not archive.has_time():
+                break
+            record, key = download.record, download.record.project.id
+            try:
+                archive.reserve(content.size_bytes)
+            except (NoRoomError, OSError) as error:
+                download.path.unlink()
+                archived[key] = _failed(download, error)
+            else:
+                archive.add(download.path, download.name, content.sha256, record.timestamp)
+                archived[key] = replace(record, content=content, error="")
+        if not any(record.content for record in archived.values()):
+            return archived, 0
+        known = failed | archived
+        rows = [known.get(record.project.id, record) for record in batch]
+        report = csv_report.write(rows, archive.folder)
+        sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
+        archive.add(report, report.name, sha256, archive.clock.now())
+        return archived, archive.publish()
+
+
+def _failed(download: Download, error: Exception) -> SnapshotRecord:
+    problem = one_line(f"download failed: {in_words(error)}")
+    log.warning("%s: %s", download.title, problem)
+    return replace(download.record, error=problem)
 
 
 @dataclass
 class _Downloads:
-    """Decides what is fetched next, and archives what came.
+    """Decides what is fetched next.
 
     What lacked room comes next, and alone: there can't be more room than then. So whatever fits
-    alone gets through, nothing is tried for ever, and nobody waits for somebody who waits.
+    alone gets through, nothing is tried for ever, and no download waits for one that waits.
     """
 
     new: Iterator[Download]
-    names: dict[str, str]  # in the archive, by project id
     clock: Clock
     tasks: TaskQueue[tuple[Download, Outcome]]
     again: list[tuple[float, str, Download]] = field(default_factory=list)  # a heap: due, id, what
     is_one_alone: bool = False
 
-    def run(self, tick: Tick) -> Iterator[SnapshotRecord]:
-        """Yield each record with its content once it is in the archive, or with its error."""
+    def run(self, tick: Tick) -> Iterator[tuple[Download, Outcome]]:
+        """Yield each download with its content, or with the error that is its last."""
         try:
             while True:
                 self._submit()
-                for outcome in self.tasks.results(self.clock.monotonic() + _TICK_SECONDS):
-                    yield from self._apply(*outcome)
+                for download, outcome in self.tasks.results(self.clock.monotonic() + _TICK_SECONDS):
+                    if self._is_final(download, outcome):
+                        yield download, outcome
                     self._submit()
                 if not self.tasks.in_flight:
                     if not self.again:
@@ -152,32 +199,22 @@ class _Downloads:
             self.is_one_alone = download.lacked is not None
             self.tasks.submit(download.attempt)
 
-    def _apply(self, download: Download, outcome: Outcome) -> Iterator[SnapshotRecord]:
-        """Archive what came, or decide when to fetch it again; yield its record at its end."""
-        record = download.record
-        where = f"{record.project.path} ({record.project.id}): snapshot {record.snapshot_id}"
-        is_lacking = isinstance(outcome, NoRoomError) and not self.is_one_alone
+    def _is_final(self, download: Download, outcome: Outcome) -> bool:
+        """Return whether a download is over; else decide when to fetch it again."""
+        was_alone, self.is_one_alone = self.is_one_alone, False
         download.lacked = outcome if isinstance(outcome, NoRoomError) else None
-        self.is_one_alone = False
-        if isinstance(outcome, SnapshotContent):
-            try:
-                name = self.names[record.project.id]
-                download.archive.add(download.path, name, outcome.sha256, record.timestamp)
-            except (NoRoomError, OSError) as error:
-                download.path.unlink(missing_ok=True)
-                outcome = error
         download.reservation.release()
         if isinstance(outcome, SnapshotContent):
-            log.info("%s: fetched and checked, %s", where, size_text(outcome.size_bytes))
-            yield replace(record, content=outcome, error="")
-        elif is_lacking:
-            log.info("%s: %s; waiting for the others", where, outcome)
-            heapq.heappush(self.again, (-math.inf, record.project.id, download))
-        elif (pause := download.pause(outcome)) is not None:
-            log.warning("%s: %s; fetching it again in %.0f s", where, outcome, pause)
-            due = self.clock.monotonic() + pause
-            heapq.heappush(self.again, (due, record.project.id, download))
+            size = size_text(outcome.size_bytes)
+            log.info("%s: fetched and checked, %s", download.title, size)
+            return True
+        if download.lacked and not was_alone:
+            log.info("%s: %s; waiting for the others", download.title, outcome)
+            due = -math.inf
+        elif (backoff := download.backoff(outcome)) is not None:
+            log.warning("%s: %s; fetching it again in %.0f s", download.title, outcome, backoff)
+            due = self.clock.monotonic() + backoff
         else:
-            problem = one_line(f"download failed: {in_words(outcome)}")
-            log.warning("%s: %s", where, problem)
-            yield replace(record, error=problem)
+            return True
+        heapq.heappush(self.again, (due, download.record.project.id, download))
+        return False

@@ -1,7 +1,7 @@
-"""Fetches one snapshot once: receives it and checks it; and knows when to fetch it again.
+"""Fetches one snapshot: receives it, checks it, and decides when to fetch it again.
 
-Called from several threads, which share the room that there is. Nobody waits for room with a
-stream open: the site would break it off. Nothing of what a snapshot holds is logged.
+Called from several threads, which share the disk space. None waits for space while its stream is
+open: the site would break it off. Nothing of what a snapshot holds is logged.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ from .disk_space import NoRoomError, Reservation
 from .snapshot_file import GZIP_MAGIC, SQLITE_MAGIC, SnapshotFileError, check
 
 _FETCHES = 3  # in all, of a snapshot that breaks off or fails its check
-_LATER = 3  # the pauses after those begin as if so many attempts had gone before: at 8 s
+_LATER = 3  # their backoff begins as if so many attempts had gone before: at 8 s
 _OUTAGE_SECONDS = 60.0  # for so long, and so many attempts, a site is asked that can't answer
 _OUTAGE_ATTEMPTS = 6
-_LONGEST_PAUSE_SECONDS = 600.0  # a site that asks for a longer one is left to another run
+_LONGEST_BACKOFF_SECONDS = 600.0  # a site that asks for a longer one is left to another run
 _MISSING_SECONDS = 40.0  # a snapshot can be complete before its file is there
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _EXPECTED = (SiteError, SiteUnusableError, SnapshotFileError, NoRoomError, OSError)
@@ -44,62 +44,63 @@ Outcome = SnapshotContent | Exception
 
 @dataclass(eq=False)
 class Download:
-    """A snapshot to be fetched, into the archive's folder."""
+    """A snapshot to be fetched into the archive's folder."""
 
     record: SnapshotRecord
+    name: str  # in the archive
     site: Site
     archive: Archive
-    reservation: Reservation  # while it is fetched and archived
+    reservation: Reservation  # while it is fetched and checked
     clock: Clock
-    lacked: NoRoomError | None = None  # what it had no room for at the last attempt
+    lacked: NoRoomError | None = None  # the last attempt's error, if that is what it was
 
     def __post_init__(self) -> None:
-        self.path = self.archive.folder / f"{self.record.project.id}.gz"
+        project, snapshot_id = self.record.project, self.record.snapshot_id
+        self.path = self.archive.folder / f"{project.id}.gz"
+        self.title = f"{project.path} ({project.id}): snapshot {snapshot_id}"  # for the log
         self._failures: defaultdict[type, list[float]] = defaultdict(list)
 
-    def pause(self, error: Exception) -> float | None:
-        """Count a failure; returns the seconds to wait before the next attempt, None for none."""
+    def backoff(self, error: Exception) -> float | None:
+        """Count a failure; return the seconds until the next attempt, or None if there is none."""
         times = self._failures[type(error)]
         times.append(self.clock.monotonic())
         failures, seconds = len(times), times[-1] - times[0]
-        pause = backoff_seconds(failures, error)
+        backoff = backoff_seconds(failures, error)
         match error:
             case NotFoundError() if (left := _MISSING_SECONDS - seconds) > 0:
-                return min(pause, left)
+                return min(backoff, left)
             case ServiceUnavailableError():
-                is_over = failures >= _OUTAGE_ATTEMPTS and seconds + pause > _OUTAGE_SECONDS
-                return None if is_over or pause > _LONGEST_PAUSE_SECONDS else pause
+                is_over = failures >= _OUTAGE_ATTEMPTS and seconds + backoff > _OUTAGE_SECONDS
+                return None if is_over or backoff > _LONGEST_BACKOFF_SECONDS else backoff
             case OutcomeUnknownError() | SnapshotFileError() if failures < _FETCHES:
                 return backoff_seconds(failures + _LATER)
         return None
 
     def attempt(self) -> tuple["Download", Outcome]:
-        """Fetch it once, in any thread; return it with its content, or its error and no file."""
+        """Fetch it once, in any thread; return its content, or its error and leave no file."""
         ids = self.record.project.id, self.record.snapshot_id
         try:
             if self.lacked:
                 self.reservation.reserve(self.lacked.needed, self.lacked.purpose)
             with contextlib.closing(self.site.download(*ids)) as stream:
                 self._receive(stream)
-            content = check(self.path, ids[0], self.reservation, self.clock)
-            self.reservation.reserve(content.size_bytes, "to archive it")
+            return self, check(self.path, ids[0], self.reservation, self.clock)
         except BaseException as error:
             self.path.unlink(missing_ok=True)
             if isinstance(error, _EXPECTED):
                 return self, error
             raise  # TerminatedError, too
-        return self, content
 
     def _receive(self, stream: Stream) -> None:
-        """Write what the site sends into the file, packed again if it was unpacked on the way."""
-        # Unpacked, it is at least as large again: never refuses what would have had room.
+        """Write the stream into the file, packed again if it was unpacked on the way."""
+        # Twice its size: unpacked for the check, it is at least as large again.
         self.reservation.reserve(max(2 * (stream.size or 0), self.reservation.left), "for it")
         chunks = self._recognized(self._timed(stream.chunks))
         first = next(chunks)
         is_unpacked = first.startswith(SQLITE_MAGIC)  # its gzip was taken for the transfer's
         packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if is_unpacked else None
         if not packer:  # it is archived as it comes
-            self.archive.check_room(stream.size or 0)
+            self.archive.check_space(stream.size or 0)
         with self.path.open("wb") as file:
             for received in itertools.chain([first], chunks):
                 chunk = packer.compress(received) if packer else received
@@ -109,10 +110,10 @@ class Download:
                 file.write(packer.flush())
 
     def _timed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the chunks, or raise OutcomeUnknownError where too little comes."""
+        """Yield the chunks; raise OutcomeUnknownError where too little comes."""
         began, received = self.clock.monotonic(), 0
         for chunk in chunks:
-            self.clock.sleep(0.0)
+            self.clock.raise_if_terminated()
             received += len(chunk)
             seconds = self.clock.monotonic() - began
             if seconds >= _SLOW_SECONDS:
@@ -123,7 +124,7 @@ class Download:
 
     @staticmethod
     def _recognized(chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield the chunks, the first ones as one; refuse what is neither gzip nor SQLite."""
+        """Yield the chunks, the first ones as one; raise where they are neither gzip nor SQLite."""
         head = b""
         for chunk in chunks:
             head += chunk
@@ -137,7 +138,7 @@ class Download:
 
 
 def in_words(error: Exception) -> str:
-    """Say what went wrong, for the report: of the disk, neither number nor path."""
+    """Describe an error for the report; one of the disk without its number and path."""
     if isinstance(error, OSError):
         return "the disk is full" if error.errno in _FULL else error.strerror or "the disk fails"
     return str(error)

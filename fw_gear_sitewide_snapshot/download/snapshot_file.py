@@ -67,7 +67,7 @@ def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: C
     try:
         with gzip.GzipFile(fileobj=packed) as source, database.open("wb") as target:
             while chunk := source.read(_CHUNK_BYTES):
-                clock.sleep(0.0)
+                clock.raise_if_terminated()
                 if not target.tell() and not chunk.startswith(SQLITE_MAGIC):
                     raise SnapshotFileError("the gzip file holds no SQLite database")
                 reservation.consume(len(chunk), "to unpack it")

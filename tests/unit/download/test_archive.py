@@ -8,22 +8,16 @@ import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fw_gear_sitewide_snapshot.download.archive import (
-    ARCHIVE_NAME,
-    SUMS_NAME,
-    Archive,
-    _WholeWrites,
-)
+from fw_gear_sitewide_snapshot.clock import Clock
+from fw_gear_sitewide_snapshot.download.archive import ARCHIVE_NAME, SUMS_NAME, Archive
 from fw_gear_sitewide_snapshot.download.archive_names import names_for, safe_name
 from fw_gear_sitewide_snapshot.download.disk_space import (
     DiskSpace,
@@ -34,7 +28,7 @@ from fw_gear_sitewide_snapshot.download.disk_space import (
 from fw_gear_sitewide_snapshot.errors import TerminatedError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
 from fw_gear_sitewide_snapshot.report import csv_report
-from tests.support.disk import no_file_larger_than
+from tests.support.disk import SmallDisk, no_file_larger_than
 from tests.support.time import FakeClock
 
 MADE = datetime(2026, 1, 31, 12, 0, 2, tzinfo=UTC)
@@ -104,9 +98,22 @@ def test_what_is_unpacked_stays_inside_and_is_all_there(labels: list[tuple[str, 
         assert sorted(path.name for path in folder.iterdir()) == ["inside", "out", "work"]
 
 
-def an_archive(work: Path, output: Path, free: FreeBytes = free_bytes, rows: int = 2) -> Archive:
+def an_archive(
+    work: Path,
+    output: Path,
+    free: FreeBytes = free_bytes,
+    rows: int = 2,
+    clock: Clock | None = None,
+) -> Archive:
     """An archive in the making."""
-    return Archive(work, output, rows, FakeClock(), lambda: None, DiskSpace(output, free))
+    return Archive(work, output, rows, clock or FakeClock(), lambda: None, DiskSpace(output, free))
+
+
+def added(archive: Archive, source: Path, name: str = "") -> None:
+    """Add a file for which the disk has room, or raise."""
+    archive.reserve(source.stat().st_size)
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    archive.add(source, name or source.name, sha256, MADE)
 
 
 def published(archive: Archive, records: Iterable[SnapshotRecord] = ()) -> int:
@@ -126,8 +133,7 @@ def archive_of(folder: Path, records: list[SnapshotRecord]) -> Path:
         for record in records:
             source = work / record.project.id
             source.write_text(f"the snapshot of {record.project.id}")
-            sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-            archive.add(source, names[record.project.id], sha256, MADE)
+            added(archive, source, names[record.project.id])
             assert not source.exists()
         published(archive, records)
     assert list(work.iterdir()) == []
@@ -236,71 +242,82 @@ def test_a_time_that_no_zip_can_tell_is_none_to_stumble_over(tmp_path: Path, yea
         assert made.namelist() == ["name", csv_report.REPORT_NAME, SUMS_NAME]
 
 
-class BreakingOff(Archive):
-    """An archive into which no file gets whole."""
-
-    error: Exception = OSError(28, "No space left on device")
-
-    def _copy(self, source: Any, target: Any) -> None:
-        target.write(source.read(100))
-        raise self.error
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), TerminatedError()])
-def test_an_entry_that_breaks_off_leaves_no_trace(tmp_path: Path, error: Exception) -> None:
+def test_a_file_that_a_full_disk_has_no_room_for_leaves_no_trace(tmp_path: Path) -> None:
     path = tmp_path / ARCHIVE_NAME
     sources = [tmp_path / name for name in ("one", "two", "three")]
     for source in sources:
-        source.write_bytes(source.name.encode() * 100)
+        source.write_bytes(source.name.encode() * 10_000)
     with an_archive(tmp_path, tmp_path) as archive:
-        archive.add(sources[0], "one", "1" * 64)
-        before = path.stat().st_size
-        archive.__class__ = BreakingOff
-        BreakingOff.error = error
-        with pytest.raises(type(error)):
-            archive.add(sources[1], "two", "2" * 64)
-        assert path.stat().st_size == before
-        archive.__class__ = Archive
-        archive.add(sources[2], "three", "3" * 64)
+        added(archive, sources[0])
+        with no_file_larger_than(40_000), pytest.raises(OSError, match="too large"):
+            archive.reserve(30_000)
+        added(archive, sources[2])
         published(archive)
 
     with zipfile.ZipFile(path) as made:
         assert made.testzip() is None
         assert made.namelist() == ["one", "three", csv_report.REPORT_NAME, SUMS_NAME]
-        assert made.read("three") == b"three" * 100
+        assert made.read("three") == b"three" * 10_000
         assert b"two" not in made.read(SUMS_NAME)
     assert sources[1].exists()
 
 
-class FullWhenClosed(_WholeWrites):
-    """A file on a disk that says only at the end that it is full, as one in the network may."""
+def test_a_disk_that_fills_up_in_an_entry_leaves_no_archive(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 1_000_000)
 
-    def close(self) -> None:
-        super().close()
-        raise OSError(28, "No space left on device")
+    with (
+        an_archive(tmp_path, tmp_path) as archive,
+        no_file_larger_than(1000),
+        pytest.raises(OSError, match="too large"),
+    ):
+        added(archive, source)
+
+    assert list(tmp_path.iterdir()) == [source]
 
 
-def test_an_archive_that_can_t_be_closed_is_not_placed(tmp_path: Path) -> None:
-    with an_archive(tmp_path, tmp_path) as archive:
-        archive._file.__class__ = FullWhenClosed
-        with pytest.raises(OSError, match="No space"):
-            published(archive)
+class EndedClock(FakeClock):
+    """A clock that says that the run is to end; each look at it takes a while."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def raise_if_terminated(self) -> None:
+        self.seconds += self._seconds
+        raise TerminatedError
 
 
-def test_a_copy_that_can_t_be_closed_is_not_placed(tmp_path: Path, other_disk: Path) -> None:
+def test_a_run_that_is_to_end_begins_no_file_after_a_second(tmp_path: Path) -> None:
+    with an_archive(tmp_path, tmp_path, clock=EndedClock(0.4)) as archive:
+        assert [archive.has_time() for _ in range(5)] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(("seconds", "is_lost"), [(0.3, False), (0.5, True)])
+def test_a_file_is_broken_off_two_seconds_after_the_run_was_told_to_end(
+    tmp_path: Path, seconds: float, is_lost: bool
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(5 << 20))
+
+    with an_archive(tmp_path, tmp_path, clock=EndedClock(seconds)) as archive:
+        if is_lost:
+            with pytest.raises(TerminatedError):
+                archive.add(source, "source", "0" * 64)
+        else:
+            archive.add(source, "source", "0" * 64)
+            archive.publish()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["source" if is_lost else ARCHIVE_NAME]
+
+
+def test_an_archive_that_can_t_be_closed_is_not_published(tmp_path: Path, other_disk: Path) -> None:
     """So small an archive is in a buffer until its file is closed."""
-    with ExitStack() as stack:
-
-        def free(_: Path) -> int:
-            """Let no file become as large as the archive, once that is whole."""
-            if archive._zip.fp is None:
-                limit = (tmp_path / ARCHIVE_NAME).stat().st_size - 1
-                stack.enter_context(no_file_larger_than(limit))
-            return 1 << 40
-
-        archive = stack.enter_context(an_archive(tmp_path, other_disk, free))
-        with pytest.raises(OSError, match="too large"):
-            published(archive)
+    with an_archive(tmp_path, other_disk) as archive:
+        report = csv_report.write([], tmp_path)
+        archive.add(report, report.name, "0" * 64)
+        with no_file_larger_than(10), pytest.raises(OSError, match="too large"):
+            archive.publish()
 
     assert list(other_disk.iterdir()) == []
 
@@ -321,12 +338,11 @@ def test_what_the_output_folder_has_no_room_for_is_not_taken_in(
     sources = [tmp_path / name for name in ("one", "two")]
     for source in sources:
         source.write_bytes(b"x" * 100_000)
-    free = SPARE + 150_000
 
-    with an_archive(tmp_path, other_disk, lambda _: free) as archive:
-        archive.add(sources[0], "one", "1" * 64)
+    with an_archive(tmp_path, other_disk, SmallDisk(SPARE + 150_000, other_disk)) as archive:
+        added(archive, sources[0])
         with pytest.raises(NoRoomError, match=r"^no room for it in the output folder: 5\d\.\d KiB"):
-            archive.add(sources[1], "two", "2" * 64)
+            added(archive, sources[1])
         published(archive)
     path = other_disk / ARCHIVE_NAME
 
@@ -337,7 +353,22 @@ def test_what_the_output_folder_has_no_room_for_is_not_taken_in(
         assert made.namelist() == ["one", csv_report.REPORT_NAME, SUMS_NAME]
 
 
-def test_a_disk_that_others_have_filled_meanwhile_gets_no_archive(
+def test_what_is_awaited_takes_room_on_another_disk_and_none_on_the_same(
+    tmp_path: Path, other_disk: Path
+) -> None:
+    archive, elsewhere = (
+        an_archive(tmp_path, output, lambda _: SPARE + 150_000) for output in (tmp_path, other_disk)
+    )
+    for it in (archive, elsewhere):
+        it.check_space(100_000)
+        it.awaited_bytes = 100_000
+
+    archive.check_space(100_000)
+    with pytest.raises(NoRoomError, match="for it in the output folder"):
+        elsewhere.check_space(100_000)
+
+
+def test_a_disk_that_others_have_filled_meanwhile_gets_the_archive_that_has_its_room(
     tmp_path: Path, other_disk: Path
 ) -> None:
     free = 1 << 40
@@ -345,12 +376,15 @@ def test_a_disk_that_others_have_filled_meanwhile_gets_no_archive(
     source.write_bytes(b"data")
 
     with an_archive(tmp_path, other_disk, lambda _: free) as archive:
-        archive.add(source, "name", "0" * 64)
+        added(archive, source)
         free = 1000
-        with pytest.raises(NoRoomError, match=r"for the archive in the output folder: 16\.0 MiB"):
-            archive.publish()
+        with pytest.raises(NoRoomError, match=r"for it in the output folder: 16\.0 MiB"):
+            archive.reserve(1)
+        size = (other_disk / f".{ARCHIVE_NAME}.part").stat().st_size
+        with no_file_larger_than(size):
+            published(archive)
 
-    assert list(other_disk.iterdir()) == []
+    assert [file.name for file in other_disk.iterdir()] == [ARCHIVE_NAME]
 
 
 def test_a_byte_too_little_is_noticed_before_the_last_file_is_in(
@@ -362,14 +396,16 @@ def test_a_byte_too_little_is_noticed_before_the_last_file_is_in(
     records = [replace(record, content=content) for record in records_of(labels)]
     names = names_for(records, OURS)
 
-    def placed_size(free: int) -> int:
-        with an_archive(tmp_path, other_disk, lambda _: free, rows=40) as archive:
+    def published_size(free: int) -> int:
+        disk = SmallDisk(free, other_disk)
+        with an_archive(tmp_path, other_disk, disk, rows=40) as archive:
             for record in records:
                 source = tmp_path / record.project.id
                 source.write_bytes(b"the snapshot")
-                archive.add(source, names[record.project.id], "0" * 64, MADE)
+                added(archive, source, names[record.project.id])
             return published(archive, records)
 
-    size = placed_size(1 << 40)
+    size = published_size(1 << 40)
+    (other_disk / ARCHIVE_NAME).unlink()
     with pytest.raises(NoRoomError, match="for it in the output folder"):
-        placed_size(SPARE + size - 1)
+        published_size(SPARE + size - 1)

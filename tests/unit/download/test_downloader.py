@@ -7,7 +7,6 @@ key that must not travel on) is tested with the real SDK, and memory with a proc
 import gzip
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -47,7 +46,7 @@ from fw_gear_sitewide_snapshot.site.transport import SdkTransport
 from fw_gear_sitewide_snapshot.text import size_text
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers, Workers
 from tests.support.direct import DirectTransport, InTurn
-from tests.support.disk import no_file_larger_than
+from tests.support.disk import SmallDisk, no_file_larger_than
 from tests.support.repository import ROOT
 from tests.support.time import START, FakeClock
 
@@ -689,30 +688,6 @@ def test_four_are_fetched_at_a_time(fetching: Fetching) -> None:
 # Room
 
 
-class SmallDisk:
-    """A disk of a size: what is in a folder takes from it."""
-
-    def __init__(self, size: int, *folders: Path) -> None:
-        self.size = size
-        self.folders = folders
-        self.least = size
-
-    def __call__(self, _: Path) -> int:
-        free = self.size - sum(self._used(folder) for folder in self.folders)
-        self.least = min(self.least, free)
-        return free
-
-    def _used(self, folder: Path) -> int:
-        used = 0
-        for directory, _, names in os.walk(folder):
-            for name in names:
-                try:
-                    used += (Path(directory) / name).stat().st_size
-                except FileNotFoundError:  # a worker has just removed it
-                    continue
-        return used
-
-
 def test_what_has_no_room_says_how_much_is_missing_and_the_others_are_archived(
     fetching: Fetching,
 ) -> None:
@@ -744,10 +719,11 @@ def test_what_unpacks_to_more_than_there_is_room_for_is_not_unpacked(fetching: F
 
 
 def test_room_is_needed_once_however_many_are_fetched(fetching: Fetching) -> None:
-    """The archive grows by what is fetched, but beside it there is only one at a time."""
+    """The archive grows by what goes into it, and only one file at a time is there twice."""
     size, count = 8 * MEBIBYTE, 6
     projects = [fetching.add(size=size) for _ in range(count)]
-    disk = fetching.free = SmallDisk((count + 2) * size + 20 * MEBIBYTE, fetching.work)
+    room = (count + 2) * size + 20 * MEBIBYTE
+    disk = fetching.free = SmallDisk(room, fetching.work, fetching.output)
 
     after = fetching.run()
 
@@ -785,7 +761,7 @@ class Watched(Impatient):
             self.open -= 1
             close()
 
-        stream.close = closed  # type: ignore[method-assign]
+        stream.close = closed
         return stream
 
 
@@ -1099,13 +1075,17 @@ def test_what_was_fetched_before_a_stop_is_archived_while_another_drips(
 
 
 class EndedClock(FakeClock):
-    """A clock that can be told that the run is to end; then time flies."""
+    """A clock that can be told that the run is to end; then each look at it takes a while."""
 
     ended = False
 
+    def __init__(self, look_seconds: float) -> None:
+        super().__init__()
+        self._look_seconds = look_seconds
+
     def sleep(self, seconds: float) -> None:
         if self.ended:
-            self.seconds += 10
+            self.seconds += self._look_seconds
             raise TerminatedError
         super().sleep(seconds)
 
@@ -1114,7 +1094,7 @@ def test_a_stop_while_another_attempt_is_awaited_costs_nothing_of_what_came(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    clock = EndedClock()
+    clock = EndedClock(0.1)
     fetching = Fetching(tmp_path, clock)
     busy, *good = (fetching.add() for _ in range(3))
     fetching.fault(refuse(503, retry_after_seconds=100), busy)
@@ -1135,7 +1115,7 @@ def test_what_there_is_no_time_to_copy_is_lost_and_the_log_says_how_much(
     tmp_path: Path, other_disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    clock = EndedClock()
+    clock = EndedClock(10.0)
     fetching = Fetching(tmp_path, clock)
     fetching.output = other_disk
     for _ in range(2):
