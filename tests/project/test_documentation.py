@@ -207,7 +207,10 @@ def test_a_name_with_a_blank_is_one_of_the_manifest(name: str, manifest: dict[st
     """`timeout minutes` is set as code; a misspelt option would be found here."""
     known = {*manifest["inputs"], *manifest["config"], TAG_COMPLETE, TAG_INCOMPLETE}
     named = set(re.findall(r"`([a-z]+(?:[ -][a-z]+)+)`", prose(name)))
-    commands = {text for text in named if text.startswith("make ")} | {"sha256sum -c"}
+    commands = {text for text in named if text.startswith("make ")} | {
+        "pre-commit install",
+        "sha256sum -c",
+    }
 
     assert named - commands - known == set()
 
@@ -248,6 +251,17 @@ def test_the_map_of_the_source_names_what_is_there() -> None:
     there = {path.name for path in [*package.rglob("*.py"), *ROOT.glob("*.py")]}
     there |= {f"{path.name}/" for top in (ROOT, ROOT / "tests", package) for path in top.iterdir()}
     assert named - there == set(), "CONTRIBUTING.md names what is gone"
+
+
+def test_where_to_start_with_a_change_is_there() -> None:
+    starts = " ".join(row["start in"] for row in table("CONTRIBUTING.md", "to change"))
+    package = ROOT / "fw_gear_sitewide_snapshot"
+    named = re.findall(r"`([\w/]+(?:\.\w+|/))`", starts)
+
+    assert len(named) > 10
+    assert [
+        name for name in named if not any((top / name).exists() for top in (package, ROOT))
+    ] == []
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
