@@ -10,7 +10,7 @@ import pytest
 
 from fw_gear_sitewide_snapshot.errors import EXIT_UNUSABLE, ConfigError
 from fw_gear_sitewide_snapshot.site.transport import SdkTransport
-from tests.support.gear import PLATFORM_PATH, MakeGear
+from tests.support.gear import MakeGear
 from tests.support.repository import ROOT
 
 KEY = "127.0.0.1:1:key"
@@ -118,7 +118,7 @@ def test_the_gear_ends_in_one_line_where_its_environment_is_unusable(
             [sys.executable, str(ROOT / "run.py")],
             cwd=folder.path,
             check=False,
-            env={"PATH": PLATFORM_PATH, name: value} | nonsense,
+            env={"PATH": os.defpath, name: value} | nonsense,
             capture_output=True,
             text=True,
         )
