@@ -58,10 +58,7 @@ class NotFoundError(RejectedError):
 
 
 class ServiceUnavailableError(SiteError):
-    """Certainly not done, and may be sent again.
-
-    No connection, 421, 425, 429, 503, or another server's 403 or 404.
-    """
+    """Certainly not done: no connection, 421, 425, 429, 503, or another server's 403 or 404."""
 
     def __init__(self, words: str, status: int = 0, retry_after: float | None = None) -> None:
         super().__init__(words, status)

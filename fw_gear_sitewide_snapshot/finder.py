@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a run is about."""
+    """The projects of a run, and what is to be done for them."""
 
     records: tuple[SnapshotRecord, ...]  # every project of the batch, each once
     orders: tuple[SnapshotOrder, ...]  # for which one is to be started, or looked for first
@@ -80,14 +80,13 @@ def find_by_report(site: Site, rows: Iterable[SnapshotRecord], batch_label: str)
     orders: list[SnapshotOrder] = []
     for row in sorted(rows, key=report_order):
         record = replace(row, batch_label=row.batch_label or batch_label)
-        if record.is_complete or record.is_running:
-            records.append(record)
-        elif record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
-            records.append(record.reset_to_pending(now))
-            orders.append(SnapshotOrder(records[-1], look_up=True, failed_id=record.snapshot_id))
-        else:  # cut off: its create may or may not have reached the site
-            records.append(record)
+        if record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
+            record = record.reset_to_pending(now)
+            orders.append(SnapshotOrder(record, look_up=True, failed_id=row.snapshot_id))
+        elif not record.is_complete and not record.is_running:
+            # The run was cut off: its create may or may not have reached the site.
             orders.append(SnapshotOrder(record, look_up=True, wanted_since=record.timestamp))
+        records.append(record)
     running = sum(record.is_running for record in records)
     complete = len(records) - running - len(orders)
     words = "%s in the report: %d complete, %d still running, %d to start"

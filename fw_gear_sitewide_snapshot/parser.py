@@ -15,7 +15,7 @@ from typing import Any
 from .errors import ConfigError
 from .text import one_line
 
-JsonObject = dict[str, Any]
+JsonObject = dict[str, Any]  # config.json or manifest.json, or a part of one
 
 RETRY_INPUT = "retry failed"
 KEY_INPUT = "api-key"
@@ -204,7 +204,7 @@ def _is_valid(value: Any, option: JsonObject) -> bool:
     if kind == "boolean":
         return isinstance(value, bool)
     low, high = option.get("minimum", -_LARGEST), option.get("maximum", _LARGEST)
-    if type(value) not in {int, float} or not low <= value <= high:  # which NaN never is
+    if type(value) not in {int, float} or not low <= value <= high:  # NaN is never in between
         return False
     if value == low and option.get("exclusiveMinimum"):
         return False

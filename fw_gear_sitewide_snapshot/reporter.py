@@ -49,16 +49,12 @@ class BatchReport:
             return
         try:
             self.save()
-        except OutputError as error:  # the snapshots go on; the last save will tell
+        except OutputError as error:  # the run goes on; a last save that fails ends it
             log.warning("%s", error)
             self._due = self._clock.monotonic() + _SAVE_SECONDS
 
     def save(self) -> Path:
-        """Write the report now.
-
-        Raises:
-            OutputError: The folder can't be written to.
-        """
+        """Write the report now, or raise an OutputError; return its path."""
         began = time.perf_counter()
         path = csv_report.write(self._records.values(), self._folder)
         took = time.perf_counter() - began

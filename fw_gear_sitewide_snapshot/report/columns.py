@@ -1,4 +1,4 @@
-"""The report's columns: their names, their order, and a record as cells and back. Does no I/O.
+"""Turns records into cells of the report and back, and names its columns. Does no I/O.
 
 Text comes back exactly as it went in. What a spreadsheet would run as a formula is written with a
 ``'`` before it: at the start of a cell, and after what might be read as the end of one.
@@ -8,15 +8,9 @@ import re
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
-from functools import partial
 
 from ..models import Project, SnapshotContent, SnapshotRecord, SnapshotStatus, whole_seconds
 from ..text import is_id, one_line
-
-
-def _content_cell(name: str, record: SnapshotRecord) -> str:
-    return str(getattr(record.content, name)) if record.content else ""
-
 
 _CONTENT_NAMES = tuple(field.name for field in fields(SnapshotContent))
 _CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
@@ -28,10 +22,9 @@ _CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
     "batch_label": lambda record: record.batch_label,
     "status": lambda record: str(record.status),
     "error": lambda record: record.reason,
-    **{name: partial(_content_cell, name) for name in _CONTENT_NAMES},
 }
-COLUMNS = tuple(_CELLS)
-REQUIRED_COLUMNS = COLUMNS[:7]  # those of version 0.0.4, whose reports are read as well
+COLUMNS = (*_CELLS, *_CONTENT_NAMES)
+REQUIRED_COLUMNS = COLUMNS[:7]  # all that a report of version 0.0.4 has
 
 _TEXTS = ("group_label", "project_label", "batch_label", "status", "error")
 _OLD_STATUS = re.compile(r"(?ai)^snapshotstate\.")  # as some reports of version 0.0.4 write it
@@ -57,7 +50,9 @@ class CellError(Exception):
 
 def to_row(record: SnapshotRecord) -> list[str]:
     """Return the record's cells in the order of COLUMNS, as they are written."""
-    return [escape_formula(cell(record)) for cell in _CELLS.values()]
+    cells = [cell(record) for cell in _CELLS.values()]
+    cells += [str(getattr(record.content, name, "")) for name in _CONTENT_NAMES]  # empty for None
+    return [escape_formula(cell) for cell in cells]
 
 
 def from_row(row: dict[str, str]) -> SnapshotRecord:
@@ -112,7 +107,7 @@ def _status(cells: dict[str, str], snapshot_id: str, timestamp: datetime | None)
 
 
 def _timestamp(cell: str) -> datetime | None:
-    """Read a time; return None for what is none."""
+    """Read a time; return None if the cell holds none."""
     try:
         moment = datetime.fromisoformat(cell)
         return whole_seconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -1,7 +1,7 @@
-"""Writes and reads ``snapshot_report.csv``: sole owner of pandas.
+"""Writes ``snapshot_report.csv`` with pandas, and reads it with ``csv``.
 
-Reading is done with ``csv`` rather than pandas: what is wrong with a report edited by hand has to
-be told with its line, and pandas' guesses turn ids into numbers and the label ``NA`` into nothing.
+What is wrong with a report edited by hand has to be told with its line, which pandas doesn't know;
+and its guesses turn ids into numbers and the label ``NA`` into nothing.
 """
 
 import codecs
@@ -120,7 +120,11 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             if not any(cell.strip() for cell in cells):
                 pass
             elif not names or set(REQUIRED_COLUMNS) <= set(found):
-                names = _header(path, line, found)
+                names = found
+                problems = [f"no column {name}" for name in REQUIRED_COLUMNS if name not in names]
+                problems += [f"two columns {name}" for name in COLUMNS if names.count(name) > 1]
+                if problems:
+                    raise _wrong(path, line, f"{problems[0]}; {_EXPECTED}")
             elif any(cells[len(names) :]):
                 problem = f"{len(cells)} cells, but {len(names)} columns; is a comma unquoted?"
                 raise _wrong(path, line, problem)
@@ -130,14 +134,6 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             line = reader.line_num + 1
     except csv.Error as error:
         raise _wrong(path, line, f"this is not CSV: {error}") from None
-
-
-def _header(path: Path, line: int, names: list[str]) -> list[str]:
-    problems = [f"no column {name}" for name in REQUIRED_COLUMNS if name not in names]
-    problems += [f"two columns {name}" for name in COLUMNS if names.count(name) > 1]
-    if problems:
-        raise _wrong(path, line, f"{problems[0]}; {_EXPECTED}")
-    return names
 
 
 def _wrong(path: Path, line: int, problem: str) -> ReportError:

@@ -13,8 +13,6 @@ from typing_extensions import override
 
 from ..text import blank_secrets, escape_controls
 
-_TIME = "%Y-%m-%d %H:%M:%S"
-
 
 class JobLogFormatter(logging.Formatter):
     """Formats records for the job log, with times in UTC, like the report's."""
@@ -45,7 +43,8 @@ def set_up(api_key: str, *, debug: bool) -> None:
     """
     JobLogFormatter.secrets = frozenset({api_key, api_key.rsplit(":", 1)[-1]} - {""})
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JobLogFormatter("{asctime} {levelname:7} {message}", _TIME, style="{"))
+    formats = "{asctime} {levelname:7} {message}", "%Y-%m-%d %H:%M:%S"
+    handler.setFormatter(JobLogFormatter(*formats, style="{"))
     level = logging.DEBUG if debug else logging.INFO
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("httpx2", "httpcore2"):  # at DEBUG they log a dozen lines for each request

@@ -1,9 +1,7 @@
-"""Writes ``snapshot_report.html``: the batch for people who would rather look than read.
+"""Writes ``snapshot_report.html``: what ``snapshot_report.csv`` says, for people.
 
-One file that asks nobody for anything: style and script are inside, and its Content-Security-Policy
-lets nothing else run. Whatever is said here is said in ``snapshot_report.csv`` too, which is the
-report; no program is to read this page. What it says is decided in ``page_content.py`` and
-``page_table.py``.
+It is one file that loads nothing: style and script are inside, and its Content-Security-Policy lets
+nothing else run. What it says is decided in ``page_content.py`` and ``page_table.py``.
 """
 
 import base64
@@ -37,9 +35,9 @@ def write(
 ) -> Path:
     """Write the page to the output folder in one step, and return its path.
 
-    The records, in any order, are sorted like the report; the summary is what they came to, as the
-    exit status has it. ``site_url`` is the site's root, such as ``https://flywheel.example.org``;
-    what is no address of a web site makes no links. ``written_at`` is by the site's clock.
+    The records may come in any order; the summary is theirs. ``site_url`` is the site's root, such
+    as ``https://flywheel.example.org``; without one there are no links. ``written_at`` is by the
+    site's clock.
 
     Raises:
         OutputError: The folder can't be written to.
