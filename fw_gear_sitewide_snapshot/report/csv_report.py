@@ -86,7 +86,7 @@ def read(path: Path) -> list[SnapshotRecord]:
 
 
 def _text(path: Path) -> str:
-    """Read the file; what in it is no UTF-8 is left for the line and column that it turns up in."""
+    """Read the file; bytes that are not UTF-8 are kept, and refused later by line and column."""
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
@@ -99,7 +99,7 @@ def _text(path: Path) -> str:
         raise _wrong(path, 1, "the file is empty")
     kinds = [kind for kind, starts in _OTHER_FILES.items() if begins.startswith(starts)]
     if data[:2].count(0) == 1:
-        kinds = ["text in UTF-16"]  # without a mark: every other byte is zero
+        kinds = ["text in UTF-16"]  # without a byte order mark: every other byte is zero
     if kinds:
         raise _wrong(path, 1, f"this seems to be {kinds[0]}; {_EXPECTED}")
     return data.decode("utf-8-sig", "surrogateescape")
@@ -115,7 +115,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
     line = 1
     try:
         for cells in reader:
-            # As a header would name columns; a byte order mark may be left in a repeated one.
+            # The row read as a header; each of several reports may begin with a byte order mark.
             found = [cell.strip('\ufeff" \t').lower() for cell in cells]
             if not any(cell.strip() for cell in cells):
                 pass

@@ -66,8 +66,9 @@ def headline(summary: Summary) -> str:
         return f"Dry run: {many} would be snapshotted; nothing was started."
     if not missing:
         have = "The project has" if total == 1 else f"All {projects} have"
-        some = "none could" if unfetched == total > 1 else f"{unfetched:,} could not"
-        but = f", but {'it could not' if total == 1 else some} be fetched" if unfetched else ""
+        lost = "it could not" if total == 1 else f"{unfetched:,} could not"
+        lost = "none could" if unfetched == total > 1 else lost
+        but = f", but {lost} be fetched" if unfetched else ""
         return f"{have} a complete snapshot{but}."
     yet = " yet" if missing == counts[_RUNNING] else ""
     if missing == total:
@@ -86,7 +87,7 @@ def severity(summary: Summary) -> str:
 
 
 def batch_names(records: Iterable[SnapshotRecord]) -> str:
-    """Name the batch; a retry's rows may have several names, of which the first few are told."""
+    """Return the batch's name; of several, which a retry's rows may have, the first few."""
     names = list(dict.fromkeys(one_line(r.batch_label, 100) for r in records if r.batch_label))
     more = len(names) - _MOST_BATCHES
     return ", ".join(names[:_MOST_BATCHES]) + (f" and {more:,} more" if more > 0 else "")

@@ -11,8 +11,8 @@ from ..text import duration
 
 log = logging.getLogger(__name__)
 
-_CHANGES_SECONDS = 5.0
-_AT_LEAST_SECONDS = 60.0
+_CHANGES_SECONDS = 5.0  # between two lines, while the counts change
+_AT_LEAST_SECONDS = 60.0  # likewise, while they don't
 
 
 class Progress:

@@ -1,4 +1,4 @@
-"""The gear's context as a GearConfig: each option's default, what is right, and what is wrong."""
+"""The job's config as a GearConfig: each option's default, what is right, and what is wrong."""
 
 import json
 import math
@@ -264,14 +264,14 @@ def test_a_manifest_without_the_options_is_said_to_be_so(job: Job, manifest: Jso
 
 
 def test_an_earlier_report_makes_up_for_a_blank_filter(job: Job, report: Path) -> None:
-    context = job.with_report({"base": "file", "location": {"path": str(report)}})
-    assert parse_config(context, MANIFEST).retry_report == report
+    document = job.with_report({"base": "file", "location": {"path": str(report)}})
+    assert parse_config(document, MANIFEST).retry_report == report
 
 
 @pytest.mark.parametrize("absent", [None, {}])
 def test_a_retry_input_that_is_not_set_is_none(job: Job, absent: object) -> None:
-    context = job.with_report(absent, **{"project filter": "ALL"})
-    assert parse_config(context, MANIFEST).retry_report is None
+    document = job.with_report(absent, **{"project filter": "ALL"})
+    assert parse_config(document, MANIFEST).retry_report is None
 
 
 @pytest.mark.parametrize(
@@ -335,8 +335,8 @@ def test_a_retry_input_in_a_closed_folder_is_told_with_its_path(tmp_path: Path) 
 def test_a_retry_input_that_is_a_link_to_a_file_is_taken(job: Job, report: Path) -> None:
     link = report.with_name("link")
     link.symlink_to(report)
-    context = job.with_report({"location": {"path": str(link)}})
-    assert parse_config(context, MANIFEST).retry_report == link
+    document = job.with_report({"location": {"path": str(link)}})
+    assert parse_config(document, MANIFEST).retry_report == link
 
 
 # The API key
@@ -353,8 +353,8 @@ def test_a_retry_input_that_is_a_link_to_a_file_is_taken(job: Job, report: Path)
     ],
 )
 def test_a_key_is_taken_in_each_of_its_forms(job: Job, key: str) -> None:
-    context = job.read(inputs={"api-key": {"base": "api-key", "key": key}})
-    assert parse_api_key(context) == key
+    document = job.read(inputs={"api-key": {"base": "api-key", "key": key}})
+    assert parse_api_key(document) == key
 
 
 @pytest.mark.parametrize("inputs", [{}, {"api-key": None}, {"api-key": {}}, {"api-key": KEY}])
@@ -396,9 +396,9 @@ def test_a_key_of_another_form_is_refused_without_showing_it(job: Job, key: str)
 
 
 def test_the_key_is_in_no_config(job: Job, report: Path) -> None:
-    context = job.with_report({"location": {"path": str(report)}}, **{"project filter": "a=b"})
-    assert parse_api_key(context) == KEY
-    assert "secret" not in repr(parse_config(context, MANIFEST))
+    document = job.with_report({"location": {"path": str(report)}}, **{"project filter": "a=b"})
+    assert parse_api_key(document) == KEY
+    assert "secret" not in repr(parse_config(document, MANIFEST))
 
 
 @pytest.mark.parametrize(
