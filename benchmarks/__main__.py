@@ -1,6 +1,6 @@
 """``python -m benchmarks [CASE ...]``: run the cases and print a table; nothing is asserted.
 
-Everything runs on this machine: the simulated site in a process of its own, the gear in another.
+Everything runs on this machine: the simulated site in this process, the gear in one of its own.
 The machine is part of each figure, so compare within one run.
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Describe what the figures were measured on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB"
 

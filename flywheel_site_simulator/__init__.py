@@ -1,12 +1,12 @@
 """A Flywheel site on loopback, for tests and to try things against; never shipped with the gear.
 
 `SimulatedSite` is the site's contract in code, a state machine without I/O; `SimulatorServer`
-serves one over HTTP to the real flywheel-sdk; `Fault` and the actions make things go wrong. Start
-reading at `site.py`.
+serves one over HTTP to the real flywheel-sdk; `Job` lays a gear's job out and runs it; `Fault` and
+the actions make things go wrong. Start reading at `site.py`.
 """
 
 from .behaviour import Behaviour
-from .downloads import BREAKAGES, ODD_BREAKAGES, Breakage, StorageRequest
+from .downloads import BREAKAGES, Breakage, StorageRequest
 from .faults import (
     Action,
     Fault,
@@ -22,23 +22,22 @@ from .faults import (
     refuse,
     slow_down,
 )
-from .filters import FilterError, parse_filter
-from .protocol import LoggedRequest, Request, Response
+from .job import Job
+from .protocol import Request, Response
 from .server import SimulatorServer
-from .site import SimulatedSite
+from .site import DEFAULT_KEY, DEFAULT_USER, SimulatedSite
 from .snapshots import SnapshotState
-from .stage import DEFAULT_KEY, DEFAULT_USER
+from .traffic import LoggedRequest
 
 __all__ = [
     "BREAKAGES",
     "DEFAULT_KEY",
     "DEFAULT_USER",
-    "ODD_BREAKAGES",
     "Action",
     "Behaviour",
     "Breakage",
     "Fault",
-    "FilterError",
+    "Job",
     "LoggedRequest",
     "Request",
     "Response",
@@ -54,7 +53,6 @@ __all__ = [
     "drip",
     "edit_answer",
     "lose_answer",
-    "parse_filter",
     "redirect",
     "refuse",
     "slow_down",

@@ -116,9 +116,7 @@ def _hierarchy(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
             session = make("session", f"ses-{session_number:02d}", below_subject)
             yield session
             below_session = {**below_subject, "session": session[1]["_id"]}
-            for acquisition_number in range(1, project.acquisitions_per_session + 1):
-                acquisition = make("acquisition", f"acq-{acquisition_number:02d}", below_session)
-                yield acquisition
-                below = {**below_session, "acquisition": acquisition[1]["_id"]}
-                for file_number in range(1, project.files_per_acquisition + 1):
-                    yield make("file", f"image-{file_number:02d}.nii.gz", below)
+            acquisition = make("acquisition", "acq-01", below_session)
+            yield acquisition
+            below_acquisition = {**below_session, "acquisition": acquisition[1]["_id"]}
+            yield make("file", "image-01.nii.gz", below_acquisition)

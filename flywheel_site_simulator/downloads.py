@@ -4,14 +4,16 @@ Builds the answers to a download, and judges signed URLs. Whether the caller may
 not decided here.
 """
 
+import functools
 import hashlib
 import hmac
 import random
 import shutil
 import tempfile
 import weakref
-from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -34,16 +36,13 @@ PlainBreakage = Literal[
     "500",
     "hang",
 ]
+# What clients may see differently, and what, over HTTP, never ends.
 OddBreakage = Literal["nul padding", "404", "endless html", "drip"]
 Breakage = PlainBreakage | OddBreakage
 
 BREAKAGES: tuple[PlainBreakage, ...] = get_args(PlainBreakage)
 """What a client can notice, and may ask for again."""
 
-ODD_BREAKAGES: tuple[OddBreakage, ...] = get_args(OddBreakage)
-"""What clients may see differently, and what, over HTTP, never ends."""
-
-_KEPT_FILES = 8
 _DRIP_AFTER_BYTES = 16
 _GZIP = {"Content-Type": "application/gzip"}
 _HTML = {"Content-Type": "text/html"}
@@ -59,16 +58,8 @@ class StorageRequest:
         status: the HTTP status that was answered; 0 if nothing was.
     """
 
-    time: float
-    path: str
     authorization: bool
     status: int
-
-
-@dataclass(slots=True)
-class _Broken:
-    how: Breakage
-    times: int | None
 
 
 class Downloads:
@@ -78,10 +69,9 @@ class Downloads:
         """Take the secret that signs URLs from a random source."""
         self._behaviour = behaviour
         self._secret = source.randbytes(32)
-        self._broken: dict[str, _Broken] = {}
+        self._broken: dict[str, Iterator[Breakage]] = {}
         self._large: dict[str, Path] = {}
         self._directory: Path | None = None
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._spent: set[str] = set()
         self._issued = 0
 
@@ -91,10 +81,10 @@ class Downloads:
         Raises:
             ValueError: there is no such breakage.
         """
-        known = (*BREAKAGES, *ODD_BREAKAGES)
+        known = (*BREAKAGES, *get_args(OddBreakage))
         if how not in known:
             raise ValueError(f"no breakage {how!r}: choose one of {', '.join(known)}")
-        self._broken[project_id] = _Broken(how, times)
+        self._broken[project_id] = repeat(how) if times is None else repeat(how, times)
 
     def enlarge(self, project: Project, size: int, *, compressed: bool) -> Path:
         """Give a project's snapshots a file of a size; it is written to disk now.
@@ -111,7 +101,7 @@ class Downloads:
 
     def response(self, snapshot: Snapshot) -> Response:
         """Answer the file of a complete snapshot, broken if that was asked for."""
-        how = self._take_breakage(snapshot.project_id)
+        how = next(self._broken.get(snapshot.project_id, iter(())), None)
         match how:
             case "500":
                 raise SiteError(500, "The snapshot could not be read")
@@ -138,7 +128,7 @@ class Downloads:
                     200, headers, self._file(snapshot), endless=True,
                     drip_seconds=self._behaviour.drip_pause_seconds, drip_after=_DRIP_AFTER_BYTES,
                 )  # fmt: skip
-        return Response(200, headers, broken_file(snapshot.project, how))
+        return Response(200, headers, _broken_file(snapshot.project, how))
 
     def sign(self, snapshot: Snapshot, expires: float) -> str:
         """Make the path and query of a signed URL that holds until a time of the site's clock."""
@@ -148,13 +138,8 @@ class Downloads:
         signature = self._signature(path, until, str(self._issued))
         return f"{path}?expires={until}&number={self._issued}&signature={signature}"
 
-    def check_signature(self, request: Request, now: float, *, once: bool) -> tuple[str, str]:
-        """Judge a request to the storage's address.
-
-        Args:
-            request: the request.
-            now: the site's clock.
-            once: whether a URL holds for one request only.
+    def check_signature(self, request: Request, now: float) -> tuple[str, str]:
+        """Judge a request to the storage's address at a time by the site's clock.
 
         Returns:
             The ids of the project and of the snapshot that the URL stands for.
@@ -173,7 +158,7 @@ class Downloads:
             raise SiteError(403, "The signature does not match")
         if now >= float(until):
             raise SiteError(403, "The signed URL has expired")
-        if once and signature in self._spent:
+        if self._behaviour.signed_urls_once and signature in self._spent:
             raise SiteError(403, "The signed URL has been used")
         self._spent.add(signature)
         _, _, project_id, snapshot_id = request.path.split("/")
@@ -183,26 +168,16 @@ class Downloads:
         text = f"{path}?{until}&{number}".encode()
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
 
-    def _take_breakage(self, project_id: str) -> Breakage | None:
-        broken = self._broken.get(project_id)
-        if broken is None or broken.times == 0:
-            return None
-        if broken.times is not None:
-            broken.times -= 1
-        return broken.how
-
     def _file(self, snapshot: Snapshot) -> bytes | Path:
-        if snapshot.project_id in self._large:
-            return self._large[snapshot.project_id]
-        data = self._kept.get(snapshot.id)
-        if data is None:
-            data = self._kept[snapshot.id] = compress(snapshot_database(snapshot.project))
-            if len(self._kept) > _KEPT_FILES:
-                self._kept.popitem(last=False)
-        return data
+        return self._large.get(snapshot.project_id) or _whole_file(snapshot.project)
 
 
-def broken_file(project: Project | None, how: Breakage) -> bytes:
+@functools.lru_cache(maxsize=8)
+def _whole_file(project: Project | None) -> bytes:
+    return compress(snapshot_database(project))
+
+
+def _broken_file(project: Project | None, how: Breakage) -> bytes:
     """Build a project's snapshot file with something wrong in the file itself."""
     data = compress(_broken_database(project, how))
     match how:
@@ -222,7 +197,10 @@ def _broken_database(project: Project | None, how: Breakage) -> bytes:
         case "not sqlite":
             return b"This is no database, whatever the name says.\n" * 100
         case "corrupt sqlite":
-            return _corrupt(snapshot_database(project))
+            # Every page but the first, which holds the header and the schema.
+            database = snapshot_database(project)
+            page_bytes = int.from_bytes(database[16:18], "big")
+            return database[:page_bytes] + b"\xa5" * (len(database) - page_bytes)
         case "missing table":
             tables = tuple(table for table in TABLES if table != "session")
             return snapshot_database(project, tables=tables)
@@ -232,9 +210,3 @@ def _broken_database(project: Project | None, how: Breakage) -> bytes:
         case "no project row":
             return snapshot_database(project, project_rows=())
     return snapshot_database(project)
-
-
-def _corrupt(database: bytes) -> bytes:
-    """Overwrite every page but the first, which holds the header and the schema."""
-    page_bytes = int.from_bytes(database[16:18], "big")
-    return database[:page_bytes] + b"\xa5" * (len(database) - page_bytes)

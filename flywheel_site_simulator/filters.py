@@ -23,13 +23,12 @@ _SEPARATOR = re.compile(r"(?<!\\),")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?")
 _WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
-_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
 }
-_MISSING = object()
 
 
 class FilterError(ValueError):
@@ -74,7 +73,7 @@ def parse_value(text: str) -> Any:
         return Identifier(text.lower())
     if _DATE.fullmatch(text):
         try:
-            return datetime.fromisoformat(_padded(text)).replace(tzinfo=UTC)
+            return datetime.fromisoformat(text).replace(tzinfo=UTC)
         except ValueError:
             return text
     if text in _WORDS:
@@ -82,12 +81,6 @@ def parse_value(text: str) -> Any:
     if _NUMBER.fullmatch(text):
         return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
     return text
-
-
-def _padded(date: str) -> str:
-    """Write a fraction of a second with all six digits."""
-    whole, dot, fraction = date.partition(".")
-    return f"{whole}.{fraction:0<6}" if dot else whole
 
 
 def _parse_clause(clause: str) -> Predicate:
@@ -100,77 +93,41 @@ def _parse_clause(clause: str) -> Predicate:
     if not key:
         raise FilterError(f"Invalid filter: {clause!r} has no key before {sign!r}")
     path = tuple(("_id" if key == "id" else key).split("."))
-    if sign == "=~":
-        return _regular_expression(path, value)
-    wanted = parse_value(value)
-    if sign == "=":
-        return lambda document: _equals(_look_up(document, path), wanted)
-    if sign == "!=":
-        return lambda document: not _equals(_look_up(document, path), wanted)
-    return _comparison(path, _COMPARISONS[sign], wanted)
+    holds = _pattern_test(value) if sign == "=~" else _comparison(sign, parse_value(value))
+
+    def test(document: Document) -> bool:
+        found = _look_up(document, path)
+        items = found if isinstance(found, list | tuple) else (found,)
+        return any(map(holds, items)) != (sign == "!=")
+
+    return test
 
 
-def _regular_expression(path: tuple[str, ...], pattern: str) -> Predicate:
+def _pattern_test(pattern: str) -> Callable[[Any], bool]:
     try:
         search = re.compile(pattern).search
     except re.error as problem:
         raise FilterError(
             f"Invalid filter: {pattern!r} is no regular expression: {problem}"
         ) from problem
-
-    def test(document: Document) -> bool:
-        return any(
-            isinstance(item, str) and type(item) is not Identifier and search(item) is not None
-            for item in _elements(_look_up(document, path))
-        )
-
-    return test
+    return lambda item: type(item) is str and search(item) is not None
 
 
-def _comparison(
-    path: tuple[str, ...], compare: Callable[[Any, Any], bool], wanted: Any
-) -> Predicate:
-    family = _family(wanted)
-
-    def test(document: Document) -> bool:
-        return any(
-            _family(item) == family and item is not None and compare(item, wanted)
-            for item in _elements(_look_up(document, path))
-        )
-
-    return test
+def _comparison(sign: str, wanted: Any) -> Callable[[Any], bool]:
+    """Compare values of one kind only: others are neither equal nor ordered."""
+    compare: Callable[[Any, Any], bool] = _ORDERS.get(sign, operator.eq)
+    if wanted is None and sign in _ORDERS:
+        return lambda _: False
+    return lambda item: _kind(item) == _kind(wanted) and compare(item, wanted)
 
 
 def _look_up(document: Document, path: tuple[str, ...]) -> Any:
+    """Find a value; what is missing is null."""
     value: Any = document
     for step in path:
-        if not isinstance(value, Mapping) or step not in value:
-            return _MISSING
-        value = value[step]
+        value = value.get(step) if isinstance(value, Mapping) else None
     return value
 
 
-def _elements(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _equals(value: Any, wanted: Any) -> bool:
-    if wanted is None and (value is None or value is _MISSING):
-        return True
-    family = _family(wanted)
-    return any(_family(item) == family and item == wanted for item in _elements(value))
-
-
-def _family(value: Any) -> str:
-    """Name the kind of a value: only values of one kind are ever equal or ordered."""
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, Identifier):
-        return "id"
-    if isinstance(value, str):
-        return "text"
-    if isinstance(value, datetime):
-        return "date"
-    return "null" if value is None else "other"
+def _kind(value: Any) -> type:
+    return float if type(value) is int else type(value)

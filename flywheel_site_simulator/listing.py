@@ -1,10 +1,10 @@
-"""Pages of a list: the query parameters `filter sort limit skip page after_id` of every list call.
+"""Pages of a list: the query parameters `filter sort limit after_id` of every list call.
 
 Knows no projects and no snapshots, only how a list is narrowed, ordered and cut.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -24,51 +24,45 @@ class Page:
 
     Attributes:
         matches: the test of the filter, or None without one.
-        sort: the keys to sort by, first one first, each with whether it falls.
+        sort_key: the key to sort by, or `""`.
+        falling: whether the largest comes first.
         limit: how many entries at most; None: all.
-        skip: how many to leave out first.
         after_id: only entries whose id comes after this one.
     """
 
     matches: Predicate | None
-    sort: tuple[tuple[str, bool], ...]
+    sort_key: str
+    falling: bool
     limit: int | None
-    skip: int
     after_id: str
 
-    def cut(self, items: Iterable[Item], fields: Callable[[Item], Mapping[str, Any]]) -> list[Item]:
-        """Choose the page's entries.
+    def matching(
+        self, items: Iterable[Item], fields: Callable[[Item], Mapping[str, Any]]
+    ) -> Iterable[Item]:
+        """Choose and order the entries of the whole list that this is a page of.
 
         Args:
-            items: the entries by id, those up to `after_id` already left out.
+            items: the entries by id.
             fields: an entry's document with the types that filters compare.
         """
         matches = self.matches
         if matches is not None:
             items = (item for item in items if matches(fields(item)))
-        if self.sort:
-            ordered = list(items)
-            for key, falling in reversed(self.sort):
-                keyed = partial(_sorted_by, fields, key)
-                ordered.sort(key=keyed, reverse=falling)
-            items = ordered
-        return self.slice(items)
+        if self.sort_key:
+            by_key = partial(_sorted_by, fields, self.sort_key)
+            items = sorted(items, key=by_key, reverse=self.falling)
+        return items
 
-    def slice(self, items: Iterable[Item]) -> list[Item]:
-        """Choose the page's entries by their place alone."""
-        stop = None if self.limit is None else self.skip + self.limit
-        return list(islice(items, self.skip, stop))
-
-    def whole(self) -> "Page":
-        """Give the list that this is a page of: the same filter and order, from its beginning."""
-        return replace(self, limit=None, skip=0, after_id="")
+    def cut(self, items: Iterable[Item]) -> list[Item]:
+        """Choose the page's entries of those that match, up to `after_id` already left out."""
+        return list(islice(items, self.limit))
 
 
 def parse_page(query: Mapping[str, str]) -> Page:
     """Read the parameters of a list call.
 
     Raises:
-        SiteError: a parameter makes no sense (400); the message says which and why.
+        SiteError: a parameter is not valid (400); the message says which and why.
     """
     matches: Predicate | None = None
     if "filter" in query:
@@ -76,34 +70,17 @@ def parse_page(query: Mapping[str, str]) -> Page:
             matches = parse_filter(query["filter"])
         except FilterError as problem:
             raise SiteError(400, str(problem)) from problem
-    limit = _whole_number(query, "limit", DEFAULT_LIMIT)
-    skip = _whole_number(query, "skip", 0)
-    page = _whole_number(query, "page", 1)
+    limit = query.get("limit", str(DEFAULT_LIMIT))
+    if not (limit.isascii() and limit.isdecimal()):
+        raise SiteError(400, f"Invalid paging: limit must be a whole number, not {limit!r}")
+    key, _, direction = query.get("sort", "").partition(":")
+    if direction not in ("", "asc", "desc"):
+        raise SiteError(400, f"Invalid sort: {direction!r} is neither asc nor desc")
     after_id = query.get("after_id", "")
-    if after_id and any(name in query for name in ("sort", "skip", "page")):
-        raise SiteError(400, "Invalid paging: after_id goes with neither sort, skip nor page")
-    if "page" in query:
-        skip += limit * max(0, page - 1)
-    return Page(matches, _parse_sort(query.get("sort", "")), limit or None, skip, after_id)
-
-
-def _whole_number(query: Mapping[str, str], name: str, default: int) -> int:
-    text = query.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdecimal()):
-        raise SiteError(400, f"Invalid paging: {name} must be a whole number, not {text!r}")
-    return int(text)
-
-
-def _parse_sort(text: str) -> tuple[tuple[str, bool], ...]:
-    keys = []
-    for part in filter(None, text.split(",")):
-        key, _, direction = part.partition(":")
-        if direction not in ("", "asc", "desc", "1", "-1"):
-            raise SiteError(400, f"Invalid sort: {direction!r} is neither asc nor desc")
-        keys.append(("_id" if key == "id" else key, direction in ("desc", "-1")))
-    return tuple(keys)
+    if after_id and key:
+        raise SiteError(400, "Invalid paging: after_id does not go with sort")
+    sort_key = "_id" if key == "id" else key
+    return Page(matches, sort_key, direction == "desc", int(limit) or None, after_id)
 
 
 def _sorted_by(

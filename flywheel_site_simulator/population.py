@@ -5,13 +5,13 @@ State without HTTP and without a clock: callers say what time it is.
 
 import bisect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from .identifiers import Identifier
-from .protocol import iso_time, utc_datetime
+from .identifiers import Identifier, is_identifier
+from .protocol import SiteError, iso_time, utc_datetime
 
 SITE_ADMIN = "site_admin"
 
@@ -35,33 +35,22 @@ class User:
             "origin": {"type": "user", "id": self.id},
             "user_id": self.id,
             "user_is_admin": self.is_site_admin,
-            "is_device": False,
-            "roles": list(self.roles),
         }
 
     def document(self) -> dict[str, Any]:
         """Write what `/api/users/self` answers."""
-        name = self.id.partition("@")[0].replace(".", " ").title()
-        first, _, last = name.partition(" ")
-        return {
-            "_id": self.id,
-            "email": self.id,
-            "firstname": first,
-            "lastname": last or first,
-            "roles": list(self.roles),
-            "root": self.is_site_admin,
-            "disabled": False,
-            "created": iso_time(1_600_000_000),
-            "modified": iso_time(1_600_000_000),
-        }
+        return {"_id": self.id, "email": self.id, "roles": list(self.roles)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Project:
     """A project, and how much its snapshots hold.
 
     Attributes:
+        created: when it was made, in unix seconds by the site's clock.
         members: the ids of the users with access; None: everybody.
+        info: its custom information.
+        subjects: how many subjects it has; each session of theirs has one file.
     """
 
     id: Identifier
@@ -73,8 +62,6 @@ class Project:
     tags: tuple[str, ...] = ()
     subjects: int = 2
     sessions_per_subject: int = 1
-    acquisitions_per_session: int = 1
-    files_per_acquisition: int = 1
 
     def has_member(self, user: User) -> bool:
         """Tell whether a user is a member of the project."""
@@ -87,21 +74,13 @@ class Project:
         return {
             "_id": self.id,
             "label": self.label,
-            "description": "",
             "group": self.group,
             "parents": {"group": self.group},
             "created": iso_time(self.created),
             "modified": iso_time(self.created),
-            "revision": 1,
             "permissions": [{"_id": name, "role_ids": [ROLE_ID]} for name in members],
             "info": dict(self.info),
-            "info_exists": bool(self.info),
             "tags": list(self.tags),
-            "notes": [],
-            "files": [],
-            "analyses": [],
-            "templates": [],
-            "copyable": True,
         }
 
     @cached_property
@@ -147,16 +126,26 @@ class Population:
             bisect.insort(self._ordered, project.id)
         self._projects[project.id] = project
 
-    def remove_project(self, project_id: str) -> bool:
-        """Remove a project; its snapshots stay. False if there is none."""
-        if self._projects.pop(project_id, None) is None:
-            return False
-        del self._ordered[bisect.bisect_left(self._ordered, project_id)]
-        return True
+    def remove_project(self, project_id: str) -> None:
+        """Remove a project, if there is one; its snapshots stay."""
+        if self._projects.pop(project_id, None) is not None:
+            del self._ordered[bisect.bisect_left(self._ordered, project_id)]
 
     def project(self, project_id: str) -> Project | None:
         """Find a project by its id, or None."""
         return self._projects.get(project_id)
+
+    def open_project(self, project_id: str, user: User) -> Project | None:
+        """Find a project for a user; a site administrator needs no membership.
+
+        Raises:
+            SiteError: the id is malformed (422), or the user is not a member of the project (403).
+        """
+        require_identifier(project_id)
+        project = self.project(project_id)
+        if project is not None and not (project.has_member(user) or user.is_site_admin):
+            raise SiteError(403, f"User {user.id} is not authorized to access project {project.id}")
+        return project
 
     def projects(self, after_id: str = "") -> Iterator[Project]:
         """Give the projects by id, from the first one after an id."""
@@ -164,15 +153,12 @@ class Population:
         for position in range(start, len(self._ordered)):
             yield self._projects[self._ordered[position]]
 
-    def groups(self) -> list[str]:
-        """List the ids of the groups that have projects, in order."""
-        return sorted({project.group for project in self._projects.values()})
 
-    def __len__(self) -> int:
-        """Count the projects."""
-        return len(self._projects)
+def require_identifier(text: str) -> None:
+    """Refuse what is no id.
 
-
-def member_set(members: Iterable[str] | None) -> frozenset[str] | None:
-    """Turn the members that a caller named into a set; None stays None: everybody."""
-    return None if members is None else frozenset(members)
+    Raises:
+        SiteError: the text is not 24 hex digits (422).
+    """
+    if not is_identifier(text):
+        raise SiteError(422, f"{text!r} is not a valid ObjectId")

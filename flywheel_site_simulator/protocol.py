@@ -13,6 +13,8 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Literal
 
+JSON_TYPE = "application/json"
+
 Broken = Literal["", "reset", "truncated", "hang"]
 
 
@@ -63,6 +65,11 @@ class Response:
     endless: bool = False
 
     @property
+    def arriving_status(self) -> int:
+        """The status that reaches the caller; 0 where the connection breaks first."""
+        return 0 if self.broken in ("reset", "hang") else self.status
+
+    @property
     def document(self) -> Any:
         """The body as JSON."""
         return json.loads(self.content)
@@ -71,33 +78,6 @@ class Response:
     def content(self) -> bytes:
         """The whole body in memory."""
         return self.body if isinstance(self.body, bytes) else self.body.read_bytes()
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedRequest:
-    """What the site remembers of a request.
-
-    Attributes:
-        time: when it came, by the test's clock (not the site's), in unix seconds.
-        kind: what was asked: `auth version projects project groups users/self create list detail
-            download delete`, or `other`.
-        project_id: the project that the path names, as it was sent (decoded), or `""`.
-        snapshot_id: the snapshot that it names, or, for a create, the one that it made.
-        user: the id of the user whose key it bore, or `""`.
-        status: the HTTP status that was answered; 0 if nothing was.
-        applied: whether it changed the site's state.
-    """
-
-    time: float
-    kind: str
-    method: str
-    path: str
-    query: Mapping[str, str]
-    project_id: str
-    snapshot_id: str
-    user: str
-    status: int
-    applied: bool
 
 
 class SiteError(Exception):
@@ -109,6 +89,11 @@ class SiteError(Exception):
         self.status = status
         self.message = message
 
+    def response(self, request_id: str = "") -> Response:
+        """Answer the error the way that the site words every error."""
+        told = {"message": self.message, "status_code": self.status, "request_id": request_id}
+        return json_response(told, self.status)
+
 
 def json_response(value: object, status: int = 200) -> Response:
     """Answer a JSON document."""
@@ -117,14 +102,7 @@ def json_response(value: object, status: int = 200) -> Response:
 
 def json_body(body: bytes, status: int = 200) -> Response:
     """Answer a JSON document that is written down already."""
-    return Response(status, {"Content-Type": "application/json"}, body)
-
-
-def error_response(status: int, message: str, request_id: str) -> Response:
-    """Answer an error the way that the site words every error."""
-    return json_response(
-        {"message": message, "status_code": status, "request_id": request_id}, status
-    )
+    return Response(status, {"Content-Type": JSON_TYPE}, body)
 
 
 def with_headers(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

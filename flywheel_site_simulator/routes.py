@@ -28,9 +28,7 @@ class Route:
 
 _CORE = {
     ("auth", "status"): "auth",
-    ("version",): "version",
     ("projects",): "projects",
-    ("groups",): "groups",
     ("users", "self"): "users/self",
 }
 
@@ -56,9 +54,7 @@ def find_route(method: str, path: str) -> Route:
         case ["snapshot", "projects", project_id, "snapshots", snapshot_id, "detail"]:
             return _allow(method, {"GET": Route("detail", project_id, snapshot_id)})
         case ["snapshot", "projects", project_id, "snapshots", snapshot_id]:
-            download = Route("download", project_id, snapshot_id)
-            delete = Route("delete", project_id, snapshot_id)
-            return _allow(method, {"GET": download, "DELETE": delete})
+            return _allow(method, {"GET": Route("download", project_id, snapshot_id)})
     return Route("other", status=404)
 
 

@@ -16,36 +16,12 @@ from aiohttp import web
 
 from .protocol import Request, Response
 from .sending import send
-from .site import STATISTICS_PATH, SimulatedSite
-from .stage import DEFAULT_KEY
+from .site import DEFAULT_KEY, SimulatedSite
+from .traffic import Traffic
 
 HOST = "127.0.0.1"
 
 _BACKLOG = 4096
-
-Handler = Callable[[Request], Response]
-
-
-async def serve(
-    handle: Handler, site: SimulatedSite | None = None, port: int = 0
-) -> tuple[web.ServerRunner, int]:
-    """Begin to serve on the running event loop.
-
-    Args:
-        handle: what answers a request, quickly and without blocking.
-        site: where to count what is in flight; None: nowhere.
-        port: the port; 0: a free one.
-
-    Returns:
-        The runner, whose `cleanup()` ends it, and the port.
-    """
-    face = _Face(handle, site)
-    server = web.Server(face.answer, access_log=None, handler_cancellation=True)
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.01)
-    await runner.setup()
-    listener = socket.create_server((HOST, port), backlog=_BACKLOG)
-    await web.SockSite(runner, listener, backlog=_BACKLOG).start()
-    return runner, int(listener.getsockname()[1])
 
 
 class SimulatorServer:
@@ -80,9 +56,9 @@ class SimulatorServer:
         """The root of the site, without a slash at the end."""
         return f"http://{self.host}:{self.port}"
 
-    def api_key(self, key: str | None = None) -> str:
-        """Write a key the way that the SDK takes it; None: that of the site's first user."""
-        return f"{self.host}:{self.port}:__force_insecure:{DEFAULT_KEY if key is None else key}"
+    def api_key(self, key: str = DEFAULT_KEY) -> str:
+        """Write a key (by default, that of the site's first user) the way that the SDK takes it."""
+        return f"{self.host}:{self.port}:__force_insecure:{key}"
 
     def __enter__(self) -> Self:
         """Start serving; returns when connections are accepted.
@@ -118,39 +94,39 @@ class SimulatorServer:
         self._thread.join()
 
     async def _start(self) -> None:
-        runner, self.port = await serve(self.site.handle, self.site, self.port)
-        self._runners.append(runner)
+        self.port = await self._serve(self.site.handle, self.site.traffic, self.port)
         if self._storage:
-            runner, self.storage_port = await serve(self.site.handle_storage)
-            self._runners.append(runner)
+            # Requests to the storage are not counted among the site's.
+            self.storage_port = await self._serve(self.site.handle_storage, Traffic())
             self.site.behaviour.redirect_downloads_to = f"http://{self.host}:{self.storage_port}"
+
+    async def _serve(
+        self, handle: Callable[[Request], Response], traffic: Traffic, port: int = 0
+    ) -> int:
+        """Begin to serve at a port (0: a free one); gives the port."""
+
+        async def answer(incoming: web.BaseRequest) -> web.StreamResponse:
+            with traffic.count():
+                return await send(handle(_request(incoming)), incoming)
+
+        server = web.Server(answer, access_log=None, handler_cancellation=True)
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.01)
+        await runner.setup()
+        self._runners.append(runner)
+        listener = socket.create_server((self.host, port), backlog=_BACKLOG)
+        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        return int(listener.getsockname()[1])
 
     async def _stop(self) -> None:
         for runner in self._runners:
             await runner.cleanup()
 
 
-class _Face:
-    """Hands the server's requests to the site, and sends what it answers."""
-
-    def __init__(self, handle: Handler, site: SimulatedSite | None) -> None:
-        self._handle = handle
-        self._site = site
-
-    async def answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
-        path, _, query = incoming.raw_path.partition("?")
-        request = Request(
-            incoming.method,
-            path,
-            dict(parse_qsl(query, keep_blank_values=True)) if query else {},
-            {name.lower(): value for name, value in incoming.headers.items()},
-        )
-        if self._site is None or path == STATISTICS_PATH:
-            return await send(self._handle(request), incoming)
-        traffic = self._site.traffic
-        traffic.begin()
-        try:
-            return await send(self._handle(request), incoming)
-        finally:
-            traffic.end()
+def _request(incoming: web.BaseRequest) -> Request:
+    path, _, query = incoming.raw_path.partition("?")
+    return Request(
+        incoming.method,
+        path,
+        dict(parse_qsl(query, keep_blank_values=True)),
+        {name.lower(): value for name, value in incoming.headers.items()},
+    )

@@ -1,167 +1,265 @@
 """The simulated site: a Flywheel site in memory that takes requests and gives responses.
 
-A state machine: no sockets, no threads, no sleeping. Whatever takes time on a site is read off the
-clock that it was given. What tests set up is in `stage.py` and `trouble.py`, what they look at in
-`record.py`.
+A state machine: no sockets, no sleeping. Whatever takes time on a site is read off the clock that
+it was given. Safe to use from several threads.
 """
 
 import logging
-from dataclasses import dataclass, replace
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from .downloads import StorageRequest
-from .faults import Action
-from .population import User
-from .protocol import (
-    LoggedRequest,
-    Request,
-    Response,
-    SiteError,
-    error_response,
-    http_date,
-    json_response,
-    with_headers,
-)
-from .record import RecordingSite
-from .routes import Route, find_route
-from .snapshot_service import Outcome
+from .api import Api
+from .behaviour import Behaviour
+from .dispatcher import Dispatcher
+from .downloads import Breakage, Downloads, StorageRequest
+from .faults import Fault
+from .identifiers import Identifier, IdentifierFactory, is_identifier
+from .population import Population, Project, User
+from .protocol import Request, Response, SiteError
+from .snapshots import SnapshotState, SnapshotStore
 
 log = logging.getLogger(__name__)
 
-STATISTICS_PATH = "/simulator/statistics"
-"""Answers `statistics()` as JSON to anybody; not logged, not counted, no part of a true site."""
+DEFAULT_KEY = "secret-key"
+"""The API key of the user that every site has from the start."""
 
-_SNAPSHOT_KINDS = frozenset({"create", "list", "detail", "download", "delete"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A request, and what is known of it before it is answered."""
-
-    request: Request
-    route: Route
-    user: User | None
-    key: str
-    now: float
-    request_id: str
+DEFAULT_USER = "gear.runner@example.org"
+"""The id of that user; its role is `user`."""
 
 
-class SimulatedSite(RecordingSite):
-    """A Flywheel site in memory."""
+class SimulatedSite:
+    """A Flywheel site in memory: arrange it, let it answer requests, look at what came.
+
+    Attributes:
+        behaviour: the knobs that may also be turned later.
+        clock_offset_seconds: how far the site's clock is ahead of the one it was given.
+        traffic: what passed through; the HTTP face counts there what is in flight.
+        requests: every request that came, oldest first, but for those to the storage's address.
+        storage_requests: what reached the storage's address, oldest first.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        seed: int = 0,
+        *,
+        clock_offset_seconds: float = 0.0,
+        **behaviour: Any,
+    ) -> None:
+        """Make a site with one user and no projects.
+
+        Args:
+            clock: gives unix seconds.
+            seed: decides every id and build time.
+            clock_offset_seconds: how far the site's clock is ahead of `clock`.
+            behaviour: the knobs of `Behaviour`, by their names.
+        """
+        self.behaviour = Behaviour(**behaviour)
+        self.clock_offset_seconds = clock_offset_seconds
+        self._clock = clock
+        self._lock = threading.RLock()
+        source = random.Random(seed)
+        self._identifiers = IdentifierFactory(source)
+        self._population = Population()
+        self._downloads = Downloads(source, self.behaviour)
+        self._snapshots = SnapshotStore(self._identifiers, source, self.behaviour)
+        self._api = Api(self._population, self._snapshots, self._downloads, self.behaviour)
+        self._dispatcher = Dispatcher(self._population, self._api, self.behaviour)
+        self.traffic = self._dispatcher.traffic
+        self.requests = self.traffic.requests
+        self.storage_requests: list[StorageRequest] = []
+        self.add_user()
+
+    def now(self) -> float:
+        """Read the site's own clock, in unix seconds."""
+        return self._clock() + self.clock_offset_seconds
+
+    # Requests
 
     def handle(self, request: Request) -> Response:
         """Answer a request. Never raises; a bug in here is a 500 that says so."""
-        with self.lock:
-            if request.path == STATISTICS_PATH:
-                return json_response(self.statistics())
+        with self._lock:
+            came = self._clock()
+            now = came + self.clock_offset_seconds
             try:
-                return self._handle(request)
+                self._snapshots.advance(now)
+                return self._dispatcher.answer(request, came, now)
             except Exception:
                 log.exception("The simulator failed at %s %s", request.method, request.path)
-                return error_response(500, "A bug in the simulator: see its log", "")
+                return SiteError(500, "A bug in the simulator: see its log").response()
 
     def handle_storage(self, request: Request) -> Response:
         """Answer a request to the storage's address. Never raises."""
-        with self.lock:
-            now = self.now()
+        with self._lock:
             try:
-                once = self.behaviour.signed_urls_once
-                named = self._downloads.check_signature(request, now, once=once)
-                response = self._service.storage_file(*named)
+                named = self._downloads.check_signature(request, self.now())
+                response = self._api.storage_file(*named)
             except SiteError as refusal:
-                response = error_response(refusal.status, refusal.message, "")
-            authorization = "authorization" in request.headers
-            self.storage_requests.append(
-                StorageRequest(self._clock(), request.path, authorization, _answered(response))
-            )
+                response = refusal.response()
+            has_key = "authorization" in request.headers
+            self.storage_requests.append(StorageRequest(has_key, response.arriving_status))
             return response
 
-    def _handle(self, request: Request) -> Response:
-        moment = self._clock()
-        now = moment + self.clock_offset_seconds
-        self._snapshots.advance(now)
-        key = _api_key(request)
-        user = self._population.user_of(key)
-        route = find_route(request.method, request.path)
-        call = _Call(request, route, user, key, now, f"{self._chance.getrandbits(64):016x}")
-        outcome = self._outcome(call)
-        response = outcome.response
-        delay = response.delay_seconds + self.behaviour.delay_seconds(route.kind)
-        headers = with_headers({"Date": http_date(int(now + delay))}, response.headers)
-        self._traffic.record(
-            LoggedRequest(
-                moment,
-                route.kind,
-                request.method,
-                request.path,
-                request.query,
-                route.project_id,
-                outcome.snapshot_id or route.snapshot_id,
-                user.id if user is not None else "",
-                _answered(response),
-                outcome.applied,
-            )
-        )
-        return replace(response, headers=headers, delay_seconds=delay)
+    # Who and what is there
 
-    def _outcome(self, call: _Call) -> Outcome:
-        """Do what the request asks, or what the limit or a fault makes of it."""
-        wait = self._rate_limit.seconds_to_wait(call.now)
-        if wait:
-            response = error_response(429, "Too many requests", call.request_id)
-            told = {"Retry-After": str(wait)} if self._retry_after else {}
-            return Outcome(replace(response, headers={**response.headers, **told}))
-        action = self._hit(call)
-        if action is None:
-            return self._answer(call)
-        if action.work == "done":
-            done = self._answer(call)
-            response = action.response(done.response, call.key, call.request_id)
-            return replace(done, response=response)
-        if action.work == "later":
-            try:
-                self._work_later(call, action.later_seconds)
-            except SiteError as refusal:
-                return Outcome(error_response(refusal.status, refusal.message, call.request_id))
-        return Outcome(action.response(None, call.key, call.request_id))
+    def add_user(
+        self, key: str = DEFAULT_KEY, roles: Iterable[str] = ("user",), email: str = DEFAULT_USER
+    ) -> str:
+        """Add a user, or replace the one who has the key (by default the first one).
 
-    def _hit(self, call: _Call) -> Action | None:
-        for fault in self._faults:
-            if fault.hit(call.route.kind, call.route.project_id, call.now, self._chance):
-                return fault.action
-        return None
+        Args:
+            key: the user's API key.
+            roles: the user's roles; `site_admin` may see everything.
+            email: the user's id.
 
-    def _answer(self, call: _Call) -> Outcome:
-        try:
-            return self._work(call)
-        except SiteError as refusal:
-            return Outcome(error_response(refusal.status, refusal.message, call.request_id))
+        Returns:
+            The user's id.
+        """
+        with self._lock:
+            self._population.add_user(User(email, key, tuple(roles)))
+            return email
 
-    def _work(self, call: _Call) -> Outcome:
-        user = _require_user(call)
-        if call.route.kind == "other":
-            asked = f"{call.request.method} {call.request.path}"
-            raise SiteError(call.route.status, f"{asked}: no such call")
-        if call.route.kind in _SNAPSHOT_KINDS:
-            return self._service.answer(call.route, call.request, user, call.now)
-        return Outcome(self._core.answer(call.route, call.request, user))
+    def remove_key(self, key: str = DEFAULT_KEY) -> None:
+        """Let a key die, as a job's key does when the job ends."""
+        with self._lock:
+            self._population.remove_key(key)
 
-    def _work_later(self, call: _Call, later_seconds: float) -> None:
-        """Take a create for later; any other work is not done at all."""
-        if call.route.kind == "create":
-            self._service.create_later(call.route, _require_user(call), call.now, later_seconds)
+    def add_project(
+        self,
+        group: str = "neuro",
+        label: str = "Study",
+        project_id: str | None = None,
+        *,
+        members: Iterable[str] | None = None,
+        **details: Any,
+    ) -> str:
+        """Add a project.
 
+        Args:
+            group: the id of its group.
+            label: its label; need not be unique.
+            project_id: its id, 24 hex digits; None: the next one.
+            members: the ids of the users with access; None: everybody.
+            details: the further attributes of `Project`, by their names.
 
-def _require_user(call: _Call) -> User:
-    if call.user is None:
-        raise SiteError(401, "Invalid API key: this key is not valid on this site")
-    return call.user
+        Returns:
+            The project's id.
 
+        Raises:
+            ValueError: `project_id` is not 24 hex digits.
+        """
+        if project_id is not None and not is_identifier(project_id):
+            raise ValueError(f"not 24 hex digits: {project_id!r}")
+        with self._lock:
+            now = self.now()
+            identifier = Identifier(project_id or self._identifiers.make(now))
+            allowed = None if members is None else frozenset(members)
+            project = Project(identifier, group, label, now, allowed, **details)
+            self._population.add_project(project)
+            return str(identifier)
 
-def _answered(response: Response) -> int:
-    """Give the status that reaches the caller: none where the connection breaks first."""
-    return 0 if response.broken in ("reset", "hang") else response.status
+    def remove_project(self, project_id: str) -> None:
+        """Remove a project, as if somebody deleted it; its snapshots stay."""
+        with self._lock:
+            self._population.remove_project(project_id)
 
+    def add_snapshot(
+        self,
+        project_id: str,
+        status: str = "complete",
+        created: float | None = None,
+        *,
+        build_seconds: float = 0.0,
+    ) -> str:
+        """Add a snapshot that somebody else made.
 
-def _api_key(request: Request) -> str:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() in ("scitran-user", "bearer") else ""
+        Args:
+            project_id: the project's id.
+            status: the state that it has for good; with `build_seconds`, that it ends in.
+            created: when it was made, in unix seconds by the site's clock; None: now.
+            build_seconds: how long it is built, from `created` on.
+
+        Returns:
+            The snapshot's id.
+        """
+        with self._lock:
+            project = self._population.project(project_id)
+            moment = self.now() if created is None else created
+            return str(self._snapshots.add(project_id, project, status, moment, build_seconds).id)
+
+    def delete_snapshot(self, project_id: str, snapshot_id: str) -> None:
+        """Delete a snapshot, as anybody with rights on the project can."""
+        with self._lock:
+            self._snapshots.delete(project_id, snapshot_id)
+
+    # What goes wrong
+
+    def outcome(self, project_id: str, *statuses: str) -> None:
+        """Say what the project's next snapshots end as, in order; those after: `complete`.
+
+        Any word will do: one that nobody knows is where the snapshot then stays.
+        """
+        with self._lock:
+            self._snapshots.plan_outcomes(project_id, statuses)
+
+    def failure_reason(self, project_id: str, reason: str, field: str = "error") -> None:
+        """Say why the project's failed snapshots failed, in one more field of their records."""
+        with self._lock:
+            self._snapshots.give_reason(project_id, field, reason)
+
+    def fault(self, fault: Fault) -> None:
+        """Put a fault in force, after those before: the first one that hits a request wins."""
+        with self._lock:
+            self._dispatcher.faults.append(fault)
+
+    def clear_faults(self) -> None:
+        """Lift all faults."""
+        with self._lock:
+            self._dispatcher.faults.clear()
+
+    def break_download(self, project_id: str, how: Breakage, times: int | None = None) -> None:
+        """Break the project's downloads: the next so many, or (None) all.
+
+        Raises:
+            ValueError: there is no such breakage.
+        """
+        with self._lock:
+            self._downloads.break_for(project_id, how, times)
+
+    def download_size(self, project_id: str, size: int, *, compressed: bool = False) -> None:
+        """Give the project's snapshots a file that unpacks to about this many bytes.
+
+        The file is valid, and is written to a temporary directory now. With `compressed` it is
+        about a thousandth of that on its way; else of about the same size.
+
+        Raises:
+            KeyError: there is no such project.
+        """
+        project = self._population.project(project_id)
+        if project is None:
+            raise KeyError(project_id)
+        self._downloads.enlarge(project, size, compressed=compressed)
+
+    # What came of it
+
+    @property
+    def most_in_flight(self) -> int:
+        """The number of requests that were unanswered at once, at most."""
+        return self.traffic.most_in_flight
+
+    def creates(self, project_id: str | None = None) -> int:
+        """Count the snapshots that were made on request, of a project or (None) in all."""
+        with self._lock:
+            self._snapshots.advance(self.now())
+            counts = self._snapshots.requested_by_project
+            return counts.total() if project_id is None else counts[project_id]
+
+    def snapshots(self, project_id: str) -> list[SnapshotState]:
+        """List a project's snapshots as they stand, oldest first."""
+        with self._lock:
+            now = self.now()
+            self._snapshots.advance(now)
+            return [item.state(now) for item in self._snapshots.of_project(project_id)]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .behaviour import Behaviour
 from .identifiers import Identifier, IdentifierFactory
 from .population import Project
 from .protocol import iso_time, utc_datetime
@@ -63,6 +64,13 @@ class Snapshot:
         parents = {**record["parents"], "project": Identifier(self.project_id)}
         return {**record, "created": utc_datetime(self.created), "parents": parents}
 
+    def state(self, now: float) -> "SnapshotState":
+        """Say what a test wants to know of the snapshot."""
+        return SnapshotState(
+            str(self.id), self.project_id, self.created, self.status(now), self.requested,
+            self.finishes,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class SnapshotState:
@@ -83,22 +91,19 @@ class SnapshotStore:
         self,
         identifiers: IdentifierFactory,
         source: random.Random,
-        build_seconds: tuple[float, float],
-        build_slots: int | None,
+        behaviour: Behaviour,
     ) -> None:
         """Start empty.
 
         Args:
             identifiers: where ids come from.
             source: the seeded random that draws build times.
-            build_seconds: shortest and longest build; drawn evenly, for each snapshot.
-            build_slots: how many are built at a time, first come, first served; None: all.
+            behaviour: how long builds take, and how many there are at a time.
         """
         self._identifiers = identifiers
         self._random = source
-        self._build_seconds = build_seconds
-        self._slots = [float("-inf")] * build_slots if build_slots is not None else None
-        self._by_id: dict[str, Snapshot] = {}
+        self._behaviour = behaviour
+        self._slots: list[float] = []
         self._by_project: dict[str, dict[str, Snapshot]] = defaultdict(dict)
         self._outcomes: dict[str, deque[str]] = defaultdict(deque)
         self._reasons: dict[str, dict[str, str]] = defaultdict(dict)
@@ -106,8 +111,6 @@ class SnapshotStore:
         self._building: list[float] = []
         self._postponed = 0
         self.requested_by_project: Counter[str] = Counter()
-        self.first_requested: float | None = None
-        self.last_requested: float | None = None
 
     def plan_outcomes(self, project_id: str, statuses: tuple[str, ...]) -> None:
         """Say what the next snapshots of a project end as, after those planned before."""
@@ -125,20 +128,19 @@ class SnapshotStore:
         """Make a snapshot because somebody asked for it."""
         outcomes = self._outcomes.get(project_id)
         outcome = outcomes.popleft() if outcomes else "complete"
-        seconds = self._random.uniform(*self._build_seconds)
+        seconds = self._random.uniform(*self._behaviour.build_seconds)
         starts = now + seconds * PENDING_SHARE
         work = seconds * (1.0 - PENDING_SHARE)
-        if self._slots is not None:
-            starts = max(starts, self._slots[0])
-            heapq.heapreplace(self._slots, starts + work)
+        if self._behaviour.build_slots is not None:
+            if len(self._slots) >= self._behaviour.build_slots:
+                starts = max(starts, heapq.heappop(self._slots))
+            heapq.heappush(self._slots, starts + work)
         snapshot = Snapshot(
             self._identifiers.make(now), project_id, now, starts, starts + work, outcome,
             project, requested=True,
         )  # fmt: skip
         self._keep(snapshot)
         self.requested_by_project[project_id] += 1
-        self.first_requested = now if self.first_requested is None else self.first_requested
-        self.last_requested = now
         return snapshot
 
     def request_later(self, project_id: str, project: Project | None, due: float) -> None:
@@ -172,20 +174,15 @@ class SnapshotStore:
 
     def get(self, project_id: str, snapshot_id: str) -> Snapshot | None:
         """Find a snapshot of a project, or None."""
-        snapshot = self._by_id.get(snapshot_id)
-        return snapshot if snapshot is not None and snapshot.project_id == project_id else None
+        return self._by_project[project_id].get(snapshot_id)
 
-    def delete(self, project_id: str, snapshot_id: str) -> bool:
-        """Delete a snapshot; its build slot stays taken. False if there is none."""
-        if self.get(project_id, snapshot_id) is None:
-            return False
-        del self._by_id[snapshot_id]
-        del self._by_project[project_id][snapshot_id]
-        return True
+    def delete(self, project_id: str, snapshot_id: str) -> None:
+        """Delete a snapshot, if there is one; its build slot stays taken."""
+        self._by_project[project_id].pop(snapshot_id, None)
 
     def of_project(self, project_id: str) -> list[Snapshot]:
         """List a project's snapshots by id, so oldest first."""
-        return sorted(self._by_project.get(project_id, {}).values(), key=lambda item: item.id)
+        return sorted(self._by_project[project_id].values(), key=lambda item: item.id)
 
     def unfinished(self, now: float) -> int:
         """Count the snapshots that are being built, those that were deleted meanwhile too."""
@@ -193,21 +190,6 @@ class SnapshotStore:
             heapq.heappop(self._building)
         return len(self._building)
 
-    def statistics(self, now: float) -> Mapping[str, object]:
-        """Sum up the snapshots that were requested and still exist."""
-        requested = [item for item in self._by_id.values() if item.requested]
-        finished = [item.finishes for item in requested if item.finishes <= now]
-        return {
-            "creates": self.requested_by_project.total(),
-            "projects_with_several": sum(n > 1 for n in self.requested_by_project.values()),
-            "first_create": self.first_requested,
-            "last_create": self.last_requested,
-            "last_build_finished": max(finished, default=None),
-            "unfinished": len(requested) - len(finished),
-            "snapshots": dict(Counter(item.status(now) for item in requested)),
-        }
-
     def _keep(self, snapshot: Snapshot) -> None:
-        self._by_id[snapshot.id] = snapshot
         self._by_project[snapshot.project_id][snapshot.id] = snapshot
         heapq.heappush(self._building, snapshot.finishes)

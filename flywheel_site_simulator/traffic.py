@@ -1,22 +1,46 @@
-"""What passes through the site: the log of requests, their counts, and the limit on their rate.
+"""What passes through the site: the log of requests, and the limit on their rate.
 
-Counts and forgets nothing; decides nothing but whether a request is one too many. No HTTP.
+Decides nothing but whether a request is one too many. No HTTP.
 """
 
 import math
-from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
-from .protocol import LoggedRequest
+from .behaviour import Behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """What the site remembers of a request.
+
+    Attributes:
+        time: when it came, by the test's clock (not the site's), in unix seconds.
+        kind: what was asked: `auth projects project users/self create list detail download`, or
+            `other`.
+        query: its decoded query.
+        project_id: the project that the path names, as it was sent (decoded), or `""`.
+        snapshot_id: the snapshot that it names, or, for a create, the one that it made.
+        status: the HTTP status that was answered; 0 if nothing was.
+    """
+
+    time: float
+    kind: str
+    query: Mapping[str, str]
+    project_id: str
+    snapshot_id: str
+    status: int
 
 
 class RateLimit:
-    """A token bucket that holds one second's worth of requests."""
+    """A token bucket that holds one second's worth of requests, at least one."""
 
-    def __init__(self, requests_per_second: float | None) -> None:
-        """Start with a full bucket; None lets everything through."""
-        self._rate = requests_per_second
-        self._tokens = max(1.0, requests_per_second or 0.0)
-        self._last: float | None = None
+    def __init__(self, behaviour: Behaviour) -> None:
+        """Start with a full bucket."""
+        self._behaviour = behaviour
+        self._tokens = math.inf
+        self._last = 0.0
 
     def seconds_to_wait(self, now: float) -> int:
         """Take a token.
@@ -24,52 +48,32 @@ class RateLimit:
         Returns:
             0 where there was one; else whole seconds (at least one) until there will be one.
         """
-        if self._rate is None:
+        rate = self._behaviour.requests_per_second
+        if rate is None:
             return 0
-        if self._last is not None:
-            gained = max(0.0, now - self._last) * self._rate
-            self._tokens = min(max(1.0, self._rate), self._tokens + gained)
+        gained = max(0.0, now - self._last) * rate
+        self._tokens = min(max(1.0, rate), self._tokens + gained)
         self._last = now
         if self._tokens >= 1.0:
             self._tokens -= 1.0
             return 0
-        return max(1, math.ceil((1.0 - self._tokens) / self._rate))
+        return max(1, math.ceil((1.0 - self._tokens) / rate))
 
 
+@dataclass
 class Traffic:
-    """The requests that came, and how many were in flight at once."""
+    """The requests that came, oldest first, and how many are and were unanswered at once."""
 
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self.requests: list[LoggedRequest] = []
-        self.by_kind: Counter[str] = Counter()
-        self.by_status: Counter[int] = Counter()
-        self.in_flight = 0
-        self.most_in_flight = 0
+    requests: list[LoggedRequest] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
 
-    def record(self, entry: LoggedRequest) -> None:
-        """Remember a request."""
-        self.requests.append(entry)
-        self.by_kind[entry.kind] += 1
-        self.by_status[entry.status] += 1
-
-    def begin(self) -> None:
-        """Count a request that has come and is not answered yet."""
+    @contextmanager
+    def count(self) -> Iterator[None]:
+        """Count a request as in flight while the block runs."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-
-    def end(self) -> None:
-        """Count a request as answered, or given up."""
-        self.in_flight -= 1
-
-    def statistics(self) -> dict[str, object]:
-        """Sum up; times by the test's clock."""
-        details = Counter(int(entry.time) for entry in self.requests if entry.kind == "detail")
-        return {
-            "first_request": self.requests[0].time if self.requests else None,
-            "most_status_calls_per_second": max(details.values(), default=0),
-            "requests": len(self.requests),
-            "by_kind": dict(self.by_kind),
-            "by_status": {str(status): count for status, count in sorted(self.by_status.items())},
-            "most_in_flight": self.most_in_flight,
-        }
+        try:
+            yield
+        finally:
+            self.in_flight -= 1

@@ -48,9 +48,6 @@ class Caller:
     def download(self, project_id: str, snapshot_id: str) -> Response:
         return self.ask("GET", f"/snapshot/projects/{project_id}/snapshots/{snapshot_id}")
 
-    def delete(self, project_id: str, snapshot_id: str) -> Response:
-        return self.ask("DELETE", f"/snapshot/projects/{project_id}/snapshots/{snapshot_id}")
-
     def status(self, project_id: str, snapshot_id: str) -> str:
         return str(self.detail(project_id, snapshot_id).document["status"])
 

@@ -4,10 +4,8 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,24 +16,21 @@ from tests.support.repository import ROOT
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, stop: signal.Signals) -> None:
-    port_file = tmp_path / "key"
+def test_it_serves_until_it_is_told_to_stop(stop: signal.Signals) -> None:
     command = [sys.executable, "-m", "flywheel_site_simulator", "--projects", "3"]
-    command += ["--port-file", str(port_file)]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        while not port_file.exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        key = port_file.read_text()
-        host, port, _, _ = key.split(":")
-        with urllib.request.urlopen(f"http://{host}:{port}/simulator/statistics") as answer:
-            assert json.load(answer)["projects"] == 3
+        assert process.stdout is not None
+        assert "with 3 projects" in process.stdout.readline()
+        host, port, _, secret = process.stdout.readline().removeprefix("API key: ").split(":")
+        headers = {"Authorization": f"scitran-user {secret.strip()}"}
+        request = urllib.request.Request(f"http://{host}:{port}/api/projects", headers=headers)
+        with urllib.request.urlopen(request) as answer:
+            assert len(json.load(answer)) == 3
         process.send_signal(stop)
-        told, complaints = process.communicate()
+        _, complaints = process.communicate(timeout=30)
     assert (process.returncode, complaints) == (0, "")
-    assert f"API key: {key}" in told
 
 
 def listed(arguments: Sequence[str]) -> list[dict[str, Any]]:
@@ -67,19 +62,17 @@ def test_the_seed_decides_the_machines_part_of_the_ids() -> None:
 def test_so_many_projects_fail_and_so_many_are_slow() -> None:
     options = ["--projects", "5", "--failing", "2", "--slow", "1", "--build-seconds", "0"]
     caller = Caller(make_site(parse_arguments([*options, "--create-seconds", "0"])))
-    ids = caller.site.project_ids()
+    ids = [project["_id"] for project in caller.projects().document]
     answers = [caller.create(project_id) for project_id in ids]
     states = [caller.site.snapshots(project_id)[0].status for project_id in ids]
     assert states == ["failed", "failed", "complete", "complete", "complete"]
     assert [answer.delay_seconds for answer in answers] == [0, 0, 0, 0, 5]
 
 
-def test_the_example_config_names_the_key_and_a_project() -> None:
-    site = make_site(parse_arguments(["--projects", "1"]))
-    text = announcement("host:1:key", site)
+def test_the_example_config_names_the_key() -> None:
+    text = announcement("host:1:key", 1)
     config = json.loads(text[text.index("{") :])
     assert config["inputs"]["api-key"]["key"] == "host:1:key"
-    assert config["destination"]["id"] == site.project_ids()[0]
 
 
 @pytest.mark.parametrize(

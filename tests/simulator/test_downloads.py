@@ -18,9 +18,7 @@ TABLES = {"project", "subject", "session", "acquisition", "file", "analysis"}
 
 @pytest.fixture
 def project(site: SimulatedSite) -> str:
-    return site.add_project(
-        "neuro", "Frühgeborene", subjects=3, sessions_per_subject=2, files_per_acquisition=4
-    )
+    return site.add_project("neuro", "Frühgeborene", subjects=3, sessions_per_subject=2)
 
 
 @contextmanager
@@ -54,7 +52,7 @@ def test_a_snapshot_is_a_gzipped_sqlite_file_of_the_project(caller: Caller, proj
         column = database.execute("SELECT * FROM file").description[1][0]
         files = [json.loads(row[1]) for row in database.execute("SELECT * FROM file")]
     assert counts == {
-        "project": 1, "subject": 3, "session": 6, "acquisition": 6, "file": 24, "analysis": 0,
+        "project": 1, "subject": 3, "session": 6, "acquisition": 6, "file": 6, "analysis": 0,
     }  # fmt: skip
     assert (identifier, column) == (project, "data")
     document = json.loads(data)

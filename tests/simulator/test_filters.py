@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flywheel_site_simulator import FilterError, parse_filter
-from flywheel_site_simulator.filters import parse_value
+from flywheel_site_simulator.filters import FilterError, parse_filter, parse_value
 from flywheel_site_simulator.identifiers import Identifier
 
 PROJECT_ID = "65b8f0c2a1b2c3d4e5f60718"

@@ -34,17 +34,6 @@ def test_a_detail_may_be_there_late(
     assert caller.status(project, snapshot) == "complete"
 
 
-def test_a_download_may_be_there_late(clock: Clock) -> None:
-    site = SimulatedSite(clock, build_seconds=(10.0, 10.0), download_lag_seconds=5.0)
-    caller, project = Caller(site), site.add_project()
-    snapshot = caller.start(project)
-    seen = []
-    for _ in range(4):
-        seen.append(caller.download(project, snapshot).status)
-        clock.advance(5)
-    assert seen == [409, 409, 404, 200]
-
-
 def test_creates_are_refused_while_too_many_snapshots_are_built(clock: Clock) -> None:
     site = SimulatedSite(clock, build_seconds=(10.0, 10.0), most_builds=2)
     caller, project = Caller(site), site.add_project()
@@ -58,7 +47,6 @@ def test_creates_are_refused_while_too_many_snapshots_are_built(clock: Clock) ->
         "Too many snapshots are being built",
     )
     assert site.creates() == 1
-    assert not site.requests[-1].applied
     clock.advance(10)
     assert caller.create(project).status == 201
 
@@ -83,6 +71,6 @@ def test_a_list_of_projects_may_end_too_early(caller: Caller, site: SimulatedSit
     assert [project["_id"] for project in rest] == [ids[2]]
     assert caller.projects(after_id=ids[2]).document == []
     site.behaviour.page_total = True
-    page = caller.projects(limit="2", page="2").document
+    page = caller.projects(limit="2", after_id=ids[1]).document
     assert (page["count"], page["total"]) == (1, 6)
     assert [project["_id"] for project in page["results"]] == [ids[2]]

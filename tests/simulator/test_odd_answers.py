@@ -17,7 +17,6 @@ from flywheel_site_simulator import (
     accept,
     add_headers,
     answer_with,
-    drip,
     edit_answer,
     redirect,
     refuse,
@@ -155,7 +154,7 @@ def test_an_answer_may_come_byte_by_byte(
     server: SimulatorServer, project: str, headers: bool
 ) -> None:
     begin = time.monotonic()
-    response, body = create(server, project, drip(0.0005, headers=headers))
+    response, body = create(server, project, Action(drip_seconds=0.0005, drip_headers=headers))
     assert response.status == 201
     assert json.loads(body)["_id"] == server.site.snapshots(project)[0].id
     assert time.monotonic() - begin > 0.0005 * len(body)
@@ -165,7 +164,8 @@ def test_an_answer_may_come_byte_by_byte(
 def test_a_dripping_answer_holds_nobody_up_and_ends_when_its_client_leaves(
     server: SimulatorServer, project: str, headers: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.site.fault(Fault("list", action=drip(PATIENCE_SECONDS, headers=headers, work="none")))
+    action = Action("none", drip_seconds=PATIENCE_SECONDS, drip_headers=headers)
+    server.site.fault(Fault("list", action=action))
     with closing(connect(server)) as connection:
         path = f"/snapshot/projects/{project}/snapshots"
         connection.request("GET", path, headers=KEY)
@@ -175,6 +175,6 @@ def test_a_dripping_answer_holds_nobody_up_and_ends_when_its_client_leaves(
             response = connection.getresponse()
             assert (response.status, response.read(1)) == (502, b"{")
             response.close()
-        assert ask(server, "/api/version")[0].status == 200
+        assert ask(server, "/api/auth/status")[0].status == 200
     nobody_is_served(server)
     assert [line for line in caplog.records if line.levelname == "ERROR"] == []

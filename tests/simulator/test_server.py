@@ -81,7 +81,7 @@ def test_a_connection_is_kept_alive(server: SimulatorServer) -> None:
         connection.connect()
         plug = connection.sock
         for _ in range(3):
-            connection.request("GET", "/api/version", headers=KEY)
+            connection.request("GET", "/api/auth/status", headers=KEY)
             assert connection.getresponse().read()
         assert connection.sock is plug
 
@@ -109,7 +109,7 @@ def test_it_stops_at_once_although_requests_hang() -> None:
 
     def hang(stopping: SimulatorServer) -> None:
         with closing(connect(stopping)) as connection:
-            connection.request("GET", "/api/version", headers=KEY)
+            connection.request("GET", "/api/auth/status", headers=KEY)
             with pytest.raises((ConnectionError, http.client.HTTPException)):
                 connection.getresponse()
 
@@ -125,7 +125,7 @@ def test_it_stops_at_once_although_requests_hang() -> None:
 def test_a_client_that_gives_up_is_no_longer_in_flight(server: SimulatorServer) -> None:
     server.site.fault(Fault(None, action=break_off("hang")))
     with closing(connect(server)) as connection:
-        connection.request("GET", "/api/version", headers=KEY)
+        connection.request("GET", "/api/auth/status", headers=KEY)
         while server.site.traffic.in_flight == 0:
             time.sleep(0.001)
     while server.site.traffic.in_flight > 0:
@@ -134,23 +134,14 @@ def test_a_client_that_gives_up_is_no_longer_in_flight(server: SimulatorServer) 
 
 
 def test_slow_answers_are_in_flight_together(server: SimulatorServer) -> None:
-    server.site.fault(Fault("version", action=slow_down(PATIENCE_SECONDS)))
+    server.site.fault(Fault("auth", action=slow_down(PATIENCE_SECONDS)))
     connections = [connect(server) for _ in range(40)]
     for connection in connections:
-        connection.request("GET", "/api/version", headers=KEY)
+        connection.request("GET", "/api/auth/status", headers=KEY)
     while server.site.most_in_flight < 40:
         time.sleep(0.001)
     for connection in connections:
         connection.close()
-
-
-def test_statistics_are_to_be_had_over_http_without_a_key(server: SimulatorServer) -> None:
-    project = server.site.add_project()
-    ask(server, f"/snapshot/projects/{project}/snapshots", "POST")
-    response, body = ask(server, "/simulator/statistics", headers={})
-    assert response.status == 200
-    told = json.loads(body)
-    assert (told["creates"], told["requests"], told["most_in_flight"]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("large", [True, False])
@@ -206,7 +197,7 @@ def test_an_endless_download_holds_nobody_up_and_ends_when_its_client_leaves(
                 with closing(connection.getresponse()) as response:
                     assert response.getheader("Content-Length") is None
                     assert response.read(length).startswith(start)
-                    assert ask(server, "/api/version")[0].status == 200
+                    assert ask(server, "/api/auth/status")[0].status == 200
             while site.traffic.in_flight > 0:
                 time.sleep(0.001)
     assert [line for line in caplog.records if line.levelname == "ERROR"] == []

@@ -1,28 +1,28 @@
 """Runs the gear as the platform does: as a process, in a folder with config.json and input/."""
 
 import csv
-import json
 import os
 import re
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
-from flywheel_site_simulator import SimulatorServer
+from typing_extensions import override
 
-from .repository import ROOT, read_manifest
+from flywheel_site_simulator import Job, SimulatorServer, job
+
+from .repository import ROOT
 
 Name = TypeVar("Name")
 Ended = TypeVar("Ended")
 
 REPORT = "snapshot_report.csv"
+PLATFORM_PATH = job.PLATFORM_PATH
 CONTRACT_COLUMNS = [
     "group_label",
     "project_label",
@@ -37,7 +37,6 @@ MakeGear = Callable[..., "GearFolder"]
 Reported = dict[str, dict[str, str]]
 """The rows of a report by project id."""
 RunHere = Callable[..., Reported]
-PLATFORM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class GearRun:
         return rows_of(self.report)
 
     def row(self, project_id: str) -> dict[str, str]:
-        """The one row of a project."""
+        """Return the one row of a project."""
         (row,) = [row for row in self.rows if row["project_id"] == project_id]
         return row
 
@@ -74,7 +73,7 @@ class GearRun:
         return self.lines(" ERROR ")
 
     def lines(self, *parts: str) -> list[str]:
-        """The log's lines that hold all of these texts."""
+        """List the log's lines that hold all of these texts."""
         return [line for line in self.log.splitlines() if all(part in line for part in parts)]
 
     @property
@@ -92,60 +91,20 @@ class GearRun:
         return {path.name for path in (self.folder / "output").iterdir()}
 
 
-@dataclass
-class GearFolder:
-    """A folder as the platform lays it out for one job."""
+class GearFolder(Job):
+    """A job of this gear."""
 
-    path: Path
-    api_key: str | None
-    config: dict[str, Any] = field(default_factory=dict)
+    def __init__(
+        self,
+        path: Path,
+        api_key: str | None,
+        config: Mapping[str, Any] | None = None,
+        job_id: str = "b" * 24,
+    ) -> None:
+        super().__init__(path, ROOT, api_key, config or {}, job_id)
 
     def prepare(self, retry_failed: Path | None = None) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "output").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "manifest.json", self.path / "manifest.json")
-        inputs: dict[str, Any] = {}
-        if self.api_key is not None:
-            inputs["api-key"] = {"base": "api-key", "key": self.api_key}
-        if retry_failed is not None:
-            place = self.path / "input" / "retry failed" / retry_failed.name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(retry_failed, place)
-            inputs["retry failed"] = {
-                "base": "file",
-                "hierarchy": {"type": "project", "id": "a" * 24},
-                "location": {"name": place.name, "path": str(place)},
-                "object": {"type": "tabular data", "size": place.stat().st_size},
-            }
-        document = {
-            "config": self.config,
-            "inputs": inputs,
-            "destination": {"type": "project", "id": "a" * 24},
-            "job": {"id": "b" * 24},
-        }
-        (self.path / "config.json").write_text(json.dumps(document))
-
-    @contextmanager
-    def started(self) -> Iterator[subprocess.Popen[str]]:
-        """Start the gear; the caller waits for it or ends it."""
-        # The platform's bare environment; what measures coverage comes along.
-        environment = {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
-        environment |= {"PATH": PLATFORM_PATH, "PYTHONUNBUFFERED": "1"}
-        environment |= read_manifest()["environment"]
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "run.py")],
-            cwd=self.path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+        self.lay_out({} if retry_failed is None else {"retry failed": retry_failed})
 
     def run(self, retry_failed: Path | None = None, *, timeout_seconds: float = 120) -> GearRun:
         """Run the gear to its end."""
@@ -153,14 +112,25 @@ class GearFolder:
         began = time.monotonic()
         with self.started() as process:
             log, _ = process.communicate(timeout=timeout_seconds)
-            status = process.returncode
-        return GearRun(self.path, status, log, time.monotonic() - began)
+        return GearRun(self.path, process.returncode, log, time.monotonic() - began)
+
+    @override
+    @contextmanager
+    def started(
+        self,
+        stdout: int | IO[str] = subprocess.PIPE,
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[subprocess.Popen[str]]:
+        # What measures coverage comes along.
+        coverage = {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
+        with super().started(stdout, {**coverage, **(environment or {})}) as process:
+            yield process
 
 
 def gear_maker(folder: Path, server: SimulatorServer) -> MakeGear:
-    """What makes jobs for a served site, each in a folder of its own.
+    """Return what makes jobs for a served site, each in a folder of its own.
 
-    The function takes the config by name, and ``api_key``: None for the site's own, "" for a job
+    That function takes the config by name, and ``api_key``: None for the site's own, "" for a job
     without one.
     """
     made = 0
@@ -185,6 +155,6 @@ def run_together(runs: Mapping[Name, Callable[[], Ended]]) -> dict[Name, Ended]:
 
 
 def rows_of(report: Path) -> list[dict[str, str]]:
-    """A report's rows as plain CSV has them (cells not unescaped)."""
+    """Read a report's rows as plain CSV has them (cells not unescaped)."""
     with report.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

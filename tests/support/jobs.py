@@ -20,24 +20,12 @@ _FIRST_LOOKS = ["pending", "scheduled", "running"]
 
 
 def told(run: GearRun) -> dict[str, Any]:
-    """What a run tells the platform of its report; nothing where it tells nothing."""
+    """Read what a run tells the platform of its report; nothing where it tells nothing."""
     path = run.folder / "output" / ".metadata.json"
     if not path.exists():
         return {}
     [file] = json.loads(path.read_text())["project"]["files"]
     return dict(file)
-
-
-@dataclass
-class JobFolder(GearFolder):
-    """A job's folder that has the job's own id in it."""
-
-    job_id: str = ""
-
-    def prepare(self, retry_failed: Path | None = None) -> None:
-        super().prepare(retry_failed)
-        path = self.path / "config.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "job": {"id": self.job_id}}))
 
 
 @dataclass(frozen=True)
@@ -106,7 +94,7 @@ class Platform:
         first = f"{len(self.runs) + 1:024x}"
         for _ in range(1 + self.restarts):
             job_id = f"{len(self.runs) + 1:024x}"
-            job = JobFolder(self.folder / job_id, api_key or self.api_key, dict(config), job_id)
+            job = GearFolder(self.folder / job_id, api_key or self.api_key, dict(config), job_id)
             run = self.runs[job_id] = job.run(given)
             self._keep(run)
             if run.exit_status == 0:
@@ -131,7 +119,7 @@ class Platform:
         self._look(from_failed_job=failed)
 
     def _look(self, *, from_failed_job: bool) -> None:
-        """What the rule does about the report as it now is."""
+        """Let the rule look at the report as it now is, and start its job where it matches."""
         if self.rule is None:
             return
         held = self.held
