@@ -14,9 +14,9 @@ _RESERVED = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³])
 def names_for(records: Iterable[SnapshotRecord], reserved: Iterable[str] = ()) -> dict[str, str]:
     """Name each record's file in the archive, by project id.
 
-    No way out of the folder, nothing that Windows can't write; no two are one, also where upper and
-    lower case are not told apart, nor one of those ``reserved`` at the top of the archive. Projects
-    whose folders would be one have their ids behind the label, save the first.
+    The names never lead out of the folder, can be written on Windows, and differ from one another
+    and from the ``reserved`` ones at the top, also where case is ignored. Projects whose folders
+    would be the same have their ids behind the label, save the first.
     """
     taken = set(map(_folded, reserved))
     names = {}
@@ -43,5 +43,5 @@ def safe_name(text: str) -> str:
 
 
 def _folded(path: str) -> str:
-    """Make those names the same that some file system takes for one."""
+    """Return the same text for names that some file system takes for the same."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())

@@ -1,8 +1,7 @@
-"""The room on the disk: who writes next to others reserves it here first, and never waits.
+"""Disk space, reserved before it is written to; whoever gets none is told so and never waits.
 
-A snapshot needs room three times, one after the other: for the file as it comes, to unpack it for
-the check, and in the archive. Several at a time could each find room, and then fill the disk
-together; so what one has reserved, no other gets. Knows nothing of snapshots.
+Several downloads at a time could each find enough space, and then fill the disk together; so what
+one has reserved, no other gets. Knows nothing of snapshots.
 """
 
 import shutil
@@ -27,12 +26,12 @@ class NoRoomError(Exception):
 
     def __init__(self, missing: int, needed: int, purpose: str) -> None:
         super().__init__(f"no room {purpose}: {size_text(missing)} more would have to be free")
-        self.needed = needed  # bytes at least, with what whoever asked has written so far
-        self.purpose = purpose  # what for, as ``for it``
+        self.needed = needed  # bytes at least, with what the reservation has used so far
+        self.purpose = purpose  # completes "no room", as "for it" does
 
 
 class DiskSpace:
-    """The free space of one folder, shared out among those who write into it at the same time."""
+    """The free space of one folder, shared by those that write into it at the same time."""
 
     def __init__(self, folder: Path, free: FreeBytes = free_bytes) -> None:
         self.folder = folder
@@ -41,14 +40,14 @@ class DiskSpace:
         self.reservations: set[Reservation] = set()
 
     def check(self, size: int, purpose: str) -> None:
-        """Raise NoRoomError where there is not so much; reserves nothing."""
+        """Raise NoRoomError where so much is not available; reserve nothing."""
         reservation = Reservation(self)
         reservation.reserve(size, purpose)
         reservation.release()
 
 
 class Reservation:
-    """The room that one writer may still fill."""
+    """The space that one writer may still use."""
 
     def __init__(self, space: DiskSpace) -> None:
         self._space = space
@@ -56,7 +55,7 @@ class Reservation:
         self.used = 0  # bytes that it has written and not removed again
 
     def reserve(self, size: int, purpose: str, most: int = 0) -> None:
-        """Reserve so many bytes, up to ``most``, instead of what is left; or raise NoRoomError."""
+        """Set what is left to so many bytes, up to ``most`` if free; or raise NoRoomError."""
         with self._space.lock:
             others = sum(other.left for other in self._space.reservations - {self})
             available = self._space.free(self._space.folder) - _SPARE_BYTES - others
@@ -66,14 +65,14 @@ class Reservation:
             self._space.reservations.add(self)
 
     def consume(self, size: int, purpose: str) -> None:
-        """Say that so many bytes are written now; reserves more where need be, as above."""
+        """Count so many bytes as written; reserve more if needed, or raise NoRoomError."""
         if size > self.left:
             self.reserve(size, purpose, most=_STEP_BYTES)
         self.left -= size
         self.used += size
 
     def release(self) -> None:
-        """Give everything back."""
+        """Give back what is left."""
         with self._space.lock:
             self._space.reservations.discard(self)
         self.left = self.used = 0

@@ -88,7 +88,9 @@ def fetch_all(
             except TerminatedError:
                 is_ended = True
             if fetched:
-                archived, size = _archive(archive, fetched, batch, failed)
+                archived, size = _archive(
+                    archive, fetched, {record.project.id: record for record in batch} | failed
+                )
     except (OSError, OutputError) as error:
         problem = f"download failed: the archive can't be written: {in_words(error)}"
         log.error("%s", problem)
@@ -117,10 +119,9 @@ def fetch_all(
 def _archive(
     archive: Archive,
     fetched: Sequence[tuple[Download, SnapshotContent]],
-    batch: Sequence[SnapshotRecord],
-    failed: dict[str, SnapshotRecord],
+    rows: dict[str, SnapshotRecord],
 ) -> tuple[dict[str, SnapshotRecord], int]:
-    """Write and publish the archive, with the batch's report in it.
+    """Write and publish the archive, with a report of the batch's ``rows`` in it.
 
     Returns:
         By project id, the records of what is in it or had no room, without those that no time was
@@ -142,9 +143,7 @@ def _archive(
                 archived[key] = replace(record, content=content, error="")
         if not any(record.content for record in archived.values()):
             return archived, 0
-        known = failed | archived
-        rows = [known.get(record.project.id, record) for record in batch]
-        report = csv_report.write(rows, archive.folder)
+        report = csv_report.write((rows | archived).values(), archive.folder)
         sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
         archive.add(report, report.name, sha256, archive.clock.now())
         return archived, archive.publish()

@@ -1,4 +1,4 @@
-"""A snapshot's file on this machine: whether it is the whole snapshot of the right project.
+"""Checks a snapshot's file: is it the whole snapshot of the right project?
 
 A gzip file with a SQLite database in it: the tables of ``TABLES``, two columns each, the second
 one, ``data``, a JSON document. Nothing of what a snapshot holds gets into an error's text, not even
@@ -32,7 +32,7 @@ class SnapshotFileError(Exception):
 
 
 def check(path: Path, project_id: str, reservation: Reservation, clock: Clock) -> SnapshotContent:
-    """Look through a snapshot's file, unpacked beside it; memory doesn't grow with the snapshot.
+    """Verify a snapshot's file, unpacked beside it; memory doesn't grow with the snapshot.
 
     Raises:
         SnapshotFileError: It is broken, or another project's.
@@ -47,23 +47,23 @@ def check(path: Path, project_id: str, reservation: Reservation, clock: Clock) -
             _unpack(packed, database, reservation, clock)
             packed.seek(0)
             sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
-            return SnapshotContent(packed.tell(), sha256, *_look_into(database, project_id))
+            return SnapshotContent(packed.tell(), sha256, *_inspect(database, project_id))
     finally:
         database.unlink(missing_ok=True)
         reservation.used = used
 
 
 def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: Clock) -> None:
-    """Unpack the file in pieces, and hold it to its CRCs; NULs behind it are padding to gzip."""
+    """Unpack the file and verify its CRCs; gzip takes NULs behind its end for padding."""
     magic = packed.read(len(GZIP_MAGIC))
     if magic != GZIP_MAGIC:
         raise SnapshotFileError("what came is no gzip file" if magic else "what came is empty")
     size = packed.seek(0, 2)
     packed.seek(max(0, size - 4))
-    told = int.from_bytes(packed.read(4), "little")  # at its end: the unpacked size modulo 4 GiB
+    stated = int.from_bytes(packed.read(4), "little")  # the unpacked size modulo 4 GiB
     packed.seek(0)
-    is_believed = size <= told <= size * _MOST_GZIP_CAN_PACK
-    reservation.reserve(told if is_believed else size, "to unpack it")
+    is_plausible = size <= stated <= size * _MOST_GZIP_CAN_PACK
+    reservation.reserve(stated if is_plausible else size, "to unpack it")
     try:
         with gzip.GzipFile(fileobj=packed) as source, database.open("wb") as target:
             while chunk := source.read(_CHUNK_BYTES):
@@ -77,14 +77,14 @@ def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: C
     except EOFError:
         raise SnapshotFileError("the gzip file is cut off before its end") from None
     except (gzip.BadGzipFile, zlib.error) as error:
-        # Its beginning was looked at: what is no gzip file here comes behind one.
+        # The file begins as gzip: "not a gzipped file" is said of what follows its end.
         is_behind = str(error).startswith("Not a gzipped file")
         problem = "has something after its end" if is_behind else "is damaged"
         raise SnapshotFileError(f"the gzip file {problem}") from None
 
 
-def _look_into(path: Path, project_id: str) -> list[int]:
-    """Check the database, and count the rows of the tables that the report tells of."""
+def _inspect(path: Path, project_id: str) -> list[int]:
+    """Check the database, and count the rows of the tables in COUNTED."""
     # Immutable: SQLite takes no locks and makes no files beside it.
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
@@ -92,7 +92,7 @@ def _look_into(path: Path, project_id: str) -> list[int]:
             database.execute("PRAGMA trusted_schema = OFF")
             if database.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
                 raise SnapshotFileError("the SQLite database is damaged")
-            # Without rootpage a table is no rows but a program (a view, a virtual table).
+            # A virtual table has no rootpage: reading it would run code.
             found = "SELECT lower(name) FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
             names = {name for (name,) in database.execute(found)}
             if missing := [table for table in TABLES if table not in names]:
