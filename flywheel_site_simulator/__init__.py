@@ -6,7 +6,7 @@ the actions make things go wrong. Start reading at `site.py`.
 """
 
 from .behaviour import Behaviour
-from .downloads import BREAKAGES, Breakage, StorageRequest
+from .downloads import BREAKAGES, Breakage
 from .faults import (
     Action,
     Fault,
@@ -27,7 +27,7 @@ from .protocol import Request, Response
 from .server import SimulatorServer
 from .site import DEFAULT_KEY, DEFAULT_USER, SimulatedSite
 from .snapshots import SnapshotState
-from .traffic import LoggedRequest
+from .traffic import LoggedRequest, StorageRequest
 
 __all__ = [
     "BREAKAGES",

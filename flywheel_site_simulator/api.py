@@ -76,8 +76,13 @@ class Api:
         project = self._project_to_snapshot(project_id, user, now)
         self._snapshots.request_later(project_id, project, now + later_seconds)
 
-    def storage_file(self, project_id: str, snapshot_id: str) -> Response:
-        """Answer a snapshot's file to the bearer of a signed URL."""
+    def storage_file(self, request: Request, now: float) -> Response:
+        """Answer a snapshot's file to the bearer of a signed URL.
+
+        Raises:
+            SiteError: the URL does not hold, or there is no such file.
+        """
+        project_id, snapshot_id = self._downloads.check_signature(request, now)
         snapshot = self._snapshots.get(project_id, snapshot_id)
         if snapshot is None:
             raise SiteError(404, "No such key")

@@ -11,7 +11,7 @@ from .faults import Fault
 from .population import Population, User
 from .protocol import Request, Response, SiteError, http_date, with_headers
 from .routes import Route, find_route
-from .traffic import LoggedRequest, RateLimit, Traffic
+from .traffic import LoggedRequest, RateLimit, StorageRequest, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,16 @@ class Dispatcher:
         )
         headers = with_headers({"Date": http_date(int(now + delay))}, response.headers)
         return replace(response, headers=headers, delay_seconds=delay)
+
+    def answer_storage(self, request: Request, now: float) -> Response:
+        """Answer a request to the storage's address, at a time by the site's clock."""
+        try:
+            response = self._api.storage_file(request, now)
+        except SiteError as refusal:
+            response = refusal.response()
+        has_key = "authorization" in request.headers
+        self.traffic.storage_requests.append(StorageRequest(has_key, response.arriving_status))
+        return response
 
     def _outcome(self, call: _Call) -> Outcome:
         """Do what the request asks, or what the limit or a fault makes of it."""

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Literal, get_args
@@ -47,19 +46,6 @@ _DRIP_AFTER_BYTES = 16
 _GZIP = {"Content-Type": "application/gzip"}
 _HTML = {"Content-Type": "text/html"}
 _PAGE = b"<html><body>\n" + b"<p>Please wait while you are signed in.</p>\n" * 100
-
-
-@dataclass(frozen=True, slots=True)
-class StorageRequest:
-    """What the storage's address remembers of a request.
-
-    Attributes:
-        authorization: whether an `Authorization` header reached it (it must not).
-        status: the HTTP status that was answered; 0 if nothing was.
-    """
-
-    authorization: bool
-    status: int
 
 
 class Downloads:

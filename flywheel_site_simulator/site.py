@@ -14,7 +14,7 @@ from typing import Any
 from .api import Api
 from .behaviour import Behaviour
 from .dispatcher import Dispatcher
-from .downloads import Breakage, Downloads, StorageRequest
+from .downloads import Breakage, Downloads
 from .faults import Fault
 from .identifiers import Identifier, IdentifierFactory, is_identifier
 from .population import Population, Project, User
@@ -66,11 +66,11 @@ class SimulatedSite:
         self._population = Population()
         self._downloads = Downloads(source, self.behaviour)
         self._snapshots = SnapshotStore(self._identifiers, source, self.behaviour)
-        self._api = Api(self._population, self._snapshots, self._downloads, self.behaviour)
-        self._dispatcher = Dispatcher(self._population, self._api, self.behaviour)
+        api = Api(self._population, self._snapshots, self._downloads, self.behaviour)
+        self._dispatcher = Dispatcher(self._population, api, self.behaviour)
         self.traffic = self._dispatcher.traffic
         self.requests = self.traffic.requests
-        self.storage_requests: list[StorageRequest] = []
+        self.storage_requests = self.traffic.storage_requests
         self.add_user()
 
     def now(self) -> float:
@@ -94,29 +94,19 @@ class SimulatedSite:
     def handle_storage(self, request: Request) -> Response:
         """Answer a request to the storage's address. Never raises."""
         with self._lock:
-            try:
-                named = self._downloads.check_signature(request, self.now())
-                response = self._api.storage_file(*named)
-            except SiteError as refusal:
-                response = refusal.response()
-            has_key = "authorization" in request.headers
-            self.storage_requests.append(StorageRequest(has_key, response.arriving_status))
-            return response
+            return self._dispatcher.answer_storage(request, self.now())
 
     # Who and what is there
 
     def add_user(
         self, key: str = DEFAULT_KEY, roles: Iterable[str] = ("user",), email: str = DEFAULT_USER
     ) -> str:
-        """Add a user, or replace the one who has the key (by default the first one).
+        """Add a user, or replace the one who has the key (by default the first one); give the id.
 
         Args:
             key: the user's API key.
             roles: the user's roles; `site_admin` may see everything.
             email: the user's id.
-
-        Returns:
-            The user's id.
         """
         with self._lock:
             self._population.add_user(User(email, key, tuple(roles)))
@@ -136,7 +126,7 @@ class SimulatedSite:
         members: Iterable[str] | None = None,
         **details: Any,
     ) -> str:
-        """Add a project.
+        """Add a project, and give its id.
 
         Args:
             group: the id of its group.
@@ -144,9 +134,6 @@ class SimulatedSite:
             project_id: its id, 24 hex digits; None: the next one.
             members: the ids of the users with access; None: everybody.
             details: the further attributes of `Project`, by their names.
-
-        Returns:
-            The project's id.
 
         Raises:
             ValueError: `project_id` is not 24 hex digits.
@@ -174,16 +161,13 @@ class SimulatedSite:
         *,
         build_seconds: float = 0.0,
     ) -> str:
-        """Add a snapshot that somebody else made.
+        """Add a snapshot that somebody else made, and give its id.
 
         Args:
             project_id: the project's id.
             status: the state that it has for good; with `build_seconds`, that it ends in.
             created: when it was made, in unix seconds by the site's clock; None: now.
             build_seconds: how long it is built, from `created` on.
-
-        Returns:
-            The snapshot's id.
         """
         with self._lock:
             project = self._population.project(project_id)

@@ -28,18 +28,16 @@ class Snapshot:
         starts: when it leaves `pending`.
         finishes: when it reaches its outcome.
         outcome: the state that it ends in, and stays in.
-        requested: whether a request made it (and not a test, in somebody else's name).
         project: the project as it was then, or None where there was none.
     """
 
     id: Identifier
     project_id: str
+    project: Project | None
     created: float
     starts: float
     finishes: float
     outcome: str
-    project: Project | None
-    requested: bool
 
     def status(self, now: float) -> str:
         """Say what state the snapshot is in."""
@@ -66,10 +64,8 @@ class Snapshot:
 
     def state(self, now: float) -> "SnapshotState":
         """Say what a test wants to know of the snapshot."""
-        return SnapshotState(
-            str(self.id), self.project_id, self.created, self.status(now), self.requested,
-            self.finishes,
-        )  # fmt: skip
+        status = self.status(now)
+        return SnapshotState(str(self.id), self.project_id, self.created, status, self.finishes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,6 @@ class SnapshotState:
     project_id: str
     created: float
     status: str
-    requested: bool
     finishes: float
 
 
@@ -135,13 +130,8 @@ class SnapshotStore:
             if len(self._slots) >= self._behaviour.build_slots:
                 starts = max(starts, heapq.heappop(self._slots))
             heapq.heappush(self._slots, starts + work)
-        snapshot = Snapshot(
-            self._identifiers.make(now), project_id, now, starts, starts + work, outcome,
-            project, requested=True,
-        )  # fmt: skip
-        self._keep(snapshot)
         self.requested_by_project[project_id] += 1
-        return snapshot
+        return self._keep(project_id, project, now, starts, starts + work, outcome)
 
     def request_later(self, project_id: str, project: Project | None, due: float) -> None:
         """Make a snapshot when the site's clock reaches a time."""
@@ -163,14 +153,8 @@ class SnapshotStore:
         build_seconds: float,
     ) -> Snapshot:
         """Add a snapshot that nobody asked this site for."""
-        finishes = created + build_seconds
         starts = created + build_seconds * PENDING_SHARE
-        identifier = self._identifiers.make(created)
-        snapshot = Snapshot(
-            identifier, project_id, created, starts, finishes, status, project, requested=False
-        )
-        self._keep(snapshot)
-        return snapshot
+        return self._keep(project_id, project, created, starts, created + build_seconds, status)
 
     def get(self, project_id: str, snapshot_id: str) -> Snapshot | None:
         """Find a snapshot of a project, or None."""
@@ -190,6 +174,18 @@ class SnapshotStore:
             heapq.heappop(self._building)
         return len(self._building)
 
-    def _keep(self, snapshot: Snapshot) -> None:
-        self._by_project[snapshot.project_id][snapshot.id] = snapshot
+    def _keep(
+        self,
+        project_id: str,
+        project: Project | None,
+        created: float,
+        starts: float,
+        finishes: float,
+        outcome: str,
+    ) -> Snapshot:
+        snapshot = Snapshot(
+            self._identifiers.make(created), project_id, project, created, starts, finishes, outcome
+        )
+        self._by_project[project_id][snapshot.id] = snapshot
         heapq.heappush(self._building, snapshot.finishes)
+        return snapshot

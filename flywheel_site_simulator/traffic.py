@@ -33,6 +33,19 @@ class LoggedRequest:
     status: int
 
 
+@dataclass(frozen=True, slots=True)
+class StorageRequest:
+    """What the storage's address remembers of a request.
+
+    Attributes:
+        authorization: whether an `Authorization` header reached it (it must not).
+        status: the HTTP status that was answered; 0 if nothing was.
+    """
+
+    authorization: bool
+    status: int
+
+
 class RateLimit:
     """A token bucket that holds one second's worth of requests, at least one."""
 
@@ -65,6 +78,7 @@ class Traffic:
     """The requests that came, oldest first, and how many are and were unanswered at once."""
 
     requests: list[LoggedRequest] = field(default_factory=list)
+    storage_requests: list[StorageRequest] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
 
