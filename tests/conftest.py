@@ -36,13 +36,13 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def simulated(clock: FakeClock) -> SimulatedSite:
-    """A simulated site that lives by the fake clock."""
+    """Make a simulated site that lives by the fake clock."""
     return SimulatedSite(clock.unix)
 
 
 @pytest.fixture
 def site(simulated: SimulatedSite, clock: FakeClock) -> Site:
-    """The gear's view of that site, without sockets."""
+    """Make the gear's view of that site, without sockets."""
     return Site(DirectTransport(simulated, clock), clock)
 
 
@@ -53,7 +53,7 @@ def workers(clock: FakeClock) -> InTurn:
 
 @pytest.fixture
 def served() -> Iterator[SimulatorServer]:
-    """A simulated site over HTTP, in real time; its snapshots take 0.1 to 0.3 s."""
+    """Serve a simulated site over HTTP, in real time; its snapshots take 0.1 to 0.3 s."""
     with SimulatorServer(SimulatedSite(build_seconds=(0.1, 0.3))) as server:
         yield server
 
@@ -85,7 +85,7 @@ def run_here(site: Site, workers: InTurn, clock: FakeClock, tmp_path: Path) -> R
 
 @pytest.fixture
 def other_disk() -> Iterator[Path]:
-    """A folder on another file system than the tests' own."""
+    """Make a folder on another file system than the tests' own."""
     path = Path("/dev/shm")
     if not path.is_dir():
         pytest.skip("there is no second file system")

@@ -46,7 +46,7 @@ class Case:
 
 @pytest.fixture(scope="module")
 def late(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
-    """Runs with three seconds to wait: a snapshot takes for ever; status calls hang for ever."""
+    """Run with three seconds to wait: a snapshot takes for ever; status calls hang for ever."""
     folder = tmp_path_factory.mktemp("late")
 
     def run(name: str) -> Case:
@@ -209,7 +209,7 @@ def test_the_last_look_starts_nothing(simulated: SimulatedSite, run_here: RunHer
 
 @pytest.fixture(scope="module")
 def held_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
-    """Runs in which many calls hang, while the snapshot of one project is made."""
+    """Make runs in which many calls hang, while the snapshot of one project is made."""
     folder = tmp_path_factory.mktemp("held up")
 
     def run(name: str, minutes: float, attempts: int, build_seconds: float) -> Case:

@@ -131,7 +131,7 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
-    """A run of each case, each on a site of its own that has one project."""
+    """Run each case, each on a site of its own that has one project."""
     folder = tmp_path_factory.mktemp("ended")
 
     def run(name: str, port: int | None) -> Ended:
@@ -231,7 +231,7 @@ def test_a_config_json_that_is_none_is_one_line_and_2(
 
 
 def _refusal(job: GearFolder) -> str:
-    """The one line that a job ends with."""
+    """Return the one line that a job ends with."""
     with job.started() as process:
         log, _ = process.communicate(timeout=60)
     assert process.returncode == 2, log

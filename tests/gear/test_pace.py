@@ -22,7 +22,7 @@ class Limited:
 
 @pytest.fixture(scope="module", params=[True, False], ids=["retry-after", "no-retry-after"])
 def limited(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Limited:
-    """A run on a site that answers 429 to what comes faster than twenty calls a second."""
+    """Run on a site that answers 429 to what comes faster than twenty calls a second."""
     site = SimulatedSite(
         build_seconds=(0.5, 2.0), requests_per_second=20, retry_after=request.param
     )

@@ -40,7 +40,7 @@ class Story:
 
 
 def _story(folder: Path) -> Story:
-    """A batch that takes three runs to be complete, and a fourth that finds nothing to do."""
+    """Run a batch that takes three runs to be complete, and a fourth that finds nothing to do."""
     site = SimulatedSite()
     names = ("complete", "failing", "refused", "unanswered")
     projects = {name: site.add_project("neuro", name) for name in names}
@@ -94,7 +94,7 @@ class Retry:
 
 
 def _retry(folder: Path) -> Retry:
-    """A retry of the report, which takes a while: some rows are only decided after seconds."""
+    """Retry the report, which takes a while: some rows are only decided after seconds."""
     site = SimulatedSite()
     cut_off = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
     soon_after = cut_off.timestamp() + 20.0
@@ -333,7 +333,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def retried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[GearRun, SimulatedSite]]:
-    """A retry of each of these reports, against a site that has their three projects."""
+    """Retry each of these reports, against a site that has their three projects."""
     folder = tmp_path_factory.mktemp("retried")
 
     def run(name: str) -> tuple[GearRun, SimulatedSite]:

@@ -67,7 +67,7 @@ FILTERS = {
 
 @pytest.fixture(scope="module")
 def filtered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
-    """A run with each of the filters, each on a site of its own."""
+    """Run with each of the filters, each on a site of its own."""
     folder = tmp_path_factory.mktemp("filtered")
 
     def run(name: str) -> Case:

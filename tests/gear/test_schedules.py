@@ -52,7 +52,7 @@ NOT_THE_SITE_S = refuse(404, body=b"default backend - 404", headers={"Content-Ty
 
 
 def without(field: str) -> Callable[[Any], Any]:
-    """Records that lack a field; of one record in a list, or of a single one."""
+    """Edit records so that they lack a field; of one record in a list, or of a single one."""
 
     def edit(document: Any) -> Any:
         records = document.get("results", [document]) if isinstance(document, dict) else document
@@ -139,7 +139,7 @@ class Schedule:
 
 
 def late_creates(seconds: float) -> st.SearchStrategy[Action]:
-    """Creates that are done so much later than they are answered, at the most."""
+    """Draw creates that are done so much later than they are answered, at the most."""
     return st.builds(do_later, st.floats(0.0, seconds), LOST) | st.builds(
         accept, st.floats(0.0, seconds)
     )
@@ -314,7 +314,7 @@ class Life:
                 self.states[row.snapshot_id] = state
 
     def live(self, project: str) -> list[str]:
-        """The snapshots that the gear had made of a project and that have not failed."""
+        """List the snapshots that the gear had made of a project and that have not failed."""
         return [
             snapshot.id
             for snapshot in self.simulated.snapshots(project)

@@ -47,7 +47,7 @@ BOTH = [(name, debug) for name in CASES for debug in (False, True)]
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], GearRun]:
-    """A run of each case, without debug and with it."""
+    """Run each case, without debug and with it."""
     folder = tmp_path_factory.mktemp("runs")
 
     def run(name: str, debug: bool) -> GearRun:

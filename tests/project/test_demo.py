@@ -18,7 +18,7 @@ HEADING = re.compile(r"== .* ==")
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """One run of the demo, which is to keep its files where temporary files go."""
+    """Run the demo once, which is to keep its files where temporary files go."""
     temporary = tmp_path_factory.mktemp("demo")
     return subprocess.run(
         [sys.executable, str(ROOT / "demo.py")],
@@ -42,14 +42,14 @@ def transcript() -> list[str]:
 
 
 def normalised(line: str) -> str:
-    """The line without what differs from run to run: times, ids, who was first."""
+    """Return the line without what differs from run to run: times, ids, who was first."""
     line = re.sub(r"\b[0-9a-f]{24}\b", "ID", line)
     line = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", "TIME", line)
     return re.sub(r"\[\d+/", "[N/", line)
 
 
 def unmatched(wanted: list[str], printed: Iterator[str]) -> str | None:
-    """The first wanted line that isn't printed after the one before it."""
+    """Find the first wanted line that isn't printed after the one before it."""
     return next((line for line in wanted if line not in printed), None)
 
 

@@ -35,7 +35,7 @@ def platform(tmp_path: Path, served: SimulatorServer) -> Platform:
 
 @pytest.fixture
 def cron(platform: Platform, tmp_path: Path) -> Iterator[list[str]]:
-    """The script's API key; the script itself is a copy that doesn't wait for half a minute."""
+    """Give the script's API key; the script itself is a copy without the half-minute waits."""
     script = NIGHTLY.read_text()
     assert script.count("time.sleep(30)") == 1
     copy = tmp_path / "nightly.py"
@@ -216,7 +216,7 @@ def faq_on_rules() -> str:
 
 
 def faq_rule() -> dict[str, str]:
-    """What the FAQ says to enter, by the rule's field."""
+    """Read what the FAQ says to enter, by the rule's field."""
     return dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \|$", faq_on_rules(), re.MULTILINE))
 
 
@@ -226,7 +226,7 @@ def conditions(entered: str) -> tuple[tuple[str, str], ...]:
 
 @pytest.fixture
 def rule(ruled: Ruled) -> Rule:
-    """The FAQ's rule, in the project of the one site that it can see."""
+    """Make the FAQ's rule, in the project of the one site that it can see."""
     entered = faq_rule()
     options = re.findall(r"`([a-z ]+)` \*\*(on|off)\*\*", entered["config"])
     assert options
@@ -353,7 +353,7 @@ def test_a_rule_s_job_can_t_finish_a_batch_of_other_projects_but_a_person_can(
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Path:
-    """The report that the FAQ has for trying the rule out."""
+    """Write the report that the FAQ has for trying the rule out."""
     block = re.search(r"^```text\n(group_label.*?)^```$", faq_on_rules(), re.DOTALL | re.MULTILINE)
     assert block is not None
     report = tmp_path / REPORT

@@ -73,7 +73,7 @@ class DirectTransport:
 
 
 def _stream(response: Response) -> Stream:
-    """The answer in pieces, unpacked on the way if that is what the header says."""
+    """Give the answer in pieces, unpacked on the way if that is what the header says."""
     if response.status != 200:
         _response(response)
     body = response.content

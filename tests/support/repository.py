@@ -8,11 +8,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def read(name: str) -> str:
-    """A file's text, by its path from the top of the repository."""
+    """Read a file's text, by its path from the top of the repository."""
     return (ROOT / name).read_text(encoding="utf-8")
 
 
 def read_manifest() -> dict[str, Any]:
-    """What the gear's manifest says."""
+    """Read the gear's manifest."""
     loaded: dict[str, Any] = json.loads(read("manifest.json"))
     return loaded

@@ -55,18 +55,18 @@ def listed(*snapshots: Snapshot, unreadable: tuple[datetime | None, ...] = ()) -
 
 
 def fresh(**order: object) -> ProjectState:
-    """A project that is to have a snapshot."""
+    """Make a project that is to have a snapshot."""
     record = SnapshotRecord(PROJECT).reset_to_pending(START)
     return snapshot.start(SnapshotOrder(record, **order), 1, 0.0, START)  # type: ignore[arg-type]
 
 
 def creating(**order: object) -> ProjectState:
-    """A project whose create is under way."""
+    """Make a project whose create is under way."""
     return snapshot.sending(replace(fresh(**order), call=Call.CREATE), SENT)
 
 
 def looking() -> ProjectState:
-    """A project whose create had an unknown outcome."""
+    """Make a project whose create had an unknown outcome."""
     return snapshot.apply(creating(), UNKNOWN, now())
 
 
@@ -75,12 +75,12 @@ def accepted() -> ProjectState:
 
 
 def looking_for_cut_off() -> ProjectState:
-    """A project of which a run that was cut off may have started a snapshot."""
+    """Make a project of which a run that was cut off may have started a snapshot."""
     return fresh(wanted_since=at(-60))
 
 
 def polling() -> ProjectState:
-    """A project whose snapshot was seen to be running."""
+    """Make a project whose snapshot was seen to be running."""
     return snapshot.apply(just_created(), made("in_progress"), now())
 
 
@@ -89,7 +89,7 @@ def just_created() -> ProjectState:
 
 
 def missed() -> ProjectState:
-    """A project whose snapshot was seen before, and that a poll can't find."""
+    """Make a project whose snapshot was seen before, and that a poll can't find."""
     return snapshot.apply(polling(), NOT_FOUND, now())
 
 
@@ -102,7 +102,7 @@ def looking_up_cut_off() -> ProjectState:
 
 
 def refused_after_unknown() -> ProjectState:
-    """A project whose create had an unknown outcome, and whose second one was refused."""
+    """Make a project whose create had an unknown outcome, and whose second one was refused."""
     second = replace(looking(), call=Call.CREATE)
     return snapshot.apply(second, REFUSED, now(NOW + SETTLE_SECONDS))
 
