@@ -12,7 +12,7 @@ from .errors import OutputError, ReportLostError
 from .finder import Batch
 from .models import Project, SnapshotStatus
 from .parser import GearConfig
-from .poller import Poller
+from .poller.loop import Poller
 from .report import csv_report, page
 from .report.summary import Summary
 from .reporter import BatchReport

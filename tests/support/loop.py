@@ -9,7 +9,7 @@ from typing import Any
 
 from flywheel_site_simulator import Action, Fault, SimulatedSite
 from fw_gear_sitewide_snapshot.models import Project, SnapshotOrder, SnapshotRecord
-from fw_gear_sitewide_snapshot.poller import Poller
+from fw_gear_sitewide_snapshot.poller.loop import Poller
 from fw_gear_sitewide_snapshot.report import csv_report
 from fw_gear_sitewide_snapshot.reporter import BatchReport
 from fw_gear_sitewide_snapshot.site import http

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from fw_gear_sitewide_snapshot import snapshot
 from fw_gear_sitewide_snapshot.errors import (
     AcceptedError,
     NotFoundError,
@@ -12,16 +11,15 @@ from fw_gear_sitewide_snapshot.errors import (
     ServiceUnavailableError,
 )
 from fw_gear_sitewide_snapshot.models import (
-    Call,
-    Now,
     Project,
-    ProjectState,
     Snapshot,
     SnapshotList,
     SnapshotOrder,
     SnapshotRecord,
 )
-from fw_gear_sitewide_snapshot.snapshot import SETTLE_SECONDS
+from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot.state import Call, Now, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.transitions import SETTLE_SECONDS
 
 from .time import START
 
@@ -57,21 +55,21 @@ def listed(*snapshots: Snapshot, unreadable: tuple[datetime | None, ...] = ()) -
 def fresh(**order: object) -> ProjectState:
     """Make a project that is to have a snapshot."""
     record = SnapshotRecord(PROJECT).reset_to_pending(START)
-    return snapshot.start(SnapshotOrder(record, **order), 1, 0.0, START)  # type: ignore[arg-type]
+    return transitions.start(SnapshotOrder(record, **order), 1, 0.0, START)  # type: ignore[arg-type]
 
 
 def creating(**order: object) -> ProjectState:
     """Make a project whose create is under way."""
-    return snapshot.sending(replace(fresh(**order), call=Call.CREATE), SENT)
+    return transitions.sending(replace(fresh(**order), call=Call.CREATE), SENT)
 
 
 def looking() -> ProjectState:
     """Make a project whose create had an unknown outcome."""
-    return snapshot.apply(creating(), UNKNOWN, now())
+    return transitions.apply(creating(), UNKNOWN, now())
 
 
 def accepted() -> ProjectState:
-    return snapshot.apply(creating(), ACCEPTED, now())
+    return transitions.apply(creating(), ACCEPTED, now())
 
 
 def looking_for_cut_off() -> ProjectState:
@@ -81,16 +79,16 @@ def looking_for_cut_off() -> ProjectState:
 
 def polling() -> ProjectState:
     """Make a project whose snapshot was seen to be running."""
-    return snapshot.apply(just_created(), made("in_progress"), now())
+    return transitions.apply(just_created(), made("in_progress"), now())
 
 
 def just_created() -> ProjectState:
-    return snapshot.apply(creating(), made(), now())
+    return transitions.apply(creating(), made(), now())
 
 
 def missed() -> ProjectState:
     """Make a project whose snapshot was seen before, and that a poll can't find."""
-    return snapshot.apply(polling(), NOT_FOUND, now())
+    return transitions.apply(polling(), NOT_FOUND, now())
 
 
 def looking_up() -> ProjectState:
@@ -104,8 +102,8 @@ def looking_up_cut_off() -> ProjectState:
 def refused_after_unknown() -> ProjectState:
     """Make a project whose create had an unknown outcome, and whose second one was refused."""
     second = replace(looking(), call=Call.CREATE)
-    return snapshot.apply(second, REFUSED, now(NOW + SETTLE_SECONDS))
+    return transitions.apply(second, REFUSED, now(NOW + SETTLE_SECONDS))
 
 
 def lists_none(state: ProjectState, seconds: float) -> ProjectState:
-    return snapshot.apply(state, listed(), now(seconds))
+    return transitions.apply(state, listed(), now(seconds))

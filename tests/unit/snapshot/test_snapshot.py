@@ -9,18 +9,11 @@ from datetime import datetime
 
 import pytest
 
-from fw_gear_sitewide_snapshot import snapshot
 from fw_gear_sitewide_snapshot.errors import SiteError
-from fw_gear_sitewide_snapshot.models import (
-    Call,
-    CallValue,
-    Project,
-    ProjectState,
-    SnapshotList,
-    SnapshotOrder,
-    SnapshotRecord,
-)
-from fw_gear_sitewide_snapshot.snapshot import (
+from fw_gear_sitewide_snapshot.models import Project, SnapshotList, SnapshotOrder, SnapshotRecord
+from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot.state import Call, CallValue, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.transitions import (
     CUT_OFF_SETTLE_SECONDS,
     GONE_SECONDS,
     MAX_UNKNOWN_CREATES,
@@ -172,7 +165,7 @@ CASES = [pytest.param(*case, id=": ".join(case)) for case in TABLE]
 def test_each_end_of_each_call_has_one_consequence(asked: str, came: str) -> None:
     call, pause, status = TABLE[asked, came]
 
-    after = snapshot.apply(STATES[asked](), VALUES[came], now())
+    after = transitions.apply(STATES[asked](), VALUES[came], now())
 
     assert (after.call, after.record.status) == (call, status)
     assert after.call is None or after.due - NOW == pytest.approx(pause)
@@ -180,7 +173,7 @@ def test_each_end_of_each_call_has_one_consequence(asked: str, came: str) -> Non
 
 @pytest.mark.parametrize(("asked", "came"), CASES)
 def test_what_has_ended_is_complete_or_says_why_not(asked: str, came: str) -> None:
-    after = snapshot.apply(STATES[asked](), VALUES[came], now())
+    after = transitions.apply(STATES[asked](), VALUES[came], now())
 
     assert after.call is not None or after.record.is_complete or after.record.error
 
@@ -213,14 +206,15 @@ def test_a_404_for_a_snapshot_of_an_earlier_run_counts_unless_it_is_new(
 ) -> None:
     record = SnapshotRecord(PROJECT, ID, at(-age), status="pending")
 
-    resumed = snapshot.start(SnapshotOrder(record), 1, 0.0, at(0.0))
-    state = snapshot.apply(resumed, NOT_FOUND, now(0.0))
+    resumed = transitions.start(SnapshotOrder(record), 1, 0.0, at(0.0))
+    state = transitions.apply(resumed, NOT_FOUND, now(0.0))
 
     assert state.call == (Call.POLL if means == "new" else Call.LIST)
 
 
 def test_what_is_complete_or_failed_at_once_is_not_polled() -> None:
-    states = [snapshot.apply(creating(), made(status), now()) for status in ("complete", "failed")]
+    ends = made("complete"), made("failed")
+    states = [transitions.apply(creating(), end, now()) for end in ends]
 
     assert [state.call for state in states] == [None, None]
 
@@ -229,13 +223,13 @@ def test_what_is_complete_or_failed_at_once_is_not_polled() -> None:
 
 
 def test_the_site_s_names_of_a_project_win_after_a_look_up() -> None:
-    state = snapshot.apply(looking_up(), Project("a" * 24, "New", "other"), now())
+    state = transitions.apply(looking_up(), Project("a" * 24, "New", "other"), now())
 
     assert state.record.project.path == "other/New"
 
 
 def test_a_look_up_that_tells_no_names_keeps_the_row_s() -> None:
-    state = snapshot.apply(looking_up(), Project("a" * 24, "", ""), now())
+    state = transitions.apply(looking_up(), Project("a" * 24, "", ""), now())
 
     assert state.record.project == PROJECT
 
@@ -254,12 +248,12 @@ def test_a_list_that_shows_none_after_half_a_minute_lets_it_be_sent_again() -> N
 def test_a_list_speaks_of_the_moment_when_it_was_asked_for() -> None:
     slow = now(NOW + SETTLE_SECONDS + 5, asked=NOW + SETTLE_SECONDS - 1)
 
-    assert snapshot.apply(looking(), listed(), slow).call == Call.LIST
+    assert transitions.apply(looking(), listed(), slow).call == Call.LIST
 
 
 def test_the_half_minute_begins_anew_with_each_create_whose_outcome_is_unknown() -> None:
     again = NOW + SETTLE_SECONDS + 1
-    second = snapshot.apply(lists_none(looking(), again), UNKNOWN, now(again + 1))
+    second = transitions.apply(lists_none(looking(), again), UNKNOWN, now(again + 1))
 
     assert lists_none(second, again + SETTLE_SECONDS).call == Call.LIST
     assert lists_none(second, again + 1 + SETTLE_SECONDS).call == Call.CREATE
@@ -267,9 +261,9 @@ def test_the_half_minute_begins_anew_with_each_create_whose_outcome_is_unknown()
 
 def test_the_first_of_several_creates_may_still_be_the_one_that_was_done() -> None:
     again = NOW + SETTLE_SECONDS + 1
-    second = snapshot.apply(lists_none(looking(), again), UNKNOWN, now(again + 1))
+    second = transitions.apply(lists_none(looking(), again), UNKNOWN, now(again + 1))
 
-    found = snapshot.apply(second, listed(made(created=SENT)), now(again + 2))
+    found = transitions.apply(second, listed(made(created=SENT)), now(again + 2))
 
     assert found.record.snapshot_id == ID
 
@@ -278,19 +272,19 @@ def test_the_first_of_several_creates_may_still_be_the_one_that_was_done() -> No
 def test_a_list_that_may_hide_one_shows_none_never(unreadable: tuple[datetime | None, ...]) -> None:
     late = now(NOW + 10 * SETTLE_SECONDS)
 
-    assert snapshot.apply(looking(), listed(unreadable=unreadable), late).call == Call.LIST
+    assert transitions.apply(looking(), listed(unreadable=unreadable), late).call == Call.LIST
 
 
 def test_a_record_whose_created_can_t_be_read_may_be_the_one() -> None:
     late = now(NOW + 10 * SETTLE_SECONDS)
 
-    assert snapshot.apply(looking(), listed(made(created=None)), late).call == Call.LIST
+    assert transitions.apply(looking(), listed(made(created=None)), late).call == Call.LIST
 
 
 def test_an_unreadable_record_that_was_made_before_hides_nothing() -> None:
     late = now(NOW + SETTLE_SECONDS)
 
-    state = snapshot.apply(looking(), listed(unreadable=(at(SENT - 5),)), late)
+    state = transitions.apply(looking(), listed(unreadable=(at(SENT - 5),)), late)
 
     assert state.call == Call.CREATE
 
@@ -299,33 +293,33 @@ def test_a_list_that_is_cut_off_before_the_create_shows_none_never() -> None:
     late = now(NOW + 10 * SETTLE_SECONDS)
     cut = SnapshotList((), (), whole_since=at(SENT + 5))
 
-    assert snapshot.apply(looking(), cut, late).call == Call.LIST
+    assert transitions.apply(looking(), cut, late).call == Call.LIST
 
 
 def test_the_others_of_a_list_with_an_unreadable_record_are_read() -> None:
-    state = snapshot.apply(looking(), listed(made(), unreadable=(None,)), now())
+    state = transitions.apply(looking(), listed(made(), unreadable=(None,)), now())
 
     assert state.record.snapshot_id == ID
 
 
 def test_a_snapshot_that_was_made_before_the_create_is_not_taken() -> None:
-    state = snapshot.apply(looking(), listed(made("complete", SENT - 1.5)), now())
+    state = transitions.apply(looking(), listed(made("complete", SENT - 1.5)), now())
 
     assert state.record.snapshot_id == ""
 
 
 def test_a_site_that_tells_whole_seconds_only_loses_no_snapshot() -> None:
     sent = 100.7
-    state = snapshot.apply(looking(), listed(made(created=100.0)), now(sent=sent))
+    state = transitions.apply(looking(), listed(made(created=100.0)), now(sent=sent))
 
     assert state.record.snapshot_id == ID
 
 
 def test_a_snapshot_that_is_known_to_have_failed_is_never_taken() -> None:
-    state = snapshot.apply(creating(failed_id=FAILED_ID), UNKNOWN, now())
+    state = transitions.apply(creating(failed_id=FAILED_ID), UNKNOWN, now())
 
     late = now(NOW + SETTLE_SECONDS)
-    state = snapshot.apply(state, listed(made("failed", SENT, FAILED_ID)), late)
+    state = transitions.apply(state, listed(made("failed", SENT, FAILED_ID)), late)
 
     assert state.call == Call.CREATE
 
@@ -333,17 +327,17 @@ def test_a_snapshot_that_is_known_to_have_failed_is_never_taken() -> None:
 def test_of_several_the_complete_one_is_taken() -> None:
     several = listed(made("in_progress", SENT, OTHER_ID), made("complete", SENT + 1))
 
-    assert snapshot.apply(looking(), several, now(NOW + 5)).record.snapshot_id == ID
+    assert transitions.apply(looking(), several, now(NOW + 5)).record.snapshot_id == ID
 
 
 def test_of_several_that_are_running_the_oldest_is_taken() -> None:
     several = listed(made("pending", SENT + 1, OTHER_ID), made("pending", SENT))
 
-    assert snapshot.apply(looking(), several, now(NOW + 5)).record.snapshot_id == ID
+    assert transitions.apply(looking(), several, now(NOW + 5)).record.snapshot_id == ID
 
 
 def test_a_create_of_unknown_outcome_whose_snapshot_has_failed_is_its_row_s_failure() -> None:
-    state = snapshot.apply(looking(), listed(made("failed")), now(NOW + SETTLE_SECONDS))
+    state = transitions.apply(looking(), listed(made("failed")), now(NOW + SETTLE_SECONDS))
 
     assert (state.call, state.record.status, state.record.snapshot_id) == (None, "failed", ID)
 
@@ -351,7 +345,7 @@ def test_a_create_of_unknown_outcome_whose_snapshot_has_failed_is_its_row_s_fail
 def test_after_three_creates_none_of_which_was_done_the_row_fails() -> None:
     state, seconds = creating(), NOW
     for _ in range(MAX_UNKNOWN_CREATES):
-        state = snapshot.apply(snapshot.sending(state, seconds), UNKNOWN, now(seconds))
+        state = transitions.apply(transitions.sending(state, seconds), UNKNOWN, now(seconds))
         seconds += SETTLE_SECONDS
         state = lists_none(state, seconds)
 
@@ -364,7 +358,7 @@ def test_a_refusal_after_an_unknown_outcome_is_looked_behind() -> None:
     state = refused_after_unknown()
 
     assert state.call == Call.LIST
-    assert snapshot.apply(state, listed(made()), now(NOW + 40)).record.snapshot_id == ID
+    assert transitions.apply(state, listed(made()), now(NOW + 40)).record.snapshot_id == ID
 
 
 def test_a_refusal_behind_which_there_is_nothing_fails_the_row_with_the_site_s_words() -> None:
@@ -377,7 +371,7 @@ def test_a_refusal_behind_which_there_is_nothing_fails_the_row_with_the_site_s_w
 def test_not_done_after_an_unknown_outcome_is_looked_behind_too() -> None:
     second = replace(looking(), call=Call.CREATE)
 
-    assert snapshot.apply(second, NOT_DONE, now()).call == Call.LIST
+    assert transitions.apply(second, NOT_DONE, now()).call == Call.LIST
 
 
 # Never twice: a create that was accepted
@@ -401,19 +395,19 @@ def test_looks_become_rarer_and_never_stop() -> None:
 
 
 def test_a_failed_one_is_not_taken_for_the_accepted_one_before_that_must_have_been_seen() -> None:
-    state = snapshot.apply(accepted(), listed(made("failed")), now(NOW + SETTLE_SECONDS - 1))
+    state = transitions.apply(accepted(), listed(made("failed")), now(NOW + SETTLE_SECONDS - 1))
 
     assert state.call == Call.LIST
 
 
 def test_a_refusal_or_an_unknown_outcome_after_it_was_accepted_sends_nothing() -> None:
     for error in (UNKNOWN, REFUSED, NOT_DONE):
-        state = snapshot.apply(replace(accepted(), call=Call.CREATE), error, now())
+        state = transitions.apply(replace(accepted(), call=Call.CREATE), error, now())
         assert lists_none(state, NOW + 10 * SETTLE_SECONDS).call == Call.LIST, error
 
 
 def test_an_accepted_one_that_has_failed_is_its_row_s_failure() -> None:
-    state = snapshot.apply(accepted(), listed(made("failed")), now(NOW + SETTLE_SECONDS))
+    state = transitions.apply(accepted(), listed(made("failed")), now(NOW + SETTLE_SECONDS))
 
     assert (state.call, state.record.status, state.record.snapshot_id) == (None, "failed", ID)
 
@@ -429,20 +423,20 @@ def test_what_a_cut_off_run_may_have_begun_is_given_ten_seconds() -> None:
 
 
 def test_what_a_cut_off_run_has_started_is_not_counted_as_started_by_this_one() -> None:
-    state = snapshot.apply(looking_for_cut_off(), listed(made()), now())
+    state = transitions.apply(looking_for_cut_off(), listed(made()), now())
 
     assert state.record.started == 0
     assert state.attempts_left == 1
 
 
 def test_of_a_project_that_is_gone_what_a_cut_off_run_has_started_is_found() -> None:
-    state = snapshot.apply(looking_up_cut_off(), NOT_FOUND, now())
+    state = transitions.apply(looking_up_cut_off(), NOT_FOUND, now())
 
-    assert snapshot.apply(state, listed(made()), now()).record.snapshot_id == ID
+    assert transitions.apply(state, listed(made()), now()).record.snapshot_id == ID
 
 
 def test_of_a_project_that_is_gone_and_has_no_snapshot_the_row_says_so() -> None:
-    state = snapshot.apply(looking_up_cut_off(), NOT_FOUND, now())
+    state = transitions.apply(looking_up_cut_off(), NOT_FOUND, now())
     state = lists_none(state, NOW)
 
     assert (state.call, state.record.status) == (None, "failed")
@@ -452,7 +446,7 @@ def test_of_a_project_that_is_gone_and_has_no_snapshot_the_row_says_so() -> None
 @pytest.mark.parametrize("error", [REFUSED, NOT_FOUND])
 def test_while_the_list_can_t_be_seen_the_row_says_since_when_to_look(error: SiteError) -> None:
     before = looking_for_cut_off()
-    after = snapshot.apply(before, error, now()).record
+    after = transitions.apply(before, error, now()).record
 
     assert replace(after, error="") == before.record
     assert "not known whether a snapshot was started" in after.error

@@ -7,12 +7,15 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator
 
-from ..models import Call, ProjectState
-from . import rates
-from .rates import MAX_CONCURRENT_CALLS
+from ..site import rates
+from ..site.client import QUICK_SECONDS
+from ..site.http import CALL_SECONDS
+from ..site.rates import MAX_CONCURRENT_CALLS
+from ..snapshot.state import Call, ProjectState
 
 TICK_SECONDS = 0.02  # calls are sent in small batches: no more often than this
 _FIRST_POLL_SECONDS = 0.5  # a new snapshot is polled so much earlier than one that was just polled
+_OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
 _SLOW_SECONDS = 5.0  # a project is slow if its last call has failed after so long
 # Of the calls in flight, so many may be for slow projects, and so many may be no polls once every
 # project was asked for: some workers are always left for the others.
@@ -146,6 +149,15 @@ class Schedule:
         else:
             self._slow.discard(project_id)
         return sent
+
+    def overdue(self) -> dict[str, float]:
+        """Return when each call under way has lasted longer than its own time, by project."""
+        return {
+            project_id: sent
+            + _OVERDUE_SECONDS
+            + (QUICK_SECONDS if call in {Call.LIST, Call.POLL} else CALL_SECONDS)
+            for project_id, (call, sent) in self.in_flight.items()
+        }
 
     def creates_are_done(self, now: float) -> None:
         """Record that a create was done, whatever its response."""

@@ -14,10 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from fw_gear_sitewide_snapshot import snapshot
 from fw_gear_sitewide_snapshot.errors import ServiceUnavailableError
-from fw_gear_sitewide_snapshot.models import Call, ProjectState, SnapshotList, SnapshotRecord
-from fw_gear_sitewide_snapshot.snapshot import GONE_SECONDS, SETTLE_SECONDS
+from fw_gear_sitewide_snapshot.models import SnapshotList, SnapshotRecord
+from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
+from fw_gear_sitewide_snapshot.snapshot.state import Call, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.transitions import GONE_SECONDS, SETTLE_SECONDS
 from tests.support.states import (
     FAILED_ID,
     ID,
@@ -42,9 +44,8 @@ from tests.support.states import (
     now,
     polling,
 )
-
-from .test_snapshot_sequences import SOON, STATUSES, Made, OneProject
-from .test_snapshot_sequences import at as moment
+from tests.unit.snapshot.test_snapshot_sequences import SOON, STATUSES, Made, OneProject
+from tests.unit.snapshot.test_snapshot_sequences import at as moment
 
 EXAMPLES = int(os.environ.get("SEQUENCES", "500"))
 
@@ -117,13 +118,13 @@ TestOneSharedProject = OneSharedProject.TestCase
 
 
 def test_the_first_create_of_an_attempt_says_since_when_to_look() -> None:
-    second = snapshot.sending(replace(creating(), due=NOW), NOW + 60)
+    second = transitions.sending(replace(creating(), due=NOW), NOW + 60)
 
     assert second.sent == SENT
 
 
 def test_a_look_is_no_create() -> None:
-    assert snapshot.sending(looking_for_cut_off(), NOW).sent is None
+    assert transitions.sending(looking_for_cut_off(), NOW).sent is None
 
 
 @pytest.mark.parametrize("before", [accepted, looking])
@@ -132,10 +133,11 @@ def test_a_second_attempt_looks_for_what_the_first_one_may_have_started(
 ) -> None:
     """The one that was listed, and has failed, may be somebody else's."""
     state = replace(before(), attempts_left=2)
-    state = snapshot.apply(state, listed(made("pending", SENT, OTHER_ID)), now(NOW + 1))
-    state = snapshot.apply(state, made("failed", SENT, OTHER_ID), now(NOW + 5))
+    state = transitions.apply(state, listed(made("pending", SENT, OTHER_ID)), now(NOW + 1))
+    state = transitions.apply(state, made("failed", SENT, OTHER_ID), now(NOW + 5))
 
-    state = snapshot.apply(snapshot.start_again(state, NOW + 5, at(NOW + 5)), PROJECT, now(NOW + 6))
+    again = transitions.start_again(state, NOW + 5, at(NOW + 5))
+    state = transitions.apply(again, PROJECT, now(NOW + 6))
 
     assert state.call == Call.LIST
 
@@ -144,8 +146,8 @@ def test_a_third_attempt_takes_none_of_those_that_failed_before() -> None:
     state = creating(failed_id=FAILED_ID)
     for attempt, snapshot_id in enumerate([OTHER_ID, ID]):
         state = replace(state, call=Call.CREATE, attempts_left=2)
-        state = snapshot.apply(state, made("failed", NOW, snapshot_id), now(NOW + attempt))
-        state = snapshot.start_again(state, NOW + attempt, at(NOW + attempt))
+        state = transitions.apply(state, made("failed", NOW, snapshot_id), now(NOW + attempt))
+        state = transitions.start_again(state, NOW + attempt, at(NOW + attempt))
 
     assert state.known_failed == {FAILED_ID, OTHER_ID, ID}
 
@@ -153,21 +155,21 @@ def test_a_third_attempt_takes_none_of_those_that_failed_before() -> None:
 def test_what_was_failed_before_the_create_is_not_what_the_create_has_made() -> None:
     """Of a row that a cut-off run left."""
     failed = listed(made("failed", SENT, OTHER_ID))
-    state = snapshot.apply(looking_for_cut_off(), failed, now())
-    lost = snapshot.apply(snapshot.sending(state, NOW), UNKNOWN, now())
+    state = transitions.apply(looking_for_cut_off(), failed, now())
+    lost = transitions.apply(transitions.sending(state, NOW), UNKNOWN, now())
 
-    assert snapshot.apply(lost, failed, now(NOW + SETTLE_SECONDS)).call == Call.CREATE
+    assert transitions.apply(lost, failed, now(NOW + SETTLE_SECONDS)).call == Call.CREATE
 
 
 def test_a_known_failed_one_without_its_time_hides_nothing() -> None:
-    state = snapshot.apply(creating(failed_id=FAILED_ID), UNKNOWN, now())
+    state = transitions.apply(creating(failed_id=FAILED_ID), UNKNOWN, now())
     undated = listed(made("failed", None, FAILED_ID))
 
-    assert snapshot.apply(state, undated, now(NOW + SETTLE_SECONDS)).call == Call.CREATE
+    assert transitions.apply(state, undated, now(NOW + SETTLE_SECONDS)).call == Call.CREATE
 
 
 def test_what_was_made_since_the_row_s_moment_is_taken_though_older_than_this_run() -> None:
-    state = snapshot.apply(looking_for_cut_off(), listed(made("complete", -30.0)), now())
+    state = transitions.apply(looking_for_cut_off(), listed(made("complete", -30.0)), now())
 
     assert (state.call, state.record.snapshot_id) == (None, ID)
 
@@ -179,7 +181,7 @@ def test_looks_are_frequent_again_after_another_create() -> None:
     state = looking()
     for seconds in (1.0, 3.0, 7.0, 15.0, SETTLE_SECONDS):
         state = lists_none(state, NOW + seconds)
-    again = snapshot.apply(snapshot.sending(state, NOW + 40), UNKNOWN, now(NOW + 41))
+    again = transitions.apply(transitions.sending(state, NOW + 40), UNKNOWN, now(NOW + 41))
 
     assert lists_none(again, NOW + 41).due == NOW + 42
 
@@ -198,14 +200,14 @@ def test_it_is_known_whether_the_site_has_asked_for_the_pause(
 ) -> None:
     error = ServiceUnavailableError("the site says 429", 429, retry_after)
 
-    assert snapshot.apply(creating(), error, now()).heeds_site is heeds
+    assert transitions.apply(creating(), error, now()).heeds_site is heeds
 
 
 def test_failures_in_a_row_are_counted_until_an_answer() -> None:
-    state = snapshot.apply(snapshot.apply(polling(), NOT_DONE, now()), UNKNOWN, now())
+    state = transitions.apply(transitions.apply(polling(), NOT_DONE, now()), UNKNOWN, now())
 
     assert state.failures == 2
-    assert snapshot.apply(state, made("in_progress"), now()).failures == 0
+    assert transitions.apply(state, made("in_progress"), now()).failures == 0
 
 
 # Gone, or only not told
@@ -214,42 +216,42 @@ def test_failures_in_a_row_are_counted_until_an_answer() -> None:
 @pytest.mark.parametrize(("cut_at", "is_gone"), [(SENT - 1, True), (SENT + 1, False)])
 def test_a_list_shows_what_is_gone_only_as_far_as_it_goes(cut_at: float, is_gone: bool) -> None:
     cut = SnapshotList((), (), whole_since=at(cut_at))
-    state = snapshot.apply(missed(), cut, now())
-    state = snapshot.apply(state, NOT_FOUND, now(NOW + GONE_SECONDS))
-    state = snapshot.apply(state, cut, now(NOW + GONE_SECONDS))
+    state = transitions.apply(missed(), cut, now())
+    state = transitions.apply(state, NOT_FOUND, now(NOW + GONE_SECONDS))
+    state = transitions.apply(state, cut, now(NOW + GONE_SECONDS))
 
     assert (state.call is None) is is_gone
 
 
 def test_a_second_list_that_fails_begins_anew() -> None:
-    state = snapshot.apply(lists_none(missed(), NOW), NOT_FOUND, now(NOW + GONE_SECONDS))
-    state = snapshot.apply(state, UNKNOWN, now(NOW + GONE_SECONDS))
+    state = transitions.apply(lists_none(missed(), NOW), NOT_FOUND, now(NOW + GONE_SECONDS))
+    state = transitions.apply(state, UNKNOWN, now(NOW + GONE_SECONDS))
 
     assert state.missed_since is None
 
 
 def test_the_second_reading_is_due_when_it_can_tell() -> None:
     first = lists_none(missed(), NOW)
-    early = lists_none(snapshot.apply(first, NOT_FOUND, now(NOW + 2)), NOW + 2)
+    early = lists_none(transitions.apply(first, NOT_FOUND, now(NOW + 2)), NOW + 2)
 
     assert (first.due, early.due) == (NOW + GONE_SECONDS, NOW + GONE_SECONDS)
 
 
 def test_once_it_was_seen_a_404_counts_at_once_even_soon_after_the_create() -> None:
-    seen = snapshot.apply(just_created(), made("in_progress"), now(NOW + 1))
+    seen = transitions.apply(just_created(), made("in_progress"), now(NOW + 1))
 
-    assert snapshot.apply(seen, NOT_FOUND, now(NOW + 2)).call == Call.LIST
+    assert transitions.apply(seen, NOT_FOUND, now(NOW + 2)).call == Call.LIST
 
 
 # What is said at the end
 
 
 def given_up(state: ProjectState, outage: str = "") -> SnapshotRecord:
-    return snapshot.give_up(state, "10 min", at(700), was_asked=False, outage=outage)
+    return give_up(state, "10 min", at(700), was_asked=False, outage=outage)
 
 
 def test_what_its_own_call_was_told_is_said_before_what_others_were_told() -> None:
-    refused = snapshot.apply(creating(), NOT_DONE, now())
+    refused = transitions.apply(creating(), NOT_DONE, now())
 
     assert given_up(refused, outage="the site says 429").error.endswith(str(NOT_DONE))
     assert given_up(fresh(), outage="the site says 429").error.endswith("the site says 429")
@@ -259,7 +261,7 @@ def test_a_list_that_can_t_be_read_in_full_is_the_reason_for_not_knowing() -> No
     late = at(NOW + 2 * SETTLE_SECONDS) - timedelta(seconds=1)
     unread = listed(unreadable=(late,))
 
-    state = snapshot.apply(looking(), unread, now(NOW + 2 * SETTLE_SECONDS))
+    state = transitions.apply(looking(), unread, now(NOW + 2 * SETTLE_SECONDS))
 
     assert "the site's list of snapshots can't be read in full" in given_up(state).error
 
@@ -268,10 +270,10 @@ def test_a_list_that_can_t_be_read_in_full_is_the_reason_for_not_knowing() -> No
 def test_what_went_wrong_before_an_answer_is_not_said(
     answered: Callable[[], ProjectState],
 ) -> None:
-    state = snapshot.apply(answered(), NOT_DONE, now())
+    state = transitions.apply(answered(), NOT_DONE, now())
     value = made("in_progress") if state.call == Call.POLL else listed(made("in_progress"))
 
-    state = snapshot.apply(state, value, now())
+    state = transitions.apply(state, value, now())
 
     assert state.failures == 0
     assert given_up(state).error.endswith("it was not asked again, a retry waits for it")

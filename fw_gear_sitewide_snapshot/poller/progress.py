@@ -6,7 +6,8 @@ from collections import Counter
 
 from ..clock import Clock
 from ..errors import SiteError
-from ..models import Call, ProjectState, SnapshotRecord, SnapshotStatus
+from ..models import SnapshotRecord, SnapshotStatus
+from ..snapshot.state import Call, ProjectState
 from ..text import duration
 
 log = logging.getLogger(__name__)

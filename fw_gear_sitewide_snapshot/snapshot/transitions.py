@@ -12,14 +12,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from . import errors
-from .models import (
+from .. import errors
+from ..models import (
     FINAL,
-    Call,
-    CallValue,
-    Now,
     Project,
-    ProjectState,
     Snapshot,
     SnapshotList,
     SnapshotOrder,
@@ -27,7 +23,8 @@ from .models import (
     SnapshotStatus,
     whole_seconds,
 )
-from .text import counted
+from ..text import counted
+from .state import Call, CallValue, Now, ProjectState
 
 # A list that shows no snapshot so long after a create whose answer was lost shows that none was
 # made: what a site has begun may take that long to be seen.
@@ -112,37 +109,6 @@ def start_again(state: ProjectState, now: float, site_now: datetime) -> ProjectS
         is_accepted=state.is_accepted,
         unknown_creates=min(1, state.unknown_creates),
     )
-
-
-def give_up(
-    state: ProjectState, waited: str, site_now: datetime, *, was_asked: bool, outage: str = ""
-) -> SnapshotRecord:
-    """Return the row of a project that the time was not enough for, after the final poll.
-
-    ``was_asked``: the final poll asked for it, and was answered. ``outage``: why nothing was asked.
-    """
-    record = state.record
-    if state.call is None:
-        return record.with_error(f"{record.error}; the time was up before it was started again")
-    last = f" ({state.problem})" if state.problem else ""
-    if record.snapshot_id:
-        standing = "its state could not be asked" if state.problem else "it was not asked again"
-        if was_asked:
-            standing = "the site is still at it"
-        return record.with_error(
-            f"not finished within {waited}: {standing}{last}, a retry waits for it"
-        )
-    if state.is_accepted:
-        words = f"the site accepted the request, but no snapshot was seen within {waited}"
-        return record.with_error(f"{words}{last}: a retry looks for it")
-    if state.may_exist:
-        words = f"not known within {waited} whether a snapshot was started"
-        return record.with_error(f"{words}{last}: a retry looks for it")
-    problem = state.problem or outage or "the time was up before the site was asked"
-    words = f"no snapshot was started within {waited}: {problem}"
-    if record.started:
-        words = f"{problem}; the time was up before it was started again"
-    return record.failed(words, site_now)
 
 
 # What follows from each end of a call

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from fw_gear_sitewide_snapshot import snapshot
 from fw_gear_sitewide_snapshot.errors import SiteError
-from fw_gear_sitewide_snapshot.models import Call, CallValue, ProjectState, SnapshotRecord
-from fw_gear_sitewide_snapshot.snapshot import GONE_SECONDS, SETTLE_SECONDS
+from fw_gear_sitewide_snapshot.models import SnapshotRecord
+from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
+from fw_gear_sitewide_snapshot.snapshot.state import Call, CallValue, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.transitions import GONE_SECONDS, SETTLE_SECONDS
 from tests.support.states import (
     FAILED_ID,
     ID,
@@ -43,7 +45,7 @@ from tests.support.states import (
 
 def polled_again(state: ProjectState, seconds: float) -> ProjectState:
     """Have the next poll of a missing one say 404, too."""
-    return snapshot.apply(state, NOT_FOUND, now(seconds))
+    return transitions.apply(state, NOT_FOUND, now(seconds))
 
 
 def test_one_that_two_lists_some_seconds_apart_lack_is_gone_and_its_row_keeps_its_time() -> None:
@@ -63,7 +65,7 @@ def test_one_list_that_lacks_it_is_not_enough() -> None:
 
 @pytest.mark.parametrize("between", [made("in_progress"), NOT_DONE, UNKNOWN, REFUSED])
 def test_an_answer_between_the_two_begins_anew(between: CallValue) -> None:
-    state = snapshot.apply(lists_none(missed(), NOW), between, now(NOW + 3))
+    state = transitions.apply(lists_none(missed(), NOW), between, now(NOW + 3))
     state = lists_none(polled_again(state, NOW + GONE_SECONDS), NOW + GONE_SECONDS)
 
     assert state.call == Call.POLL
@@ -73,7 +75,7 @@ def test_what_a_list_may_hide_is_not_gone() -> None:
     state, late = missed(), NOW
     for _ in range(3):
         late += 10 * GONE_SECONDS
-        state = snapshot.apply(state, listed(unreadable=(None,)), now(late))
+        state = transitions.apply(state, listed(unreadable=(None,)), now(late))
         state = polled_again(state, late)
 
     assert state.call == Call.LIST
@@ -81,14 +83,14 @@ def test_what_a_list_may_hide_is_not_gone() -> None:
 
 def test_another_record_without_its_time_hides_nothing() -> None:
     other = listed(made("complete", None, OTHER_ID))
-    state = snapshot.apply(missed(), other, now())
+    state = transitions.apply(missed(), other, now())
     state = polled_again(state, NOW + GONE_SECONDS)
 
-    assert snapshot.apply(state, other, now(NOW + GONE_SECONDS)).call is None
+    assert transitions.apply(state, other, now(NOW + GONE_SECONDS)).call is None
 
 
 def test_right_after_its_create_a_404_counts_for_nothing_for_half_a_minute() -> None:
-    state = snapshot.apply(just_created(), NOT_FOUND, now(NOW + 31))
+    state = transitions.apply(just_created(), NOT_FOUND, now(NOW + 31))
 
     assert (state.call, state.record.snapshot_id) == (Call.POLL, ID)
 
@@ -99,30 +101,30 @@ def test_right_after_its_create_a_404_counts_for_nothing_for_half_a_minute() -> 
 def failed(attempts: int = 2) -> ProjectState:
     """A project whose first snapshot has failed."""
     state = replace(creating(), attempts_left=attempts)
-    return snapshot.apply(state, made("failed", snapshot_id=FAILED_ID), now())
+    return transitions.apply(state, made("failed", snapshot_id=FAILED_ID), now())
 
 
 def started_again() -> ProjectState:
-    return snapshot.start_again(failed(), NOW, at(NOW))
+    return transitions.start_again(failed(), NOW, at(NOW))
 
 
 @pytest.mark.parametrize(("attempts", "again"), [(1, False), (2, True), (5, True)])
 def test_a_failed_one_is_started_again_while_there_are_attempts(attempts: int, again: bool) -> None:
-    assert snapshot.starts_again(failed(attempts)) is again
+    assert transitions.starts_again(failed(attempts)) is again
 
 
 def test_one_that_is_gone_is_started_again_as_one_that_failed() -> None:
     state = lists_none(replace(missed(), attempts_left=1), NOW)
     state = lists_none(polled_again(state, NOW + GONE_SECONDS), NOW + GONE_SECONDS)
 
-    assert snapshot.starts_again(state)
+    assert transitions.starts_again(state)
 
 
 @pytest.mark.parametrize("error", [REFUSED, NOT_FOUND])
 def test_a_create_that_is_refused_is_not_started_again(error: SiteError) -> None:
-    state = snapshot.apply(replace(creating(), attempts_left=5), error, now())
+    state = transitions.apply(replace(creating(), attempts_left=5), error, now())
 
-    assert not snapshot.starts_again(state)
+    assert not transitions.starts_again(state)
 
 
 def test_before_a_second_attempt_the_project_is_looked_up_and_the_row_says_since_when() -> None:
@@ -134,32 +136,32 @@ def test_before_a_second_attempt_the_project_is_looked_up_and_the_row_says_since
 
 
 def test_a_second_attempt_takes_no_snapshot_that_failed_before() -> None:
-    state = snapshot.apply(started_again(), PROJECT, now())
-    state = snapshot.apply(snapshot.sending(state, NOW), UNKNOWN, now(NOW + 1))
+    state = transitions.apply(started_again(), PROJECT, now())
+    state = transitions.apply(transitions.sending(state, NOW), UNKNOWN, now(NOW + 1))
 
     late = now(NOW + 1 + SETTLE_SECONDS, sent=NOW)
     old = listed(made("failed", NOW, FAILED_ID))
-    assert snapshot.apply(state, old, late).call == Call.CREATE
+    assert transitions.apply(state, old, late).call == Call.CREATE
 
 
 def test_attempts_are_counted_by_the_snapshots_that_were_started() -> None:
-    state = snapshot.apply(started_again(), PROJECT, now())
-    state = snapshot.apply(snapshot.sending(state, NOW), NOT_DONE, now())
-    state = snapshot.apply(state, made("failed"), now())
+    state = transitions.apply(started_again(), PROJECT, now())
+    state = transitions.apply(transitions.sending(state, NOW), NOT_DONE, now())
+    state = transitions.apply(state, made("failed"), now())
 
     assert state.record.started == 2
-    assert not snapshot.starts_again(state)
+    assert not transitions.starts_again(state)
 
 
 # The time is up
 
 
 def given_up(state: ProjectState, *, was_asked: bool = False, outage: str = "") -> SnapshotRecord:
-    return snapshot.give_up(state, "10 min", at(700), was_asked=was_asked, outage=outage)
+    return give_up(state, "10 min", at(700), was_asked=was_asked, outage=outage)
 
 
 def test_of_one_that_is_running_it_says_whether_the_site_said_so_just_now() -> None:
-    failing = snapshot.apply(polling(), NOT_DONE, now())
+    failing = transitions.apply(polling(), NOT_DONE, now())
 
     said = [given_up(polling(), was_asked=True), given_up(polling()), given_up(failing)]
 
@@ -171,7 +173,7 @@ def test_of_one_that_is_running_it_says_whether_the_site_said_so_just_now() -> N
 
 
 def test_why_the_last_calls_told_nothing_stands_in_the_row() -> None:
-    assert str(NOT_DONE) in given_up(snapshot.apply(polling(), NOT_DONE, now())).error
+    assert str(NOT_DONE) in given_up(transitions.apply(polling(), NOT_DONE, now())).error
 
 
 def test_of_an_accepted_one_it_says_that_it_was_accepted_and_not_seen() -> None:
@@ -212,7 +214,7 @@ def test_of_one_that_was_to_be_started_again_it_does_not_say_that_none_was_start
 ) -> None:
     state = started_again()
     if value is not None:
-        state = snapshot.apply(state, value, now())
+        state = transitions.apply(state, value, now())
     error = given_up(state).error
 
     assert "no snapshot was started" not in error

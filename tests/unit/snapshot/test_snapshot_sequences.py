@@ -19,7 +19,6 @@ from hypothesis.stateful import (
     rule,
 )
 
-from fw_gear_sitewide_snapshot import snapshot
 from fw_gear_sitewide_snapshot.errors import (
     AcceptedError,
     NotFoundError,
@@ -29,17 +28,16 @@ from fw_gear_sitewide_snapshot.errors import (
     SiteError,
 )
 from fw_gear_sitewide_snapshot.models import (
-    Call,
-    CallValue,
-    Now,
     Project,
-    ProjectState,
     Snapshot,
     SnapshotList,
     SnapshotOrder,
     SnapshotRecord,
     whole_seconds,
 )
+from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
+from fw_gear_sitewide_snapshot.snapshot.state import Call, CallValue, Now, ProjectState
 from tests.support.time import START
 
 PROJECT = Project("a" * 24, "Study", "neuro")
@@ -119,14 +117,14 @@ class OneProject(RuleBasedStateMachine):
             running = self.make(made or -500.0, made or -500.0)
             self.now = max(0.0, running.created)
             record = record.with_snapshot(self.shown(running))
-            self.state = snapshot.start(SnapshotOrder(record), attempts, self.now, at(self.now))
+            self.state = transitions.start(SnapshotOrder(record), attempts, self.now, at(self.now))
             return
         order = SnapshotOrder(record, look_up=look_up)
         if begins == "cut off":
             order = replace(order, wanted_since=since)
             if made is not None:
                 self.make(made, made)
-        self.state = snapshot.start(order, attempts, 0.0, at(0.0))
+        self.state = transitions.start(order, attempts, 0.0, at(0.0))
 
     # What happens
 
@@ -148,7 +146,7 @@ class OneProject(RuleBasedStateMachine):
         self.calls_at_once = self.calls_at_once + 1 if due == self.now else 0
         assert self.calls_at_once <= MOST_CALLS_AT_ONCE, "it is asked without a pause"
         self.now = due
-        self.state = snapshot.sending(self.state, self.now)
+        self.state = transitions.sending(self.state, self.now)
 
     def ends(self, value: CallValue, seconds: float) -> None:
         """Have the call end so many seconds after it was sent."""
@@ -157,7 +155,7 @@ class OneProject(RuleBasedStateMachine):
         sent = self.now if self.state.sent is None else self.state.sent
         backoff = min(2.0**self.state.failures, 15.0)
         moment = Now(self.now, at(self.now), at(sent), asked, backoff)
-        self.state = snapshot.apply(self.state, value, moment)
+        self.state = transitions.apply(self.state, value, moment)
 
     @precondition(lambda self: self.state.call == Call.LOOK_UP)
     @rule(wait=SOON, seconds=SOON, value=READ_ERRORS | st.just(PROJECT))
@@ -246,11 +244,11 @@ class OneProject(RuleBasedStateMachine):
         is_false = not (self.now < made.created + NEW_SECONDS or made.listed <= self.now)
         self.ends(UNKNOWN if is_false else error, seconds)
 
-    @precondition(lambda self: snapshot.starts_again(self.state))
+    @precondition(lambda self: transitions.starts_again(self.state))
     @rule()
     def it_is_started_again(self) -> None:
         self.restarted += 1
-        self.state = snapshot.start_again(self.state, self.now, at(self.now))
+        self.state = transitions.start_again(self.state, self.now, at(self.now))
 
     @precondition(lambda self: self.state.call == Call.POLL and self.now > 60.0)
     @rule()
@@ -305,7 +303,7 @@ class OneProject(RuleBasedStateMachine):
     def given_up_it_has_a_reason_and_loses_nothing(self) -> None:
         if self.state.call is None:
             return
-        record = snapshot.give_up(self.state, "10 min", at(self.now), was_asked=False)
+        record = give_up(self.state, "10 min", at(self.now), was_asked=False)
         assert record.error
         assert not record.is_complete
         assert record.status != "failed" or record.snapshot_id or self.live == [], "lost"
@@ -314,7 +312,7 @@ class OneProject(RuleBasedStateMachine):
         """From here on the site is well: now it ends, unless what was accepted never comes."""
         for _ in range(40):
             match self.state.call:
-                case None if snapshot.starts_again(self.state):
+                case None if transitions.starts_again(self.state):
                     self.it_is_started_again()
                 case None:
                     self.what_has_ended_is_complete_or_has_a_reason()

@@ -1,37 +1,36 @@
 """The loop: sends the calls that are due and applies what they bring, until all is finished.
 
 One thread decides, here; workers only carry calls. What a project needs next, and what an answer
-means for it, is in ``snapshot``; what may be sent when, in ``schedule``. Creates, lists, look-ups,
-polls and second attempts are all just calls that are due.
+means for it, is in ``snapshot``; what may be sent when, in ``schedule``. Second attempts are calls
+that are due like all others.
 """
 
 import logging
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
-from . import snapshot
-from .clock import Clock
-from .errors import OutcomeUnknownError, OutputError, SiteError, TerminatedError
-from .models import Call, CallValue, Now, ProjectState, SnapshotOrder, SnapshotRecord
-from .report.progress import Progress
-from .reporter import BatchReport
-from .site.client import QUICK_SECONDS, CallResult, Site
-from .site.http import CALL_SECONDS
-from .site.rates import poll_interval
-from .site.retry import backoff_seconds
-from .site.schedule import TICK_SECONDS, Schedule
-from .text import counted, duration
-from .workers import Task, TaskQueue, Workers
+from ..clock import Clock
+from ..errors import OutcomeUnknownError, OutputError, SiteError, TerminatedError
+from ..models import SnapshotOrder, SnapshotRecord
+from ..reporter import BatchReport
+from ..site.client import CallResult, Site
+from ..site.rates import poll_interval
+from ..site.retry import backoff_seconds
+from ..snapshot import transitions
+from ..snapshot.deadline import give_up
+from ..snapshot.state import Call, CallValue, Now, ProjectState
+from ..text import counted, duration
+from ..workers import Task, TaskQueue, Workers
+from .progress import Progress
+from .schedule import TICK_SECONDS, Schedule
 
 log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 1.0  # where nothing is due, the report and the log are looked after: this often
 _RESTART_SECONDS = 5.0  # a report goes before second attempts: not at each tick
 _FINAL_POLL_SECONDS = 14.0  # at the deadline, at the least, however slow the site is
-_OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
-_QUICK: Final = {Call.LIST, Call.POLL}
 
 
 class Poller:
@@ -80,18 +79,19 @@ class Poller:
         for record in others:
             self._progress.count(None, record)
             if record.is_running:
-                state = snapshot.start(SnapshotOrder(record), attempts, now, site_now)
+                state = transitions.start(SnapshotOrder(record), attempts, now, site_now)
                 self._states[record.project.id] = state
                 self._schedule.add(state, -math.inf)
         for order in orders:
             self._progress.count(None, order.record)
             self._schedule.unasked.add(order.record.project.id)
-            self._follow(snapshot.start(order, attempts, now, site_now))
+            self._follow(transitions.start(order, attempts, now, site_now))
         self._progress.expect_outcomes(len(self._schedule.unasked))
         try:
             self._until_deadline()
-            self._final_poll()
-            self._give_up()
+            if self._states:
+                self._final_poll()
+                self._give_up()
         except TerminatedError:
             self._collect(math.inf)
             raise
@@ -115,17 +115,17 @@ class Poller:
 
     def _final_poll(self) -> None:
         """Look once more at everything that is unfinished."""
-        if not self._states:
-            return
         log.info("The time is up; looking once more at %s", counted(len(self._states), "project"))
         reads = {Call.POLL, Call.LIST}
         left = [project_id for project_id, state in self._states.items() if state.call in reads]
         self._schedule.poll_once_more(left)
         self._is_final = True
-        seconds = _FINAL_POLL_SECONDS + 1.25 * poll_interval(len(left))
-        until = self._clock.monotonic() + seconds
-        while self._schedule.is_busy and self._clock.monotonic() < until:
-            self._turn(until)
+        now, seconds = (
+            self._clock.monotonic(),
+            _FINAL_POLL_SECONDS + 1.25 * poll_interval(len(left)),
+        )
+        while self._schedule.is_busy and self._clock.monotonic() < now + seconds:
+            self._turn(now + seconds)
 
     def _turn(self, until: float) -> None:
         """Send what is due, apply what comes, and let the time pass until more is due."""
@@ -146,9 +146,8 @@ class Poller:
         waited = duration(self._timeout_seconds)
         for project_id, state in self._states.items():
             outage = self._schedule.problem if project_id in self._schedule.unasked else ""
-            was_asked = project_id in self._answered
-            site_now = self._site.now()
-            after = snapshot.give_up(state, waited, site_now, was_asked=was_asked, outage=outage)
+            was_asked, now = project_id in self._answered, self._site.now()
+            after = give_up(state, waited, now, was_asked=was_asked, outage=outage)
             self._update(state.record, after)
 
     def _send(self, project_id: str, now: float) -> None:
@@ -162,7 +161,7 @@ class Poller:
         }
         if state.call == Call.CREATE and state.sent is None:
             log.info("%s: starting a snapshot", state.record.described)
-        self._states[project_id] = snapshot.sending(state, now)
+        self._states[project_id] = transitions.sending(state, now)
         self._schedule.sent(project_id, state.call, now)
         work = ask[state.call]
         self._tasks[project_id] = self._queue.submit(lambda: (project_id, work()))
@@ -174,7 +173,7 @@ class Poller:
             came = False
             wake = max(self._clock.monotonic() + TICK_SECONDS, self._schedule.next_due())
             for project_id, result in self._queue.results(
-                min([until, wake, *self._overdue().values()])
+                min([until, wake, *self._schedule.overdue().values()])
             ):
                 self._ended(project_id, self._site.observe(result))
                 if until < math.inf:  # it may have made something due before
@@ -184,19 +183,10 @@ class Poller:
 
     def _abandon(self, now: float) -> None:
         """Wait no longer for calls that should have ended by then."""
-        for project_id, when in self._overdue().items():
+        for project_id, when in self._schedule.overdue().items():
             if when <= now:
                 self._queue.abandon(self._tasks[project_id])
                 self._ended(project_id, OutcomeUnknownError("the site did not answer in time"))
-
-    def _overdue(self) -> dict[str, float]:
-        """Return when each call under way has lasted longer than its own time."""
-        return {
-            project_id: sent
-            + _OVERDUE_SECONDS
-            + (QUICK_SECONDS if call in _QUICK else CALL_SECONDS)
-            for project_id, (call, sent) in self._schedule.in_flight.items()
-        }
 
     def _ended(self, project_id: str, value: CallValue) -> None:
         """Apply the end of a call."""
@@ -207,7 +197,7 @@ class Poller:
         before = self._states[project_id]
         sent = self._site.clock.at(now if before.sent is None else before.sent)
         backoff = backoff_seconds(before.failures + 1, error)
-        after = snapshot.apply(before, value, Now(now, self._site.now(), sent, asked, backoff))
+        after = transitions.apply(before, value, Now(now, self._site.now(), sent, asked, backoff))
         if error is None and self._is_final:
             self._answered.add(project_id)
         if error or after.record.snapshot_id or after.call is None:
@@ -225,7 +215,7 @@ class Poller:
         if state.call is not None:
             if not self._is_final or state.is_missing:
                 self._schedule.add(state, self._clock.monotonic())
-        elif snapshot.starts_again(state):
+        elif transitions.starts_again(state):
             self._to_restart.append(project_id)
         else:
             del self._states[project_id]
@@ -249,7 +239,7 @@ class Poller:
         failed = [self._states.pop(project_id) for project_id in self._to_restart]
         self._to_restart.clear()
         site_now = self._site.now()
-        again = [snapshot.start_again(state, now, site_now) for state in failed]
+        again = [transitions.start_again(state, now, site_now) for state in failed]
         for state in again:
             self._report.update(state.record)
         try:

@@ -1,0 +1,1 @@
+"""What a project needs next, and what an answer means for it: values and pure functions."""

@@ -1,0 +1,37 @@
+"""What a row says when the time was not enough for its project: what is known, and no more."""
+
+from datetime import datetime
+
+from ..models import SnapshotRecord
+from .state import ProjectState
+
+
+def give_up(
+    state: ProjectState, waited: str, site_now: datetime, *, was_asked: bool, outage: str = ""
+) -> SnapshotRecord:
+    """Return the row of a project that the time was not enough for, after the final poll.
+
+    ``was_asked``: the final poll asked for it, and was answered. ``outage``: why nothing was asked.
+    """
+    record = state.record
+    if state.call is None:
+        return record.with_error(f"{record.error}; the time was up before it was started again")
+    last = f" ({state.problem})" if state.problem else ""
+    if record.snapshot_id:
+        standing = "its state could not be asked" if state.problem else "it was not asked again"
+        if was_asked:
+            standing = "the site is still at it"
+        return record.with_error(
+            f"not finished within {waited}: {standing}{last}, a retry waits for it"
+        )
+    if state.is_accepted:
+        words = f"the site accepted the request, but no snapshot was seen within {waited}"
+        return record.with_error(f"{words}{last}: a retry looks for it")
+    if state.may_exist:
+        words = f"not known within {waited} whether a snapshot was started"
+        return record.with_error(f"{words}{last}: a retry looks for it")
+    problem = state.problem or outage or "the time was up before the site was asked"
+    words = f"no snapshot was started within {waited}: {problem}"
+    if record.started:
+        words = f"{problem}; the time was up before it was started again"
+    return record.failed(words, site_now)
