@@ -194,10 +194,11 @@ class SimulatedSite:
         with self._lock:
             self._snapshots.give_reason(project_id, field, reason)
 
-    def fault(self, fault: Fault) -> None:
+    def fault(self, fault: Fault) -> Fault:
         """Put a fault in force, after those before: the first one that hits a request wins."""
         with self._lock:
             self._dispatcher.faults.append(fault)
+            return fault
 
     def clear_faults(self) -> None:
         """Lift all faults."""
