@@ -44,8 +44,8 @@ def run(folder: Path, stop: Stop) -> int:
             site=Site(transport, clock, workers.run),
             workers=workers,
             clock=clock,
-            output=made(folder / "output"),
-            work=made(folder / "work") if config.download else folder / "work",
+            output=ensure_directory(folder / "output"),
+            work=ensure_directory(folder / "work") if config.download else folder / "work",
             site_url=transport.url,
         )
     except errors.GearError as error:
@@ -63,8 +63,8 @@ def run(folder: Path, stop: Stop) -> int:
     return errors.EXIT_INCOMPLETE if config.fail_on_incomplete else errors.EXIT_COMPLETE
 
 
-def made(folder: Path) -> Path:
-    """The folder, made where the platform has not; an OutputError where it can't be."""
+def ensure_directory(folder: Path) -> Path:
+    """Make the folder where the platform has not; raise OutputError where it can't be made."""
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

@@ -85,7 +85,7 @@ def run(
 
 
 def _find(config: GearConfig, site: Site) -> Batch:
-    """The batch; the report is read in full before the site is asked for anything."""
+    """Find the batch; the report is read in full before the site is asked for anything."""
     if config.retry_report is None:
         site.check()
         batch = finder.find_by_filter(site, config.project_filter, config.batch_label)

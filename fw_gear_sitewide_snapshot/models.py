@@ -179,10 +179,10 @@ class SnapshotOrder:
 
 
 def report_order(record: SnapshotRecord) -> tuple[str, str, str]:
-    """The key that rows are sorted by: group, project label, id."""
+    """Return the key that rows are sorted by: group, project label, id."""
     return record.project.group, record.project.label, record.project.id
 
 
 def whole_seconds(when: datetime) -> datetime:
-    """The time in UTC without its fraction: never later than the time itself."""
+    """Return the time in UTC without its fraction: never later than the time itself."""
     return when.astimezone(UTC).replace(microsecond=0)
