@@ -68,6 +68,8 @@ class Dispatcher:
             LoggedRequest(
                 came,
                 route.kind,
+                request.method,
+                request.path,
                 request.query,
                 route.project_id,
                 outcome.snapshot_id or route.snapshot_id,

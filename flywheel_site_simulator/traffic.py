@@ -19,6 +19,7 @@ class LoggedRequest:
         time: when it came, by the test's clock (not the site's), in unix seconds.
         kind: what was asked: `auth projects project users/self create list detail download`, or
             `other`.
+        path: its path, still percent-encoded.
         query: its decoded query.
         project_id: the project that the path names, as it was sent (decoded), or `""`.
         snapshot_id: the snapshot that it names, or, for a create, the one that it made.
@@ -27,6 +28,8 @@ class LoggedRequest:
 
     time: float
     kind: str
+    method: str
+    path: str
     query: Mapping[str, str]
     project_id: str
     snapshot_id: str
