@@ -6,6 +6,7 @@ the actions make things go wrong. Start reading at `site.py`.
 """
 
 from .behaviour import Behaviour
+from .core import DEFAULT_KEY, DEFAULT_USER
 from .downloads import BREAKAGES, Breakage
 from .faults import (
     Action,
@@ -22,10 +23,12 @@ from .faults import (
     refuse,
     slow_down,
 )
+from .files import ProjectFile
 from .job import Job
+from .jobs import SiteJob
 from .protocol import Request, Response
 from .server import SimulatorServer
-from .site import DEFAULT_KEY, DEFAULT_USER, SimulatedSite
+from .site import SimulatedSite
 from .snapshots import SnapshotState
 from .traffic import LoggedRequest, StorageRequest
 
@@ -39,10 +42,12 @@ __all__ = [
     "Fault",
     "Job",
     "LoggedRequest",
+    "ProjectFile",
     "Request",
     "Response",
     "SimulatedSite",
     "SimulatorServer",
+    "SiteJob",
     "SnapshotState",
     "StorageRequest",
     "accept",

@@ -11,6 +11,7 @@ from typing import Any
 
 from .behaviour import Behaviour
 from .downloads import Downloads
+from .job_calls import JobCalls
 from .listing import parse_page
 from .population import Population, Project, User, require_identifier
 from .protocol import Request, Response, SiteError, iso_time, json_body, json_response
@@ -34,12 +35,14 @@ class Api:
         population: Population,
         snapshots: SnapshotStore,
         downloads: Downloads,
+        jobs: JobCalls,
         behaviour: Behaviour,
     ) -> None:
-        """Answer for these users, projects and snapshots."""
+        """Answer for these users, projects, snapshots and jobs."""
         self._population = population
         self._snapshots = snapshots
         self._downloads = downloads
+        self._jobs = jobs
         self._behaviour = behaviour
 
     def answer(self, route: Route, request: Request, user: User, now: float) -> Outcome:
@@ -49,23 +52,27 @@ class Api:
             SiteError: the request is refused.
         """
         match route.kind:
-            case "auth":
-                return Outcome(json_response(user.session()))
-            case "users/self":
-                return Outcome(json_response(user.document()))
-            case "projects":
-                return Outcome(self._list_projects(request, user))
-            case "project":
-                return Outcome(self._project(route.project_id, user))
             case "create":
                 return self._create(route.project_id, user, now)
+            case "auth":
+                response = json_response(user.session())
+            case "users/self":
+                response = json_response(user.document())
+            case "projects":
+                response = self._list_projects(request, user)
+            case "project":
+                response = self._project(route.project_id, user)
             case "list":
-                return Outcome(self._list_snapshots(route.project_id, request, user, now))
+                response = self._list_snapshots(route.project_id, request, user, now)
             case "detail":
-                return Outcome(self._detail(self._find(route, user), now))
+                response = self._detail(self._find(route, user), now)
             case "download":
-                return Outcome(self._download(self._find(route, user), now))
-        raise SiteError(route.status, f"{request.method} {request.path}: no such call")
+                response = self._download(self._find(route, user), now)
+            case "other":
+                raise SiteError(route.status, f"{request.method} {request.path}: no such call")
+            case _:
+                response = self._jobs.answer(route, request, user, now)
+        return Outcome(response)
 
     def create_later(self, project_id: str, user: User, now: float, later_seconds: float) -> None:
         """Take a create, but do it so many seconds later.
@@ -111,6 +118,9 @@ class Api:
         project = self._population.open_project(project_id, user)
         if project is None:
             raise SiteError(404, f"Project {project_id} not found")
+        files = self._jobs.files_of(project)
+        if files:
+            return json_response({**project.document, "files": files})
         return json_body(project.encoded)
 
     def _project_to_snapshot(self, project_id: str, user: User, now: float) -> Project | None:

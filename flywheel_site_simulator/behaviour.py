@@ -3,6 +3,7 @@
 Values only.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +39,9 @@ class Behaviour:
         page_total: a page of projects comes as `{"count", "total", "results"}`.
         project_listing_cut: the list of projects ends after so many, whatever its `total` says;
             None: at its end.
+        job_needs_admin: a job without `/detail` is for site administrators; its detail is for who
+            launched it, too.
+        job_fields_left_out: the fields that records of jobs lack.
         drip_pause_seconds: how long a download that drips waits after each byte.
     """
 
@@ -60,6 +64,8 @@ class Behaviour:
     most_builds: int | None = None
     page_total: bool = False
     project_listing_cut: int | None = None
+    job_needs_admin: bool = True
+    job_fields_left_out: Collection[str] = ()
     drip_pause_seconds: float = 3.0
 
     def delay_seconds(self, kind: str) -> float:

@@ -18,11 +18,16 @@ SITE_ADMIN = "site_admin"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody with an API key. The id is the email address, as on a site."""
+    """Somebody with an API key. The id is the email address, as on a site.
+
+    Attributes:
+        job_id: the job that the key belongs to, or `""` for the user's own key.
+    """
 
     id: str
     key: str
     roles: tuple[str, ...]
+    job_id: str = ""
 
     @property
     def is_site_admin(self) -> bool:
@@ -31,8 +36,9 @@ class User:
 
     def session(self) -> dict[str, Any]:
         """Write what `/api/auth/status` answers."""
+        kind, origin = ("job", self.job_id) if self.job_id else ("user", self.id)
         return {
-            "origin": {"type": "user", "id": self.id},
+            "origin": {"type": kind, "id": origin},
             "user_id": self.id,
             "user_is_admin": self.is_site_admin,
         }

@@ -28,12 +28,29 @@ class Request:
             each segment by itself, so that an encoded slash never adds a segment.
         query: the decoded query; of a name that occurs twice, the last value.
         headers: the headers, names in lower case.
+        body: the body.
     """
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            SiteError: it is none (400).
+        """
+        try:
+            document = json.loads(self.body)
+        except ValueError as problem:
+            raise SiteError(400, f"The body is not JSON: {problem}") from problem
+        if not isinstance(document, dict):
+            raise SiteError(400, "The body is no JSON object")
+        return document
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,14 @@ class Route:
         kind: the kind, or `"other"` for an address that the site does not have.
         project_id: the project that the path names, decoded, or `""`.
         snapshot_id: the snapshot that it names, or `""`.
+        job_id: the job that it names, or `""`.
         status: for `"other"`: how the site refuses it, 404 or 405.
     """
 
     kind: str
     project_id: str = ""
     snapshot_id: str = ""
+    job_id: str = ""
     status: int = 0
 
 
@@ -30,6 +32,7 @@ _CORE = {
     ("auth", "status"): "auth",
     ("projects",): "projects",
     ("users", "self"): "users/self",
+    ("jobs",): "jobs",
 }
 
 
@@ -46,6 +49,10 @@ def find_route(method: str, path: str) -> Route:
     match [_decoded(segment) for segment in path.split("/")[1:]]:
         case ["api", "projects", project_id]:
             return _allow(method, {"GET": Route("project", project_id)})
+        case ["api", "jobs", *rest] if rest:
+            return _find_job_route(method, rest)
+        case ["api", "lookup"]:
+            return _allow(method, {"POST": Route("lookup")})
         case ["api", *rest] if kind := _CORE.get(tuple(rest)):
             return _allow(method, {"GET": Route(kind)})
         case ["snapshot", "projects", project_id, "snapshots"]:
@@ -55,6 +62,20 @@ def find_route(method: str, path: str) -> Route:
             return _allow(method, {"GET": Route("detail", project_id, snapshot_id)})
         case ["snapshot", "projects", project_id, "snapshots", snapshot_id]:
             return _allow(method, {"GET": Route("download", project_id, snapshot_id)})
+    return Route("other", status=404)
+
+
+def _find_job_route(method: str, rest: list[str]) -> Route:
+    match rest:
+        case ["add"]:
+            return _allow(method, {"POST": Route("jobs/add")})
+        case [job_id]:
+            job, change = Route("job", job_id=job_id), Route("jobs/change", job_id=job_id)
+            return _allow(method, {"GET": job, "PUT": change})
+        case [job_id, "detail"]:
+            return _allow(method, {"GET": Route("job", job_id=job_id)})
+        case [job_id, "retry"]:
+            return _allow(method, {"POST": Route("jobs/retry", job_id=job_id)})
     return Route("other", status=404)
 
 

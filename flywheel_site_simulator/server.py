@@ -14,9 +14,10 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from .core import DEFAULT_KEY
 from .protocol import Request, Response
 from .sending import send
-from .site import DEFAULT_KEY, SimulatedSite
+from .site import SimulatedSite
 from .traffic import Traffic
 
 HOST = "127.0.0.1"
@@ -107,7 +108,7 @@ class SimulatorServer:
 
         async def answer(incoming: web.BaseRequest) -> web.StreamResponse:
             with traffic.count():
-                return await send(handle(_request(incoming)), incoming)
+                return await send(handle(await _request(incoming)), incoming)
 
         server = web.Server(answer, access_log=None, handler_cancellation=True)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.01)
@@ -122,11 +123,12 @@ class SimulatorServer:
             await runner.cleanup()
 
 
-def _request(incoming: web.BaseRequest) -> Request:
+async def _request(incoming: web.BaseRequest) -> Request:
     path, _, query = incoming.raw_path.partition("?")
     return Request(
         incoming.method,
         path,
         dict(parse_qsl(query, keep_blank_values=True)),
         {name.lower(): value for name, value in incoming.headers.items()},
+        await incoming.read(),
     )

@@ -1,100 +1,24 @@
-"""The simulated site: a Flywheel site in memory that takes requests and gives responses.
+"""The simulated site, as who tries something holds it: arrange it, break it.
 
-A state machine: no sockets, no sleeping. Whatever takes time on a site is read off the clock that
-it was given. Safe to use from several threads.
+How it takes requests, and what came, is in `core.py`.
 """
 
-import logging
-import random
-import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from .api import Api
-from .behaviour import Behaviour
-from .dispatcher import Dispatcher
-from .downloads import Breakage, Downloads
+from .core import DEFAULT_KEY, DEFAULT_USER, SiteCore
+from .downloads import Breakage
 from .faults import Fault
-from .identifiers import Identifier, IdentifierFactory, is_identifier
-from .population import Population, Project, User
-from .protocol import Request, Response, SiteError
-from .snapshots import SnapshotState, SnapshotStore
-
-log = logging.getLogger(__name__)
-
-DEFAULT_KEY = "secret-key"
-"""The API key of the user that every site has from the start."""
-
-DEFAULT_USER = "gear.runner@example.org"
-"""The id of that user; its role is `user`."""
+from .files import ProjectFile
+from .identifiers import Identifier, is_identifier
+from .job import DESTINATION_ID
+from .jobs import SiteJob
+from .population import Project, User
 
 
-class SimulatedSite:
-    """A Flywheel site in memory: arrange it, let it answer requests, look at what came.
-
-    Attributes:
-        behaviour: the knobs that may also be turned later.
-        clock_offset_seconds: how far the site's clock is ahead of the one it was given.
-        traffic: what passed through; the HTTP face counts there what is in flight.
-        requests: every request that came, oldest first, but for those to the storage's address.
-        storage_requests: what reached the storage's address, oldest first.
-    """
-
-    def __init__(
-        self,
-        clock: Callable[[], float] = time.time,
-        seed: int = 0,
-        *,
-        clock_offset_seconds: float = 0.0,
-        **behaviour: Any,
-    ) -> None:
-        """Make a site with one user and no projects.
-
-        Args:
-            clock: gives unix seconds.
-            seed: decides every id and build time.
-            clock_offset_seconds: how far the site's clock is ahead of `clock`.
-            behaviour: the knobs of `Behaviour`, by their names.
-        """
-        self.behaviour = Behaviour(**behaviour)
-        self.clock_offset_seconds = clock_offset_seconds
-        self._clock = clock
-        self._lock = threading.RLock()
-        source = random.Random(seed)
-        self._identifiers = IdentifierFactory(source)
-        self._population = Population()
-        self._downloads = Downloads(source, self.behaviour)
-        self._snapshots = SnapshotStore(self._identifiers, source, self.behaviour)
-        api = Api(self._population, self._snapshots, self._downloads, self.behaviour)
-        self._dispatcher = Dispatcher(self._population, api, self.behaviour)
-        self.traffic = self._dispatcher.traffic
-        self.requests = self.traffic.requests
-        self.storage_requests = self.traffic.storage_requests
-        self.add_user()
-
-    def now(self) -> float:
-        """Read the site's own clock, in unix seconds."""
-        return self._clock() + self.clock_offset_seconds
-
-    # Requests
-
-    def handle(self, request: Request) -> Response:
-        """Answer a request. Never raises; a bug in here is a 500 that says so."""
-        with self._lock:
-            came = self._clock()
-            now = came + self.clock_offset_seconds
-            try:
-                self._snapshots.advance(now)
-                return self._dispatcher.answer(request, came, now)
-            except Exception:
-                log.exception("The simulator failed at %s %s", request.method, request.path)
-                return SiteError(500, "A bug in the simulator: see its log").response()
-
-    def handle_storage(self, request: Request) -> Response:
-        """Answer a request to the storage's address. Never raises."""
-        with self._lock:
-            return self._dispatcher.answer_storage(request, self.now())
+class SimulatedSite(SiteCore):
+    """A Flywheel site in memory: arrange it, let it answer requests, look at what came."""
 
     # Who and what is there
 
@@ -179,6 +103,91 @@ class SimulatedSite:
         with self._lock:
             self._snapshots.delete(project_id, snapshot_id)
 
+    # Jobs
+
+    def add_job(
+        self,
+        config: Mapping[str, Any] | None = None,
+        *,
+        key: str = DEFAULT_KEY,
+        inputs: Mapping[str, ProjectFile] | None = None,
+        destination: str = DESTINATION_ID,
+        state: str = "running",
+    ) -> SiteJob:
+        """Add a job; its `id` and its own `key` are among what is given back.
+
+        Args:
+            config: the gear's options by their names.
+            key: the API key of who launches it.
+            inputs: the files that the gear is given, by the names of its inputs.
+            destination: the id of the project that it runs in.
+            state: `"running"` since now; `"pending"` for an engine to take.
+
+        Raises:
+            KeyError: nobody has that key.
+        """
+        with self._lock:
+            user = self._population.user_of(key)
+            if user is None:
+                raise KeyError(key)
+            now = self.now()
+            job = self._jobs.add(user, now, config or {}, inputs, destination)
+            return job if state == "pending" else self._jobs.move(job.id, state, now)
+
+    def end_job(self, job_id: str, state: str = "complete") -> None:
+        """End a job: its key dies.
+
+        Raises:
+            KeyError: there is no such job.
+            ValueError: it has ended.
+        """
+        self.move_job(job_id, state)
+
+    def move_job(self, job_id: str, state: str) -> None:
+        """Bring a job that has not ended into a state; raises as `end_job`."""
+        with self._lock:
+            self._jobs.move(job_id, state, self.now())
+
+    def restart_job(self, job_id: str, state: str = "running") -> SiteJob:
+        """Start a job again, as the platform does: as a copy that follows on it.
+
+        A job that has not ended fails: its engine was lost.
+
+        Args:
+            job_id: the job.
+            state: the copy's, as for `add_job`.
+
+        Raises:
+            KeyError: there is no such job.
+            ValueError: it was started again before.
+        """
+        with self._lock:
+            job = self._jobs.restart(job_id, self.now())
+            return job if state == "pending" else self._jobs.move(job.id, state, self.now())
+
+    @property
+    def jobs(self) -> list[SiteJob]:
+        """The jobs, oldest first."""
+        with self._lock:
+            return list(self._jobs.all())
+
+    def add_file(
+        self, project_id: str, path: Path, *, tags: Iterable[str] = (), **details: Any
+    ) -> ProjectFile:
+        """Add a file to a project, or a new version of the one of that name.
+
+        Args:
+            project_id: the project's id.
+            path: the file; it is read when a job is given it.
+            tags: its tags.
+            details: the further attributes of `ProjectFile`, by their names.
+        """
+        with self._lock:
+            file_id = self._files.new_id(self.now())
+            file = ProjectFile(path.name, path, file_id, tags=tuple(tags), **details)
+            self._files.put(project_id, file)
+            return file
+
     # What goes wrong
 
     def outcome(self, project_id: str, *statuses: str) -> None:
@@ -227,24 +236,3 @@ class SimulatedSite:
         if project is None:
             raise KeyError(project_id)
         self._downloads.enlarge(project, size, compressed=compressed)
-
-    # What came of it
-
-    @property
-    def most_in_flight(self) -> int:
-        """The number of requests that were unanswered at once, at most."""
-        return self.traffic.most_in_flight
-
-    def creates(self, project_id: str | None = None) -> int:
-        """Count the snapshots that were made on request, of a project or (None) in all."""
-        with self._lock:
-            self._snapshots.advance(self.now())
-            counts = self._snapshots.requested_by_project
-            return counts.total() if project_id is None else counts[project_id]
-
-    def snapshots(self, project_id: str) -> list[SnapshotState]:
-        """List a project's snapshots as they stand, oldest first."""
-        with self._lock:
-            now = self.now()
-            self._snapshots.advance(now)
-            return [item.state(now) for item in self._snapshots.of_project(project_id)]

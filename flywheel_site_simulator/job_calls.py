@@ -1,0 +1,127 @@
+"""The calls about jobs: launch, look at, list, cancel and retry them; and what a path leads to.
+
+Answers requests of a known user.
+"""
+
+from typing import Any
+
+from .behaviour import Behaviour
+from .files import FileStore, ProjectFile
+from .jobs import GEAR_ID, JobStore, SiteJob
+from .listing import parse_page
+from .population import Population, Project, User
+from .protocol import Request, Response, SiteError, json_response
+from .routes import Route
+
+GEAR_NAME = "sitewide-snapshot"
+
+
+class JobCalls:
+    """What the site can be asked about jobs."""
+
+    def __init__(
+        self, jobs: JobStore, files: FileStore, population: Population, behaviour: Behaviour
+    ) -> None:
+        """Answer for these jobs, files and projects."""
+        self._jobs = jobs
+        self._files = files
+        self._population = population
+        self._behaviour = behaviour
+
+    def answer(self, route: Route, request: Request, user: User, now: float) -> Response:
+        """Answer a request at a time by the site's clock.
+
+        Raises:
+            SiteError: the request is refused.
+        """
+        match route.kind:
+            case "job":
+                return self._job(route.job_id, request, user)
+            case "jobs":
+                return self._list(request, user)
+            case "jobs/add":
+                return self._add(request, user, now)
+            case "jobs/change":
+                return self._change(self._find(route.job_id, user), request, now)
+            case "jobs/retry":
+                return self._retry(self._find(route.job_id, user), now)
+        return self._look_up(request, user)
+
+    def files_of(self, project: Project) -> list[dict[str, Any]]:
+        """Write the records of a project's files."""
+        return [file.document() for file in self._files.of_project(project.id)]
+
+    def _find(self, job_id: str, user: User) -> SiteJob:
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise SiteError(404, f"Job {job_id} not found")
+        if not (user.is_site_admin or job.user.id == user.id):
+            raise SiteError(403, f"User {user.id} is not authorized to access job {job.id}")
+        return job
+
+    def _job(self, job_id: str, request: Request, user: User) -> Response:
+        job = self._find(job_id, user)
+        document = self._jobs.document(job)
+        if request.path.endswith("/detail"):
+            if "outputs" in document:
+                document["outputs"] = [{"object": file} for file in document["outputs"]]
+            return json_response(document)
+        if self._behaviour.job_needs_admin and not user.is_site_admin:
+            raise SiteError(403, "Only site administrators may look at a job without its detail")
+        return json_response(document)
+
+    def _list(self, request: Request, user: User) -> Response:
+        page = parse_page(request.query)
+        seen = (job for job in self._jobs.all() if user.is_site_admin or job.user.id == user.id)
+        matching = page.matching(seen, lambda job: job.filter_fields())
+        chosen = page.cut(job for job in matching if job.id > page.after_id)
+        return json_response([self._jobs.document(job) for job in chosen])
+
+    def _add(self, request: Request, user: User, now: float) -> Response:
+        body = request.document
+        if body.get("gear_id") != GEAR_ID:
+            raise SiteError(404, f"Gear {body.get('gear_id')} not found")
+        destination = str((body.get("destination") or {}).get("id"))
+        if self._population.open_project(destination, user) is None:
+            raise SiteError(404, f"Project {destination} not found")
+        inputs = {name: self._input(given) for name, given in (body.get("inputs") or {}).items()}
+        job = self._jobs.add(user, now, body.get("config") or {}, inputs, destination)
+        return json_response({"_id": job.id})
+
+    def _input(self, given: dict[str, Any]) -> ProjectFile:
+        file = self._files.get(str(given.get("id")), str(given.get("name")))
+        if file is None:
+            raise SiteError(404, f"File {given.get('name')} not found")
+        return file
+
+    def _change(self, job: SiteJob, request: Request, now: float) -> Response:
+        if request.document.get("state") != "cancelled":
+            raise SiteError(403, "The state of a job can only be set to cancelled")
+        self._ended_only_if_not(job)
+        self._jobs.move(job.id, "cancelled", now)
+        return json_response({"modified": 1})
+
+    def _ended_only_if_not(self, job: SiteJob) -> None:
+        if job.is_final:
+            raise SiteError(409, f"Job {job.id} has ended: it is {job.state}")
+
+    def _retry(self, job: SiteJob, now: float) -> Response:
+        if job.state != "failed" or job.retried is not None:
+            raise SiteError(409, "Only a failed job that was not retried can be retried")
+        return json_response({"_id": self._jobs.restart(job.id, now).id})
+
+    def _look_up(self, request: Request, user: User) -> Response:
+        path = request.document.get("path")
+        match path:
+            case ["gears", name] if name == GEAR_NAME:
+                gear = {"name": GEAR_NAME, "version": "1.0.0", "config": {}, "inputs": {}}
+                found = {"_id": GEAR_ID, "category": "utility", "container_type": "gear"}
+                return json_response({**found, "gear": gear})
+            case [group, label]:
+                for project in self._population.projects():
+                    if (project.group, project.label) == (group, label):
+                        self._population.open_project(project.id, user)
+                        files = self.files_of(project)
+                        told = {**project.document, "container_type": "project", "files": files}
+                        return json_response(told)
+        raise SiteError(404, f"Could not resolve: {path}")

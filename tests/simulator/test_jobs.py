@@ -1,0 +1,132 @@
+"""Jobs: their keys, their records, and how the platform starts them again."""
+
+import pytest
+
+from flywheel_site_simulator import (
+    DEFAULT_USER,
+    Fault,
+    Response,
+    SimulatedSite,
+    SiteJob,
+    answer_with,
+    refuse,
+)
+from tests.simulator.caller import Caller, Clock
+
+
+def detail(caller: Caller, job: SiteJob) -> Response:
+    return caller.ask("GET", f"/api/jobs/{job.id}/detail")
+
+
+def test_a_job_s_key_acts_for_its_user_and_says_which_job_it_is(
+    site: SimulatedSite, caller: Caller
+) -> None:
+    project = site.add_project(members=[DEFAULT_USER])
+    job = site.add_job()
+
+    own = Caller(site, job.key)
+
+    session = own.ask("GET", "/api/auth/status").document
+    assert session["origin"] == {"type": "job", "id": job.id}
+    assert session["user_id"] == DEFAULT_USER
+    assert own.create(project).status == 201
+    assert caller.ask("GET", "/api/auth/status").document["origin"]["type"] == "user"
+
+
+@pytest.mark.parametrize("state", ["complete", "failed", "cancelled"])
+def test_a_job_s_key_dies_with_it(site: SimulatedSite, caller: Caller, state: str) -> None:
+    job = site.add_job()
+
+    site.end_job(job.id, state)
+
+    assert detail(Caller(site, job.key), job).status == 401
+    assert detail(caller, job).document["state"] == state
+
+
+def test_the_detail_of_a_job_has_what_the_facts_say(
+    site: SimulatedSite, caller: Caller, clock: Clock
+) -> None:
+    job = site.add_job({"debug": True}, state="pending")
+    clock.advance(60)
+    site.move_job(job.id, "running")
+
+    told = detail(caller, job).document
+
+    assert told["_id"] == job.id
+    assert told["config"]["config"] == {"debug": True}
+    assert (told["attempt"], told["state"]) == (1, "running")
+    assert (told["previous_job_id"], told["original_job_id"], told["retried"]) == (None,) * 3
+    assert told["created"] == "2027-01-15T08:00:00.000000+00:00"
+    assert told["transitions"]["running"] == "2027-01-15T08:01:00.000000+00:00"
+    assert told["outputs"] == []
+    assert [request.kind for request in site.requests] == ["job"]
+
+
+def test_a_job_that_is_started_again_is_a_copy_that_follows_on_it(
+    site: SimulatedSite, caller: Caller, clock: Clock
+) -> None:
+    first = site.add_job({"project filter": "ALL"})
+    clock.advance(60)
+    second = site.restart_job(first.id)
+    clock.advance(60)
+    third = site.restart_job(second.id)
+
+    old, copy = detail(caller, first).document, detail(caller, third).document
+    assert (old["state"], old["retried"]) == ("failed", "2027-01-15T08:01:00.000000+00:00")
+    assert (copy["state"], copy["attempt"], copy["retried"]) == ("running", 3, None)
+    assert (copy["previous_job_id"], copy["original_job_id"]) == (second.id, first.id)
+    assert copy["created"] == "2027-01-15T08:02:00.000000+00:00"
+    assert copy["config"] == old["config"]
+    keys = [Caller(site, job.key).projects().status for job in (first, second, third)]
+    assert keys == [401, 401, 200]
+
+
+def test_a_job_is_started_again_once(site: SimulatedSite) -> None:
+    job = site.add_job()
+    site.restart_job(job.id)
+    with pytest.raises(ValueError, match="already"):
+        site.restart_job(job.id)
+
+
+def test_a_job_that_has_ended_stays_so(site: SimulatedSite) -> None:
+    job = site.add_job()
+    site.end_job(job.id)
+    with pytest.raises(ValueError, match="it is complete"):
+        site.end_job(job.id, "failed")
+
+
+def test_a_job_is_shown_to_who_launched_it_and_to_administrators(
+    site: SimulatedSite, caller: Caller
+) -> None:
+    site.add_user("other-key", email="stranger@example.org")
+    site.add_user("admin-key", ("user", "site_admin"), email="admin@example.org")
+    job = site.add_job()
+    stranger, admin = Caller(site, "other-key"), Caller(site, "admin-key")
+
+    assert detail(stranger, job).status == 403
+    assert detail(admin, job).status == 200
+    assert admin.ask("GET", f"/api/jobs/{job.id}").document["_id"] == job.id
+    assert caller.ask("GET", f"/api/jobs/{job.id}").status == 403
+    site.behaviour.job_needs_admin = False
+    assert caller.ask("GET", f"/api/jobs/{job.id}").document["_id"] == job.id
+    assert caller.ask("GET", "/api/jobs/nonsense/detail").status == 404
+    assert stranger.ask("GET", "/api/jobs").document == []
+
+
+def test_fields_of_a_job_can_be_left_out_and_its_detail_be_refused_or_odd(
+    site: SimulatedSite, caller: Caller
+) -> None:
+    first = site.add_job()
+    job = site.restart_job(first.id)
+
+    site.behaviour.job_fields_left_out = ["original_job_id", "transitions", "outputs"]
+    told = detail(caller, job).document
+    assert not {"original_job_id", "transitions", "outputs"} & set(told)
+    assert told["previous_job_id"] == first.id
+
+    for status in (401, 403, 404):
+        site.fault(Fault(kind="job", times=1, action=refuse(status)))
+        assert detail(caller, job).status == status
+    site.fault(Fault(kind="job", times=1, action=answer_with(["odd"])))
+    assert detail(caller, job).document == ["odd"]
+    assert detail(caller, job).status == 200
