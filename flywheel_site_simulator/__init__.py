@@ -8,6 +8,7 @@ the actions make things go wrong. Start reading at `site.py`.
 from .behaviour import Behaviour
 from .core import DEFAULT_KEY, DEFAULT_USER
 from .downloads import BREAKAGES, Breakage
+from .engine import EndedJob, Engine
 from .faults import (
     Action,
     Fault,
@@ -39,6 +40,8 @@ __all__ = [
     "Action",
     "Behaviour",
     "Breakage",
+    "EndedJob",
+    "Engine",
     "Fault",
     "Job",
     "LoggedRequest",

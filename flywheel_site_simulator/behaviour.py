@@ -42,6 +42,9 @@ class Behaviour:
         job_needs_admin: a job without `/detail` is for site administrators; its detail is for who
             launched it, too.
         job_fields_left_out: the fields that records of jobs lack.
+        job_restarts: how often the site starts a failed job again by itself.
+        job_tells: whether what a job tells of its outputs is applied, if it succeeds.
+        file_tags_stay: whether a new version of a file has the tags of the one before.
         drip_pause_seconds: how long a download that drips waits after each byte.
     """
 
@@ -66,6 +69,9 @@ class Behaviour:
     project_listing_cut: int | None = None
     job_needs_admin: bool = True
     job_fields_left_out: Collection[str] = ()
+    job_restarts: int = 0
+    job_tells: bool = True
+    file_tags_stay: bool = False
     drip_pause_seconds: float = 3.0
 
     def delay_seconds(self, kind: str) -> float:

@@ -68,10 +68,10 @@ class SiteCore:
         self._population = Population()
         self._downloads = Downloads(source, self.behaviour)
         self._snapshots = SnapshotStore(self._identifiers, source, self.behaviour)
-        self._files = FileStore(self._identifiers)
-        self._jobs = JobStore(self._identifiers, self._population, self.behaviour)
-        calls = JobCalls(self._jobs, self._files, self._population, self.behaviour)
-        api = Api(self._population, self._snapshots, self._downloads, calls, self.behaviour)
+        self._files = FileStore(self._identifiers, self.behaviour)
+        self._jobs = JobStore(self._identifiers, self._population, self._files, self.behaviour)
+        self._calls = JobCalls(self._jobs, self._files, self._population, self.behaviour)
+        api = Api(self._population, self._snapshots, self._downloads, self._calls, self.behaviour)
         self._dispatcher = Dispatcher(self._population, api, self.behaviour)
         self.traffic = self._dispatcher.traffic
         self.requests = self.traffic.requests

@@ -5,10 +5,11 @@ Values and a store of them. Nothing here reads a file.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .behaviour import Behaviour
 from .identifiers import IdentifierFactory
 
 
@@ -44,9 +45,15 @@ class ProjectFile:
 class FileStore:
     """The newest version of each file, by project and name."""
 
-    def __init__(self, identifiers: IdentifierFactory) -> None:
-        """Start without files, with ids from there."""
+    def __init__(self, identifiers: IdentifierFactory, behaviour: Behaviour) -> None:
+        """Start without files.
+
+        Args:
+            identifiers: where ids come from.
+            behaviour: what a new version has of the one before.
+        """
         self._identifiers = identifiers
+        self._behaviour = behaviour
         self._by_project: dict[str, dict[str, ProjectFile]] = defaultdict(dict)
 
     def of_project(self, project_id: str) -> list[ProjectFile]:
@@ -57,10 +64,15 @@ class FileStore:
         """Find a file of a project by its name, or None."""
         return self._by_project.get(project_id, {}).get(name)
 
-    def new_id(self, now: float) -> str:
-        """Make an id for a new version."""
-        return str(self._identifiers.make(now))
-
-    def put(self, project_id: str, file: ProjectFile) -> None:
-        """Keep a new version of a file."""
-        self._by_project[project_id][file.name] = file
+    def put(self, project_id: str, file: ProjectFile, now: float) -> ProjectFile:
+        """Keep a new version of a file, which has the information of the one before; give it."""
+        old = self.get(project_id, file.name) or file
+        tags = old.tags if self._behaviour.file_tags_stay else ()
+        kept = replace(
+            file,
+            file_id=old.file_id or str(self._identifiers.make(now)),
+            info={**old.info, **file.info},
+            tags=tuple(dict.fromkeys([*tags, *file.tags])),
+        )
+        self._by_project[project_id][file.name] = kept
+        return kept

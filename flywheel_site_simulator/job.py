@@ -27,6 +27,7 @@ class Job:
         api_key: what the gear is given as its input `api-key`; None: nothing.
         config: the gear's options by their names.
         job_id: the job's id.
+        destination: the id of the project that it runs in.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Job:
     api_key: str | None
     config: Mapping[str, Any] = field(default_factory=dict)
     job_id: str = "b" * 24
+    destination: str = DESTINATION_ID
 
     @property
     def output(self) -> Path:
@@ -53,7 +55,7 @@ class Job:
             copies[name] = self.path / "input" / name / file.name
             copies[name].parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copies[name])
-        document = config_document(self.config, self.api_key, copies, self.job_id)
+        document = config_document(self.config, self.api_key, copies, self.job_id, self.destination)
         (self.path / "config.json").write_text(json.dumps(document), encoding="utf-8")
 
     @contextmanager
@@ -90,6 +92,7 @@ def config_document(
     api_key: str | None,
     files: Mapping[str, Path] | None = None,
     job_id: str = "b" * 24,
+    destination: str = DESTINATION_ID,
 ) -> dict[str, Any]:
     """Write a job's `config.json`, with the attributes of `Job` and the files that it is given."""
     inputs: dict[str, Any] = {}
@@ -98,13 +101,13 @@ def config_document(
     for name, file in (files or {}).items():
         inputs[name] = {
             "base": "file",
-            "hierarchy": {"type": "project", "id": DESTINATION_ID},
+            "hierarchy": {"type": "project", "id": destination},
             "location": {"name": file.name, "path": str(file)},
             "object": {"type": "tabular data", "size": file.stat().st_size},
         }
     return {
         "config": dict(config),
         "inputs": inputs,
-        "destination": {"type": "project", "id": DESTINATION_ID},
+        "destination": {"type": "project", "id": destination},
         "job": {"id": job_id},
     }

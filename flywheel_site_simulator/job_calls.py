@@ -3,6 +3,7 @@
 Answers requests of a known user.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from .behaviour import Behaviour
@@ -17,7 +18,11 @@ GEAR_NAME = "sitewide-snapshot"
 
 
 class JobCalls:
-    """What the site can be asked about jobs."""
+    """What the site can be asked about jobs.
+
+    Attributes:
+        manifest: the gear's.
+    """
 
     def __init__(
         self, jobs: JobStore, files: FileStore, population: Population, behaviour: Behaviour
@@ -27,6 +32,7 @@ class JobCalls:
         self._files = files
         self._population = population
         self._behaviour = behaviour
+        self.manifest: Mapping[str, Any] = {"name": GEAR_NAME, "config": {}, "inputs": {}}
 
     def answer(self, route: Route, request: Request, user: User, now: float) -> Response:
         """Answer a request at a time by the site's clock.
@@ -114,9 +120,8 @@ class JobCalls:
         path = request.document.get("path")
         match path:
             case ["gears", name] if name == GEAR_NAME:
-                gear = {"name": GEAR_NAME, "version": "1.0.0", "config": {}, "inputs": {}}
                 found = {"_id": GEAR_ID, "category": "utility", "container_type": "gear"}
-                return json_response({**found, "gear": gear})
+                return json_response({**found, "gear": dict(self.manifest)})
             case [group, label]:
                 for project in self._population.projects():
                     if (project.group, project.label) == (group, label):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .behaviour import Behaviour
-from .files import ProjectFile
-from .identifiers import IdentifierFactory
+from .files import FileStore, ProjectFile
+from .identifiers import Identifier, IdentifierFactory
 from .job import DESTINATION_ID
 from .population import Population, User
 from .protocol import iso_time, utc_datetime
@@ -80,7 +80,10 @@ class SiteJob:
 
     def filter_fields(self) -> dict[str, Any]:
         """Write the record with the types that filters compare."""
-        return {**self.record(), "created": utc_datetime(self.created)}
+        record = self.record()
+        names = ("_id", "gear_id", "previous_job_id", "original_job_id")
+        ids = {name: Identifier(record[name]) for name in names if record[name]}
+        return {**record, **ids, "created": utc_datetime(self.created)}
 
 
 GEAR_ID = "9" * 24
@@ -91,17 +94,23 @@ class JobStore:
     """All jobs of the site by id, so oldest first."""
 
     def __init__(
-        self, identifiers: IdentifierFactory, population: Population, behaviour: Behaviour
+        self,
+        identifiers: IdentifierFactory,
+        population: Population,
+        files: FileStore,
+        behaviour: Behaviour,
     ) -> None:
         """Start without jobs.
 
         Args:
             identifiers: where ids come from.
             population: the users; each job that has not ended adds its key there.
-            behaviour: what the records lack.
+            files: where outputs are kept.
+            behaviour: what the records lack, and what becomes of jobs that fail.
         """
         self._identifiers = identifiers
         self._population = population
+        self._files = files
         self._behaviour = behaviour
         self._jobs: dict[str, SiteJob] = {}
 
@@ -159,6 +168,29 @@ class JobStore:
         if state in FINAL:
             self._population.remove_key(job.key)
         return job
+
+    def end(self, job_id: str, state: str, now: float, outputs: Iterable[ProjectFile] = ()) -> None:
+        """End a job with what it has put out; start it again where the site does so by itself.
+
+        Raises:
+            KeyError: there is no such job.
+            ValueError: the job has ended.
+        """
+        job = self.move(job_id, state, now)
+        failed = state == "failed"
+        if failed or not self._behaviour.job_tells:
+            outputs = [replace(file, info={}, tags=()) for file in outputs]
+        files = [replace(file, from_failed_job=failed) for file in outputs]
+        job.outputs = tuple(self._files.put(job.destination, file, now) for file in files)
+        if failed and job.attempt <= self._behaviour.job_restarts:
+            self.restart(job_id, now)
+
+    def take(self, now: float) -> SiteJob | None:
+        """Let the oldest pending job run, and give it; None where none is pending."""
+        for job in self._jobs.values():
+            if job.state == "pending":
+                return self.move(job.id, "running", now)
+        return None
 
     def get(self, job_id: str) -> SiteJob | None:
         """Find a job, or None."""

@@ -134,19 +134,22 @@ class SimulatedSite(SiteCore):
             job = self._jobs.add(user, now, config or {}, inputs, destination)
             return job if state == "pending" else self._jobs.move(job.id, state, now)
 
-    def end_job(self, job_id: str, state: str = "complete") -> None:
-        """End a job: its key dies.
+    def take_job(self) -> SiteJob | None:
+        """Let the oldest pending job run, and give it, as an engine does."""
+        with self._lock:
+            return self._jobs.take(self.now())
+
+    def end_job(
+        self, job_id: str, state: str = "complete", outputs: Iterable[ProjectFile] = ()
+    ) -> None:
+        """End a job with what it has put out: its key dies.
 
         Raises:
             KeyError: there is no such job.
             ValueError: it has ended.
         """
-        self.move_job(job_id, state)
-
-    def move_job(self, job_id: str, state: str) -> None:
-        """Bring a job that has not ended into a state; raises as `end_job`."""
         with self._lock:
-            self._jobs.move(job_id, state, self.now())
+            self._jobs.end(job_id, state, self.now(), outputs)
 
     def restart_job(self, job_id: str, state: str = "running") -> SiteJob:
         """Start a job again, as the platform does: as a copy that follows on it.
@@ -183,10 +186,18 @@ class SimulatedSite(SiteCore):
             details: the further attributes of `ProjectFile`, by their names.
         """
         with self._lock:
-            file_id = self._files.new_id(self.now())
-            file = ProjectFile(path.name, path, file_id, tags=tuple(tags), **details)
-            self._files.put(project_id, file)
-            return file
+            file = ProjectFile(path.name, path, tags=tuple(tags), **details)
+            return self._files.put(project_id, file, self.now())
+
+    def files(self, project_id: str) -> dict[str, ProjectFile]:
+        """Give a project's files by their names."""
+        with self._lock:
+            return {file.name: file for file in self._files.of_project(project_id)}
+
+    def install_gear(self, manifest: Mapping[str, Any]) -> None:
+        """Say what a look-up of the gear answers."""
+        with self._lock:
+            self._calls.manifest = manifest
 
     # What goes wrong
 

@@ -48,7 +48,8 @@ def test_the_detail_of_a_job_has_what_the_facts_say(
 ) -> None:
     job = site.add_job({"debug": True}, state="pending")
     clock.advance(60)
-    site.move_job(job.id, "running")
+    assert site.take_job() is job
+    assert site.take_job() is None
 
     told = detail(caller, job).document
 
