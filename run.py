@@ -47,6 +47,7 @@ def run(folder: Path, stop: Stop) -> int:
             output=ensure_directory(folder / "output"),
             work=ensure_directory(folder / "work") if config.download else folder / "work",
             site_url=transport.url,
+            job_id=parser.job_id(job),
         )
     except errors.GearError as error:
         log.error("%s", error)
@@ -57,7 +58,7 @@ def run(folder: Path, stop: Stop) -> int:
             log.error("To finish the batch, run it again with the report as retry failed")
         return errors.EXIT_SIGNALLED + stop.signal
     write_metadata(folder, job, config, summary)
-    if summary.is_complete or config.dry_run:
+    if summary.is_complete or config.is_plan:
         return errors.EXIT_COMPLETE
     log.warning('The batch is not complete: run again with the report as input "retry failed"')
     return errors.EXIT_INCOMPLETE if config.fail_on_incomplete else errors.EXIT_COMPLETE

@@ -6,6 +6,7 @@ Decides for each what is to be done; does none of it.
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from .errors import NothingFoundError
 from .models import Project, SnapshotOrder, SnapshotRecord, SnapshotStatus, report_order
@@ -13,6 +14,29 @@ from .site.client import Site
 from .text import counted, one_line
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Since when a snapshot is wanted of each project, by the site's clock."""
+
+    begin: datetime  # of the batch: what was made since then is its own
+    is_resumed: bool = False  # whether an earlier attempt may have started some of them
+    reuse_since: datetime | None = None  # what was made since then will do; None: only its own
+    is_audit: bool = False  # whether nothing is to be started
+
+    def order(
+        self, record: SnapshotRecord, *, look_up: bool = False, failed_id: str = ""
+    ) -> SnapshotOrder:
+        """Return the order for a project whose row says nothing of a snapshot."""
+        return SnapshotOrder(
+            record,
+            look_up=look_up,
+            wanted_since=self.begin if self.is_resumed else None,
+            reuse_since=self.reuse_since,
+            is_audit=self.is_audit,
+            failed_id=failed_id,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +59,9 @@ class Batch:
         return replace(self, records=records, orders=())
 
 
-def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> Batch:
+def find_by_filter(
+    site: Site, project_filter: str | None, batch_label: str, moment: Moment
+) -> Batch:
     """Resolve a filter (None: all that the user can see) into a batch; each is to be started.
 
     Raises:
@@ -47,10 +73,10 @@ def find_by_filter(site: Site, project_filter: str | None, batch_label: str) -> 
     if not projects:
         raise NothingFoundError(f"project filter: no project that you can see matches {asked}")
     log.info("%s matched by the project filter %s", counted(len(projects), "project"), asked)
-    now = site.now()
     blank = (SnapshotRecord(project, batch_label=batch_label) for project in projects.values())
-    records = sorted((record.reset_to_pending(now) for record in blank), key=report_order)
-    return Batch(tuple(records), tuple(SnapshotOrder(record) for record in records))
+    pending = (record.reset_to_pending(moment.begin) for record in blank)
+    records = tuple(sorted(pending, key=report_order))
+    return Batch(records, tuple(map(moment.order, records)))
 
 
 def hidden_from_all(site: Site, batch: Batch) -> tuple[Project, ...] | None:
@@ -70,22 +96,22 @@ def hidden_from_all(site: Site, batch: Batch) -> tuple[Project, ...] | None:
     return None if hidden is None else tuple(hidden)
 
 
-def find_by_report(site: Site, rows: Iterable[SnapshotRecord], batch_label: str) -> Batch:
+def find_by_report(rows: Iterable[SnapshotRecord], batch_label: str, moment: Moment) -> Batch:
     """Take an earlier run's rows as the batch, and decide what each of them needs.
 
-    The label is for the rows that have none of their own; of the site, only its clock is read.
+    The label is for the rows that have none of their own.
     """
-    now = site.now()
     records: list[SnapshotRecord] = []
     orders: list[SnapshotOrder] = []
     for row in sorted(rows, key=report_order):
         record = replace(row, batch_label=row.batch_label or batch_label)
         if record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
-            record = record.reset_to_pending(now)
-            orders.append(SnapshotOrder(record, look_up=True, failed_id=row.snapshot_id))
+            record = record.reset_to_pending(moment.begin)
+            orders.append(moment.order(record, look_up=True, failed_id=row.snapshot_id))
         elif not record.is_complete and not record.is_running:
             # The run was cut off: its create may or may not have reached the site.
-            orders.append(SnapshotOrder(record, look_up=True, wanted_since=record.timestamp))
+            order = moment.order(record, look_up=True)
+            orders.append(replace(order, wanted_since=record.timestamp))
         records.append(record)
     running = sum(record.is_running for record in records)
     complete = len(records) - running - len(orders)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -9,15 +10,15 @@ from . import finder
 from .clock import Clock
 from .download import downloader
 from .errors import OutputError, ReportLostError
-from .finder import Batch
-from .models import Project, SnapshotStatus
+from .finder import Batch, Moment
+from .models import Project, SnapshotStatus, whole_seconds
 from .parser import GearConfig
 from .poller.loop import Poller
 from .report import csv_report, page
 from .report.summary import Summary
 from .reporter import BatchReport
 from .site.client import Site
-from .text import counted
+from .text import counted, duration, one_line
 from .workers import TaskQueue, Workers
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ def run(
     output: Path,  # for the report, the page and the archive
     work: Path,  # for what is in the making; nothing is left in it
     site_url: str = "",  # the site's root, for the page's links
+    job_id: str = "",  # empty: the site tells it, if it is a job's key
 ) -> Summary:
     """Snapshot every project that the config names, and report on each.
 
@@ -43,7 +45,8 @@ def run(
         GearError: The run can't be done; its text is for the person who reads the log.
         TerminatedError: The run was told to end; the report is written.
     """
-    batch = _find(config, site)
+    began = clock.monotonic()
+    batch = _find(config, site, job_id)
     report = BatchReport(batch.records, output, clock)
     report.save()
     hidden: tuple[Project, ...] | None = None
@@ -51,7 +54,7 @@ def run(
     try:
         if config.is_all:  # beside the work: what it takes delays no snapshot
             asked.submit(partial(finder.hidden_from_all, site, batch))
-        if config.dry_run:
+        if config.is_plan:
             log.info("A dry run: nothing is started")
         else:
             _snapshot(config, batch, report, site, workers, clock)
@@ -70,9 +73,13 @@ def run(
             hidden = found
     finally:
         asked.cancel_pending()
-        to_fetch = config.download and not config.dry_run
-        summary = Summary.of(report.records, to_fetch=to_fetch, hidden=hidden)
-        _finish(report, summary)
+        summary = Summary.of(
+            report.records,
+            to_fetch=config.download and not config.dry_run,
+            hidden=hidden,
+            audit_hours=config.reuse_hours if config.is_audit else 0.0,
+        )
+        _finish(report, summary, clock.monotonic() - began)
     try:
         page.write(report.records, summary, output, site_url=site_url, written_at=site.now())
     except OutputError as error:
@@ -84,19 +91,36 @@ def run(
     return summary
 
 
-def _find(config: GearConfig, site: Site) -> Batch:
+def _find(config: GearConfig, site: Site, job_id: str) -> Batch:
     """Find the batch; the report is read in full before the site is asked for anything."""
-    if config.retry_report is None:
-        site.check()
-        batch = finder.find_by_filter(site, config.project_filter, config.batch_label)
+    report, label = config.retry_report, config.batch_label
+    rows = csv_report.read(report) if report else []
+    origin = site.check()
+    moment = _moment(config, site, job_id or origin)
+    if report is None:
+        batch = finder.find_by_filter(site, config.project_filter, label, moment)
     else:
-        rows = csv_report.read(config.retry_report)
-        site.check()
-        log.info("Retrying what the report %s names", config.retry_report.name)
+        log.info("Retrying what the report %s names", report.name)
         if config.project_filter != "":
             log.info("The report wins: the project filter is not used")
-        batch = finder.find_by_report(site, rows, config.batch_label)
-    return batch.planned() if config.dry_run else batch
+        batch = finder.find_by_report(rows, label, moment)
+    return batch.planned() if config.is_plan else batch
+
+
+def _moment(config: GearConfig, site: Site, job_id: str) -> Moment:
+    """Find out since when snapshots are wanted; the job's id is empty where nobody tells it."""
+    first = None if config.dry_run else site.find_first_attempt(job_id)
+    begin = site.now()
+    if first and first.began:
+        begin = min(begin, whole_seconds(first.began))
+        words = "This job was started again: it takes what was made since %s, when job %s began"
+        log.info(words, begin.isoformat(), one_line(first.id))
+    reuse_since = None
+    if config.reuse_hours:
+        reuse_since = begin - timedelta(hours=config.reuse_hours)
+        words = "A snapshot that was made since %s will do"
+        log.info(words, whole_seconds(reuse_since).isoformat())
+    return Moment(begin, first is not None, reuse_since, config.is_audit)
 
 
 def _snapshot(
@@ -109,7 +133,10 @@ def _snapshot(
 ) -> None:
     """Bring each project to its snapshot; the report follows each step."""
     ordered = {order.record.project.id for order in batch.orders}
-    others = (record for record in batch.records if record.project.id not in ordered)
+    others = [record for record in batch.records if record.project.id not in ordered]
+    if config.is_audit:
+        log.info("An audit: nothing is started")
+        others = []  # it doesn't wait for what is running
     timeout, attempts = config.timeout_seconds, config.attempts
     poller = Poller(site, workers, clock, report, timeout_seconds=timeout, attempts=attempts)
     poller.run(batch.orders, others)
@@ -119,7 +146,7 @@ def _snapshot(
             report.update(replace(record, error=f"{record.error} ({started} started in this run)"))
 
 
-def _finish(report: BatchReport, summary: Summary) -> None:
+def _finish(report: BatchReport, summary: Summary, seconds: float) -> None:
     """Write the last report, and in the log what the batch has come to; if need be, every row."""
     try:
         path = report.save()
@@ -129,7 +156,9 @@ def _finish(report: BatchReport, summary: Summary) -> None:
             log.error("%s: snapshot %s: %s", record.described, snapshot_id, record.status)
         raise ReportLostError(f"{error}; what was started is in the lines above") from None
     counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
-    log.info("%s: %s; report: %s", counted(summary.total, "project"), counts, path.name)
+    reused = f" ({summary.reused} of them reused)" if summary.reused else ""
+    projects, took = counted(summary.total, "project"), duration(seconds)
+    log.info("%s: %s%s; report: %s; the run took %s", projects, counts, reused, path.name, took)
     for record in summary.incomplete:
         if record.status != SnapshotStatus.PLANNED:
             why = record.reason or "the run ended before it was fetched"

@@ -23,6 +23,13 @@ class SnapshotStatus(StrEnum):
     FAILED = "failed"
 
 
+class Origin(StrEnum):
+    """Where the snapshot of a row is from."""
+
+    STARTED = "started"  # by a run of the batch
+    REUSED = "reused"  # made before the batch began
+
+
 FINAL = frozenset({SnapshotStatus.COMPLETE, SnapshotStatus.FAILED})
 """The states that the site never leaves again."""
 
@@ -61,6 +68,11 @@ class SnapshotList:
     unreadable: tuple[datetime | None, ...] = ()  # when the others were made; None: can't be read
     whole_since: datetime = _BEGINNING  # everything that was made after this moment is in the list
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether nothing in it was left out, or has no time."""
+        return not self.unreadable and all(snapshot.created for snapshot in self.snapshots)
+
     def made_since(self, since: datetime) -> list[Snapshot]:
         """Select those that were certainly made at or after a moment, oldest first."""
         made = [(s.created, s) for s in self.snapshots if s.created and s.created >= since]
@@ -98,6 +110,8 @@ class SnapshotRecord:
     status: str = SnapshotStatus.PENDING  # the site's own word, or ``planned``
     error: str = ""  # in one line: why it is not complete, or could not be fetched; may be empty
     content: SnapshotContent | None = None  # None where it was not fetched and checked
+    origin: str = ""  # of the snapshot: an Origin; empty without one
+    finished_at: datetime | None = None  # when its end was first seen; as timestamp
     started: int = 0  # how many snapshots this run has started for it; not in the report
 
     @property
@@ -109,6 +123,19 @@ class SnapshotRecord:
     def is_complete(self) -> bool:
         """Whether the snapshot is complete, by the site's word; it may still have to be fetched."""
         return self.status == SnapshotStatus.COMPLETE
+
+    @property
+    def is_started(self) -> bool:
+        """Whether a run of the batch has started the snapshot."""
+        return self.origin == Origin.STARTED
+
+    @property
+    def took_seconds(self) -> float | None:
+        """How long the site took to build the snapshot, at the most; None where it isn't known."""
+        if not (self.is_complete and self.is_started):
+            return None
+        made, ended = self.timestamp, self.finished_at
+        return max(0.0, (ended - made).total_seconds()) if made and ended else None
 
     @property
     def is_running(self) -> bool:
@@ -137,15 +164,21 @@ class SnapshotRecord:
         label, group = project.label or self.project.label, project.group or self.project.group
         return replace(self, project=Project(self.project.id, label, group))
 
-    def with_snapshot(self, snapshot: Snapshot) -> "SnapshotRecord":
-        """Return the record after the site said where the project's snapshot stands."""
+    def with_snapshot(self, snapshot: Snapshot, when: datetime) -> "SnapshotRecord":
+        """Return the record after the site said, at that time, where the snapshot stands."""
         error = ""
         if snapshot.status == SnapshotStatus.FAILED:
             said = f": {snapshot.reason}" if snapshot.reason else ""
             error = one_line(f"the site reports that it failed{said}")
         made = whole_seconds(snapshot.created) if snapshot.created else self.timestamp
-        status = snapshot.status
-        return replace(self, snapshot_id=snapshot.id, timestamp=made, status=status, error=error)
+        return replace(
+            self,
+            snapshot_id=snapshot.id,
+            timestamp=made,
+            status=snapshot.status,
+            error=error,
+            finished_at=whole_seconds(when) if snapshot.status in FINAL else None,
+        )
 
     def failed(self, reason: str, when: datetime | None) -> "SnapshotRecord":
         """Return the record when there is no usable snapshot: why, and since when.
@@ -159,6 +192,8 @@ class SnapshotRecord:
             status=SnapshotStatus.FAILED,
             error=one_line(reason),
             content=None,
+            origin="" if when else self.origin,
+            finished_at=None,
         )
 
     def reset_to_pending(self, when: datetime) -> "SnapshotRecord":
@@ -173,8 +208,10 @@ class SnapshotOrder:
 
     record: SnapshotRecord  # as it is on disk when the work begins
     look_up: bool = False  # whether to look it up first: a create succeeds for one that is gone
-    # The moment since which the site may have made one that is to be taken; None: certainly none.
+    # Since when an earlier run, or attempt, may have started one; None: certainly none has.
     wanted_since: datetime | None = None
+    reuse_since: datetime | None = None  # one that was made since then will do; None: only its own
+    is_audit: bool = False  # whether only to see if there is one that will do
     failed_id: str = ""  # the snapshot that is known to have failed: never taken for the new one
 
 

@@ -39,6 +39,7 @@ class GearConfig:
     retry_report: Path | None  # the earlier run's report, which wins over the filter
     batch_label: str  # empty where the batch has no name
     timeout_seconds: float  # how long to wait, from when the last snapshot was started
+    reuse_hours: float  # how old a snapshot may be that is not made anew; 0: none is reused
     attempts: int  # how many snapshots to start for one project while they fail
     dry_run: bool  # whether to report only
     fail_on_incomplete: bool  # whether the job fails unless every snapshot is complete
@@ -55,6 +56,16 @@ class GearConfig:
         """Whether the batch is to be every project that the user can see."""
         return self.retry_report is None and self.project_filter is None
 
+    @property
+    def is_plan(self) -> bool:
+        """Whether the run only says what would be started."""
+        return self.dry_run and not self.is_audit
+
+    @property
+    def is_audit(self) -> bool:
+        """Whether the run starts nothing, and tells which projects have no recent snapshot."""
+        return self.dry_run and self.reuse_hours > 0
+
     def described(self) -> str:
         """Return the options in the words and units of the config, for the log."""
         options = {
@@ -63,6 +74,7 @@ class GearConfig:
             "snapshot batch name": self.batch_label,
             "timeout minutes": f"{self.timeout_seconds / 60:g}",
             "attempts per project": str(self.attempts),
+            "reuse within hours": f"{self.reuse_hours:g}",
             "dry run": str(self.dry_run).lower(),
             "fail on incomplete": str(self.fail_on_incomplete).lower(),
             "download snapshots": str(self.download).lower(),
@@ -109,6 +121,7 @@ def parse_config(job: JsonObject, manifest: JsonObject) -> GearConfig:
         retry_report=retry_report,
         batch_label=value("snapshot batch name").strip(),
         timeout_seconds=60.0 * value("timeout minutes"),
+        reuse_hours=float(value("reuse within hours")),
         attempts=int(value("attempts per project")),
         dry_run=value("dry run"),
         fail_on_incomplete=value("fail on incomplete"),

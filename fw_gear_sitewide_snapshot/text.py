@@ -27,6 +27,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{seconds:.3g} s"
 
 
+def age(seconds: float) -> str:
+    """Return a length of time in its largest unit: ``45 min``, ``31 h``, ``12 days``."""
+    minutes = max(0, int(seconds // 60))
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 72 * 60 else f"{minutes // (24 * 60)} days"
+
+
 def one_line(text: str, limit: int = 500) -> str:
     """Return text as one line of bounded length: blanks folded, control characters escaped."""
     clean = escape_controls(" ".join(text.split()))

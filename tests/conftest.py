@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 from fw_gear_sitewide_snapshot import main
@@ -15,6 +16,9 @@ from tests.support.direct import DirectTransport, InTurn
 from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, rows_of
 from tests.support.repository import read_manifest
 from tests.support.time import FakeClock
+
+settings.register_profile("patient", deadline=None)  # no test depends on how fast the machine is
+settings.load_profile("patient")
 
 LONGEST = (
     "gear/test_schedules.py",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
 
-from ..models import Project, SnapshotContent, SnapshotRecord, SnapshotStatus, whole_seconds
+from ..models import Origin, Project, SnapshotContent, SnapshotRecord, SnapshotStatus, whole_seconds
 from ..text import is_id, one_line
 
 _CONTENT_NAMES = tuple(field.name for field in fields(SnapshotContent))
@@ -23,7 +23,11 @@ _CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
     "status": lambda record: str(record.status),
     "error": lambda record: record.reason,
 }
-COLUMNS = (*_CELLS, *_CONTENT_NAMES)
+_LATER_CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
+    "origin": lambda record: str(record.origin),
+    "finished_at": lambda record: record.finished_at.isoformat() if record.finished_at else "",
+}
+COLUMNS = (*_CELLS, *_CONTENT_NAMES, *_LATER_CELLS)
 REQUIRED_COLUMNS = COLUMNS[:7]  # all that a report of version 0.0.4 has
 
 _TEXTS = ("group_label", "project_label", "batch_label", "status", "error")
@@ -52,6 +56,7 @@ def to_row(record: SnapshotRecord) -> list[str]:
     """Return the record's cells in the order of COLUMNS, as they are written."""
     cells = [cell(record) for cell in _CELLS.values()]
     cells += [str(getattr(record.content, name, "")) for name in _CONTENT_NAMES]  # empty for None
+    cells += [cell(record) for cell in _LATER_CELLS.values()]
     return [escape_formula(cell) for cell in cells]
 
 
@@ -77,6 +82,8 @@ def from_row(row: dict[str, str]) -> SnapshotRecord:
         _status(cells, snapshot_id, timestamp),
         cells["error"],
         _content({name: cells[name].strip().lower() for name in _CONTENT_NAMES}),
+        _origin(cells["origin"], snapshot_id),
+        _timestamp(cells["finished_at"].strip()) if snapshot_id else None,
     )
 
 
@@ -113,6 +120,12 @@ def _timestamp(cell: str) -> datetime | None:
         return whole_seconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         return None
+
+
+def _origin(cell: str, snapshot_id: str) -> str:
+    """Read where the snapshot is from: reports without the column tell of started ones only."""
+    is_reused = cell.strip().lower() == Origin.REUSED
+    return (Origin.REUSED if is_reused else Origin.STARTED) if snapshot_id else ""
 
 
 def _content(cells: dict[str, str]) -> SnapshotContent | None:

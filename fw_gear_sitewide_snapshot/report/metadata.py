@@ -20,16 +20,17 @@ def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str
     """Return the metadata of the report file, valid by the engine's schema.
 
     That is ``info`` with a QC result (``info.qc.<gear>.<name>``, as the platform shows it), and
-    ``tags``. A dry run has neither passed nor failed, and no tag: a rule must not take its plan
-    for a batch that is to be finished. The job's id is empty where it is not known.
+    ``tags``. A dry run has neither passed nor failed, and no tag: a rule must not take its plan,
+    nor an audit, for a batch that is to be finished. The job's id is empty where it is not known.
     """
     report = config.retry_report
     state, tag = ("PASS", TAG_COMPLETE) if summary.is_complete else ("FAIL", TAG_INCOMPLETE)
     result: dict[str, Any] = {
-        "state": "NA" if config.dry_run else state,
+        "state": "NA" if config.is_plan else state,
         "projects": summary.total,
         "counts": summary.counts,
         "not complete": len(summary.incomplete),
+        "reused": summary.reused,
         "batch": ", ".join(summary.batch_labels),
         "filter": f"(the report {report.name})" if report else config.filter_text,
         "gear version": __version__,

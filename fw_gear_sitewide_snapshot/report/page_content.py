@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..models import SnapshotRecord
-from ..text import counted, is_id, one_line
+from ..text import age, counted, duration, is_id, one_line
 from .summary import Summary
 
 MOST_REASONS = 200  # that the page shows; the table of all projects has the rest
@@ -20,6 +20,7 @@ _KIND_ORDER = ("complete", "failed", _RUNNING, "planned")  # of the bars
 _LEAST_SHARE = 2.0  # percent of a bar: a single failure among a thousand has to be seen
 _MOST_NAMES = 100  # for one reason; the table has them all
 _MOST_BATCHES = 3  # in the title
+_MOST_SLOWEST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ def headline(summary: Summary) -> str:
     missing = total - counts["complete"]
     if not total:
         return "There are no projects in this batch."
+    if summary.audit_hours:
+        new = f"snapshot of the last {age(summary.audit_hours * 3600)}"
+        if missing:
+            return f"{missing:,} of {projects} {'has' if missing == 1 else 'have'} no {new}."
+        return f"{'The project has' if total == 1 else f'All {projects} have'} a {new}."
     if planned := counts["planned"]:  # nothing but a dry run leaves a row like that
         many = projects if planned == total else f"{planned:,} of {projects}"
         return f"Dry run: {many} would be snapshotted; nothing was started."
@@ -81,9 +87,25 @@ def headline(summary: Summary) -> str:
 
 def severity(summary: Summary) -> str:
     """Return the kind that the headline is shown in: the worst one, or the plan."""
+    if summary.audit_hours:
+        return "complete" if summary.is_complete else "failed"
     found = set(map(kind_of, summary.counts)) | ({"failed"} if summary.unfetched else set())
     worst_first = ("planned", "failed", _RUNNING, "complete")
     return next((kind for kind in worst_first if kind in found), "planned")
+
+
+def batch_took(summary: Summary) -> str:
+    """Return how long the batch took from its first snapshot's start; empty where unknown."""
+    if summary.begin is None or summary.end is None:
+        return ""
+    return duration(max(0.0, (summary.end - summary.begin).total_seconds()))
+
+
+def slowest(records: Iterable[SnapshotRecord], site_url: str) -> list[tuple[ProjectLink, str]]:
+    """Return the projects whose snapshots took longest, and how long: a longer wait helps them."""
+    took = [(record.took_seconds or 0.0, record) for record in records]
+    longest = sorted(took, key=lambda pair: -pair[0])[:_MOST_SLOWEST]
+    return [(project_link(r, site_url), duration(seconds)) for seconds, r in longest if seconds]
 
 
 def batch_names(records: Iterable[SnapshotRecord]) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from ..models import SnapshotRecord
-from ..text import one_line, size_text
+from ..models import Origin, SnapshotRecord
+from ..text import duration, one_line, size_text
 from . import page_content
 from .page_content import ProjectLink, display_name, display_text
 
@@ -27,6 +27,7 @@ class Row(NamedTuple):
     project: ProjectLink
     kind: str
     unfetched: bool
+    took_seconds: float | None  # by which the column of times is sorted; None: not known
     size_bytes: int | None  # by which the column of sizes is sorted; None: not fetched
     cells: tuple[str, ...]
 
@@ -43,6 +44,10 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
         Column("snapshot", "Snapshot id", lambda record: one_line(record.snapshot_id)),
         Column("time", "Time (UTC)", lambda record: page_content.display_time(record.timestamp)),
     ]
+    if any(record.took_seconds for record in records):
+        found.append(Column("took", "Took", _took))
+    if any(record.origin == Origin.REUSED for record in records):
+        found.append(Column("origin", "Origin", lambda record: str(record.origin)))
     if len({record.batch_label for record in records}) > 1:
         found.append(Column("batch", "Batch", lambda record: one_line(record.batch_label, 120)))
     if any(record.error for record in records):
@@ -57,6 +62,11 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
             _number("count", "Files", "files"),
         ]
     return found
+
+
+def _took(record: SnapshotRecord) -> str:
+    """Return how long the snapshot took; blank where that is not known."""
+    return "" if record.took_seconds is None else duration(record.took_seconds)
 
 
 def _number(
@@ -82,6 +92,7 @@ def rows(
             page_content.project_link(record, site_url),
             page_content.kind_of(record.status),
             record.project.id in unfetched,
+            record.took_seconds,
             record.content.size_bytes if record.content else None,
             tuple(column.text(record) for column in columns),
         )

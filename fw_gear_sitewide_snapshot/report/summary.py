@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from ..models import Project, SnapshotContent, SnapshotRecord, report_order
+from ..models import Origin, Project, SnapshotContent, SnapshotRecord, report_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,10 @@ class Summary:
     incomplete: tuple[SnapshotRecord, ...] = ()
     fetched: tuple[SnapshotContent, ...] = ()  # of the snapshots that were fetched and checked
     hidden: tuple[Project, ...] | None = None  # that the user can't see; None: that is not known
+    reused: int = 0  # of the complete snapshots, those that were made before the batch began
+    begin: datetime | None = None  # when the first snapshot was started; None for none
+    end: datetime | None = None  # when the last one was seen to be finished; None for none
+    audit_hours: float = 0.0  # how new a snapshot had to be in an audit; 0: this was none
 
     @classmethod
     def of(
@@ -25,6 +30,7 @@ class Summary:
         *,
         to_fetch: bool = False,
         hidden: tuple[Project, ...] | None = None,
+        audit_hours: float = 0.0,
     ) -> "Summary":
         """Sum the batch up; ``to_fetch``: a row whose snapshot was not fetched is incomplete."""
         records = sorted(records, key=report_order)
@@ -37,6 +43,10 @@ class Summary:
             ),
             fetched=tuple(record.content for record in records if record.content is not None),
             hidden=hidden,
+            reused=sum(r.is_complete and r.origin == Origin.REUSED for r in records),
+            begin=min(filter(None, (r.timestamp for r in records if r.is_started)), default=None),
+            end=max(filter(None, (record.finished_at for record in records)), default=None),
+            audit_hours=audit_hours,
         )
 
     @property

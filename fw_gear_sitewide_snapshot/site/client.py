@@ -18,6 +18,7 @@ from ..clock import Clock
 from ..errors import AcceptedError, OutcomeUnknownError, RejectedError, SiteError, SiteUnusableError
 from ..models import Project, Snapshot, SnapshotList
 from .http import Request, Response, Stream, Transport
+from .job import Job, find_first_attempt, parse_job
 from .paging import PAGE, PAGE_BYTES, all_pages
 from .parse import parse_document, parse_project, parse_projects, parse_snapshot, parse_snapshots
 from .retry import RETRY_SECONDS, call_with_retries
@@ -73,15 +74,18 @@ class Site:
 
     # Calls from the main thread, with retries
 
-    def check(self) -> None:
+    def check(self) -> str:
         """Check that the site can be reached and takes the API key.
+
+        Returns:
+            The id of the job that the key is for; empty where it is a person's key.
 
         Raises:
             SiteUnusableError: It doesn't; or it can't be reached, after half a minute at the least.
         """
         hint = "is the host in the API key a Flywheel site?"
         try:
-            self._retried(_PROBE, parse_document, _PROBE_RETRY_SECONDS)
+            origin = self._retried(_PROBE, parse_document, _PROBE_RETRY_SECONDS).get("origin")
         except RejectedError as error:
             if error.status in {401, 403}:
                 hint = "the API key is not valid on this site, or no longer"
@@ -89,6 +93,21 @@ class Site:
         except SiteError as error:
             message = f"{error} ({hint})" if error.status == 404 else str(error)
             raise SiteUnusableError(f"the site can't be used: {message}") from None
+        is_job = isinstance(origin, dict) and origin.get("type") == "job"
+        return str(origin.get("id") or "") if isinstance(origin, dict) and is_job else ""
+
+    def find_first_attempt(self, job_id: str) -> Job | None:
+        """Find the first attempt of a job; None where it is the first, or the site doesn't say."""
+
+        def ask(identifier: str) -> Job:
+            request = replace(_PROBE, path="/api/jobs/{job}/detail", parameters={"job": identifier})
+            return self._retried(request, parse_job, _PROBE_RETRY_SECONDS)
+
+        try:
+            return find_first_attempt(ask, ask(job_id)) if job_id else None
+        except SiteError as error:
+            log.info("Taken for a first attempt, since the site does not tell: %s", error)
+            return None
 
     def find_projects(self, project_filter: str | None) -> list[Project]:
         """Find the projects that a filter selects, in the order of their ids.

@@ -32,7 +32,9 @@ def parse_total(data: object) -> int:
 def parse_project(data: object) -> Project:
     """Return one project."""
     document = parse_document(data)
-    return Project(_id(document), _text(document.get("label")), _text(document.get("group")))
+    return Project(
+        parse_id(document.get("_id")), _text(document.get("label")), _text(document.get("group"))
+    )
 
 
 def parse_snapshots(data: object, limit: int) -> SnapshotList:
@@ -46,7 +48,7 @@ def parse_snapshots(data: object, limit: int) -> SnapshotList:
         try:
             snapshots.append(parse_snapshot(item))
         except OutcomeUnknownError:
-            unreadable.append(_time(item.get("created")) if isinstance(item, dict) else None)
+            unreadable.append(parse_time(item.get("created")) if isinstance(item, dict) else None)
     times = [snapshot.created for snapshot in snapshots if snapshot.created]
     whole_since = datetime.min.replace(tzinfo=UTC)
     if len(documents) >= limit or parse_total(data) > len(documents):
@@ -69,7 +71,9 @@ def parse_snapshot(data: object) -> Snapshot:
     elif word.lower() in set(SnapshotStatus):
         word = word.lower()
     reason = one_line(find_message(document)) if word == SnapshotStatus.FAILED else ""
-    return Snapshot(_id(document), word, _time(document.get("created")), reason)
+    return Snapshot(
+        parse_id(document.get("_id")), word, parse_time(document.get("created")), reason
+    )
 
 
 def _documents(data: object) -> list[object]:
@@ -80,10 +84,10 @@ def _documents(data: object) -> list[object]:
     raise OutcomeUnknownError("unexpected response: no JSON list")
 
 
-def _id(document: dict[str, object]) -> str:
-    identifier = document.get("_id")
-    if isinstance(identifier, str) and is_id(identifier):
-        return identifier
+def parse_id(value: object) -> str:
+    """Return an id."""
+    if isinstance(value, str) and is_id(value):
+        return value
     raise OutcomeUnknownError('unexpected response: no "_id" of 24 hex digits')
 
 
@@ -92,7 +96,8 @@ def _text(value: object) -> str:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
-def _time(value: object) -> datetime | None:
+def parse_time(value: object) -> datetime | None:
+    """Return a time in UTC, which it is in where it has no zone; None where it can't be read."""
     if not isinstance(value, str):
         return None
     try:

@@ -31,6 +31,9 @@ def give_up(
         words = f"not known within {waited} whether a snapshot was started"
         return record.with_error(f"{words}{last}: a retry looks for it")
     problem = state.problem or outage or "the time was up before the site was asked"
+    if state.is_audit:
+        words = f"not known within {waited} whether there is a snapshot: {problem}"
+        return record.failed(words, site_now)
     words = f"no snapshot was started within {waited}: {problem}"
     if record.started:
         words = f"{problem}; the time was up before it was started again"

@@ -30,7 +30,9 @@ class ProjectState:
     call: Call | None  # what is to be asked next; None: nothing more, by this run
     due: float = 0.0  # not asked before
     attempts_left: int = 1  # how many more snapshots may be started, this one included
-    wanted_since: datetime | None = None  # site's time: one made since then is to be taken
+    wanted_since: datetime | None = None  # site's time: this batch may have one made since then
+    reuse_since: datetime | None = None  # site's time: one made since then will do, whosever it is
+    is_audit: bool = False  # whether only to see if there is one that will do
     settled_at: float = 0.0  # from then on a list that shows none shows that there is none
     known_failed: frozenset[str] = frozenset()  # ids of snapshots: never taken
     sent: float | None = None  # when the first create of this attempt was sent

@@ -8,13 +8,14 @@ Pure functions over values: times come in as arguments, monotonic in seconds, or
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from .. import errors
 from ..models import (
     FINAL,
+    Origin,
     Project,
     Snapshot,
     SnapshotList,
@@ -24,6 +25,7 @@ from ..models import (
     whole_seconds,
 )
 from ..text import counted
+from .audit import audited
 from .state import Call, CallValue, Now, ProjectState
 
 # A list that shows no snapshot so long after a create whose answer was lost shows that none was
@@ -41,7 +43,8 @@ _LOOK_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 def start(order: SnapshotOrder, attempts: int, now: float, site_now: datetime) -> ProjectState:
     """Return the state of a project that is to have a snapshot, or whose snapshot is running."""
     record = order.record
-    first = Call.LOOK_UP if order.look_up else Call.LIST if order.wanted_since else Call.CREATE
+    may_be_there = order.wanted_since or order.reuse_since
+    first = Call.LOOK_UP if order.look_up else Call.LIST if may_be_there else Call.CREATE
     new_since = site_now - timedelta(seconds=NEW_SECONDS)
     is_new = record.is_running and record.timestamp is not None and record.timestamp >= new_since
     return ProjectState(
@@ -50,6 +53,8 @@ def start(order: SnapshotOrder, attempts: int, now: float, site_now: datetime) -
         due=now,
         attempts_left=attempts,
         wanted_since=order.wanted_since,
+        reuse_since=order.reuse_since,
+        is_audit=order.is_audit,
         settled_at=now + CUT_OFF_SETTLE_SECONDS,
         known_failed=frozenset({order.failed_id} - {""}),
         new_until=now + NEW_SECONDS if is_new else -math.inf,
@@ -76,7 +81,7 @@ def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
     state = replace(state, failures=0)
     if isinstance(value, Project):
         record = state.record.with_project(value)
-        following = Call.LIST if state.may_exist else Call.CREATE
+        following = Call.LIST if state.may_exist or state.reuse_since else Call.CREATE
         return replace(state, record=record, call=following, due=now.seconds)
     state = replace(state, problem="")
     if state.call == Call.CREATE:
@@ -148,6 +153,10 @@ def _list_failed(state: ProjectState, error: errors.SiteError, now: Now) -> Proj
     if state.record.snapshot_id:  # it was asked whether that is gone: the next poll may tell
         return replace(state, call=Call.POLL, missed_since=None, due=now.seconds + now.backoff)
     if isinstance(error, errors.RejectedError) and not state.is_accepted:
+        if state.is_audit:
+            return _ended(state, state.record.failed(str(error), now.site))
+        if not state.may_exist:
+            return _to_create(state, now)
         words = f"not known whether a snapshot was started, a retry looks for it: {error}"
         return _ended(state, state.record.with_error(words))
     return replace(state, due=now.seconds + now.backoff)
@@ -187,13 +196,25 @@ def _looked_for_missing(state: ProjectState, listed: SnapshotList, now: Now) -> 
 
 def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> ProjectState:
     """Take the snapshot that the list shows, or decide whether there is none."""
-    # Whole seconds: a site may write no finer ``created``, and so earlier than the create was sent.
-    since = state.wanted_since or whole_seconds(now.sent)
+    since = state.reuse_since or _wanted_since(state, now)
     made = [s for s in listed.made_since(since) if s.id not in state.known_failed]
     usable = [s for s in made if s.status != SnapshotStatus.FAILED]
+    if state.reuse_since:
+        usable.reverse()  # the newest
     usable.sort(key=lambda snapshot: snapshot.status != SnapshotStatus.COMPLETE)  # stable
+    if state.is_audit:
+        return _ended(state, audited(state.record, usable, listed, now.site))
     if usable:
         return _adopted(state, usable[0], now)
+    if not state.may_exist:
+        return _to_create(state, now, made)
+    return _none_shown(state, listed, made, now)
+
+
+def _none_shown(
+    state: ProjectState, listed: SnapshotList, made: Sequence[Snapshot], now: Now
+) -> ProjectState:
+    """Decide whether there is none, but ``made`` ones that have failed, or to look again."""
     state = replace(state, looks=state.looks + 1)
     pause = _LOOK_PAUSES_SECONDS[min(state.looks, len(_LOOK_PAUSES_SECONDS)) - 1]
     again = replace(state, call=Call.LIST, due=now.seconds + pause)
@@ -201,7 +222,7 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
         return again
     if now.asked < state.settled_at:
         return replace(again, due=min(again.due, state.settled_at))
-    if not listed.shows_all_since(since, state.known_failed):
+    if not listed.shows_all_since(_wanted_since(state, now), state.known_failed):
         return replace(again, problem="the site's list of snapshots can't be read in full")
     if made and state.sent is not None:  # this attempt's own has failed
         return _adopted(state, made[0], now)
@@ -211,21 +232,35 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
         words = state.problem or "the site did not say what became of the request"
         words += f" ({counted(state.unknown_creates, 'attempt')}, none of which was done)"
         return _ended(state, state.record.failed(words, now.site))
-    known_failed = state.known_failed | {s.id for s in made}
-    return replace(state, call=Call.CREATE, due=now.seconds, looks=0, known_failed=known_failed)
+    return _to_create(state, now, made)
+
+
+def _wanted_since(state: ProjectState, now: Now) -> datetime:
+    # Whole seconds: a site may write no finer ``created``, and so earlier than the create was sent.
+    return state.wanted_since or whole_seconds(now.sent)
+
+
+def _to_create(state: ProjectState, now: Now, failed: Iterable[Snapshot] = ()) -> ProjectState:
+    """Return the state of a project that has none that would do, only ``failed`` ones."""
+    known_failed = state.known_failed | {snapshot.id for snapshot in failed}
+    state = replace(state, reuse_since=None, known_failed=known_failed)
+    return replace(state, call=Call.CREATE, due=now.seconds, looks=0)
 
 
 def _adopted(state: ProjectState, snapshot: Snapshot, now: Now) -> ProjectState:
     """Return the state with the snapshot that was answered, or found."""
     started = int(state.sent is not None)  # else an earlier run, or somebody else, has started it
-    record = replace(state.record, started=state.record.started + started)
+    made, since = snapshot.created, state.record.timestamp
+    is_reused = state.call == Call.LIST and made is not None and since is not None and made < since
+    origin = Origin.REUSED if is_reused else Origin.STARTED
+    record = replace(state.record, started=state.record.started + started, origin=origin)
     state = replace(state, record=record, attempts_left=state.attempts_left - started)
     return _seen(replace(state, failures=0, problem=""), snapshot, now)
 
 
 def _seen(state: ProjectState, snapshot: Snapshot, now: Now) -> ProjectState:
     """Return the state after the site said where the project's snapshot stands."""
-    record = state.record.with_snapshot(snapshot)
+    record = state.record.with_snapshot(snapshot, now.site)
     if snapshot.status in FINAL:
         return _ended(state, record)
     return replace(state, record=record, call=Call.POLL, due=now.seconds, missed_since=None)

@@ -32,6 +32,14 @@ CONTRACT_COLUMNS = [
     "batch_label",
     "status",
     "error",
+    "size_bytes",
+    "sha256",
+    "subjects",
+    "sessions",
+    "acquisitions",
+    "files",
+    "origin",
+    "finished_at",
 ]
 MakeGear = Callable[..., "GearFolder"]
 Reported = dict[str, dict[str, str]]

@@ -14,6 +14,7 @@ OLD_RECORD = SnapshotRecord(
     datetime(2023, 11, 29, 14, 5, tzinfo=UTC),
     "batch",
     SnapshotStatus.FAILED,
+    origin="started",
 )
 
 

@@ -1,5 +1,6 @@
 """The values of a run, and what may be asked of them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -100,20 +101,20 @@ def test_a_row_is_running_where_a_snapshot_is_known_whose_end_is_not(
 
 
 def test_what_the_site_says_of_a_snapshot_replaces_what_was_known() -> None:
-    at = RECORD.failed("gone", WHEN).with_snapshot(Snapshot(ID, "in_progress", WHEN))
+    at = RECORD.failed("gone", WHEN).with_snapshot(Snapshot(ID, "in_progress", WHEN), WHEN)
     assert (at.snapshot_id, at.timestamp, at.status, at.error) == (ID, WHOLE, "in_progress", "")
     assert at.batch_label == "batch"
 
 
 def test_a_snapshot_that_failed_says_so() -> None:
     assert (
-        RECORD.with_snapshot(Snapshot(ID, "failed", WHEN)).error
+        RECORD.with_snapshot(Snapshot(ID, "failed", WHEN), WHEN).error
         == "the site reports that it failed"
     )
 
 
 def test_a_snapshot_without_a_time_keeps_the_rows() -> None:
-    assert RECORD.with_snapshot(Snapshot(ID, "pending", None)).timestamp == WHOLE
+    assert RECORD.with_snapshot(Snapshot(ID, "pending", None), WHEN).timestamp == WHOLE
 
 
 def test_a_failure_has_a_reason_in_one_line_and_no_snapshot() -> None:
@@ -135,7 +136,7 @@ def test_one_that_is_gone_keeps_its_id_and_its_time() -> None:
 
 
 def test_a_build_s_own_reason_follows_what_the_site_reports() -> None:
-    failed = RECORD.with_snapshot(Snapshot(ID, "failed", WHEN, "no space\nleft"))
+    failed = RECORD.with_snapshot(Snapshot(ID, "failed", WHEN, "no space\nleft"), WHEN)
     assert failed.error == "the site reports that it failed: no space left"
 
 
@@ -184,3 +185,48 @@ def test_a_summary_tells_what_was_not_fetched_from_what_is_not_complete() -> Non
 )
 def test_a_batch_is_complete_when_every_row_is(statuses: list[str], expected: bool) -> None:
     assert Summary.of(labelled("a", status) for status in statuses).is_complete is expected
+
+
+# How long it took
+
+
+def test_a_snapshot_s_end_is_when_it_was_first_seen() -> None:
+    running = RECORD.with_snapshot(Snapshot(ID, "in_progress", WHEN), WHEN)
+    ended = running.with_snapshot(Snapshot(ID, "complete", WHEN), WHEN + timedelta(seconds=90))
+
+    assert running.finished_at is None
+    assert ended.finished_at == WHOLE + timedelta(seconds=90)
+
+
+@pytest.mark.parametrize(
+    ("origin", "status", "took"),
+    [("started", "complete", 90.0), ("reused", "complete", None), ("started", "failed", None)],
+)
+def test_only_what_the_batch_has_started_and_is_complete_took_a_known_time(
+    origin: str, status: str, took: float | None
+) -> None:
+    record = replace(RECORD, origin=origin, status=status)
+
+    assert replace(record, finished_at=WHOLE + timedelta(seconds=90)).took_seconds == took
+
+
+def test_a_row_that_is_started_anew_has_neither_origin_nor_end() -> None:
+    reused = replace(RECORD, origin="reused", finished_at=WHOLE)
+
+    for anew in (reused.reset_to_pending(WHEN), reused.failed("no", WHEN)):
+        assert (anew.origin, anew.finished_at) == ("", None)
+
+
+def test_a_batch_is_as_long_as_from_its_first_start_to_its_last_end() -> None:
+    later = WHOLE + timedelta(minutes=5)
+    early = replace(RECORD, timestamp=WHOLE - timedelta(minutes=1))
+    rows = [
+        replace(RECORD, origin="started", finished_at=later - timedelta(minutes=1)),
+        replace(early, origin="started", finished_at=later),
+        replace(RECORD, origin="reused", timestamp=WHOLE - timedelta(days=1), finished_at=WHOLE),
+    ]
+
+    summary = Summary.of(rows)
+
+    assert (summary.begin, summary.end) == (WHOLE - timedelta(minutes=1), later)
+    assert summary.reused == 1

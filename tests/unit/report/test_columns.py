@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fw_gear_sitewide_snapshot.models import (
+    Origin,
     Project,
     SnapshotContent,
     SnapshotRecord,
@@ -33,7 +34,12 @@ SHA256 = "0123456789abcdef" * 4
 CONTENT = SnapshotContent(4096, SHA256, 1, 2, 3, 4)
 WHEN = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)
 RECORD = SnapshotRecord(
-    Project(PROJECT, "Study", "neuro"), SNAPSHOT, WHEN, "batch", SnapshotStatus.COMPLETE
+    Project(PROJECT, "Study", "neuro"),
+    SNAPSHOT,
+    WHEN,
+    "batch",
+    SnapshotStatus.COMPLETE,
+    origin=Origin.STARTED,
 )
 FORMULA_STARTS = "=+-@\t\r＝＋－＠"
 TIMES_OF_A_SPREADSHEET = [
@@ -87,6 +93,8 @@ records = st.builds(
     st.sampled_from(SnapshotStatus) | unknown_statuses,
     hostile,
     st.none() | contents,
+    st.sampled_from(Origin),
+    st.none() | seconds,
 )
 
 
@@ -191,8 +199,8 @@ def test_harmless_text_is_written_as_it_is(text: str) -> None:
     assert written(labelled(text))["project_label"] == text
 
 
-def test_the_contracts_columns_come_first_and_in_its_order() -> None:
-    assert list(COLUMNS[:8]) == CONTRACT_COLUMNS
+def test_the_columns_are_the_contract_s_in_its_order() -> None:
+    assert list(COLUMNS) == CONTRACT_COLUMNS
 
 
 def test_a_report_needs_the_columns_of_version_0_0_4_only() -> None:
@@ -237,7 +245,8 @@ def test_a_time_that_decides_nothing_and_cannot_be_read_is_missing(
     status: str, snapshot_id: str, cell: str
 ) -> None:
     record = from_row(written(status=status, snapshot_id=snapshot_id, timestamp=cell))
-    assert record == replace(RECORD, status=status, snapshot_id=snapshot_id, timestamp=None)
+    known = replace(RECORD, origin=Origin.STARTED if snapshot_id else "", timestamp=None)
+    assert record == replace(known, status=status, snapshot_id=snapshot_id)
 
 
 @pytest.mark.parametrize("cell", TIMES_OF_A_SPREADSHEET)
@@ -342,7 +351,7 @@ def test_what_was_found_in_a_snapshot_is_read_as_a_data_frame_or_a_spreadsheet_w
     [
         *(
             (column, cell)
-            for column in COLUMNS[8:]
+            for column in COLUMNS[8:14]
             for cell in ("", "nan", "NaN", "NA", "None", "-1", "########", "9.2E+11", "12,34")
         ),
         ("size_bytes", "4 KB"),
@@ -366,7 +375,7 @@ def test_what_was_found_in_a_snapshot_is_dropped_where_some_of_it_cannot_be_read
 
 @settings(deadline=None)
 @given(
-    st.sampled_from(["timestamp", *COLUMNS[8:]]), hostile, st.sampled_from(["complete", "failed"])
+    st.sampled_from(["timestamp", *COLUMNS[8:14]]), hostile, st.sampled_from(["complete", "failed"])
 )
 def test_a_cell_that_decides_nothing_is_never_refused(column: str, cell: str, status: str) -> None:
     record = from_row(written(replace(RECORD, content=CONTENT), status=status, **{column: cell}))
@@ -391,3 +400,26 @@ def test_any_cell_is_taken_or_refused_in_one_line_that_names_a_column(
     except CellError as error:
         said = str(error)
     assert re.fullmatch(rf"column ({'|'.join(COLUMNS)}): .*", said)
+
+
+# Where a snapshot is from, and when it was seen to be finished
+
+
+@pytest.mark.parametrize(
+    ("cell", "origin"),
+    [("started", "started"), ("reused", "reused"), (" Reused ", "reused"), ("", "started")],
+)
+def test_what_is_not_said_to_be_reused_was_started(cell: str, origin: str) -> None:
+    assert from_row(written(origin=cell)).origin == origin
+
+
+def test_a_row_without_a_snapshot_has_no_origin() -> None:
+    none = RECORD.failed("no", WHEN)
+
+    assert to_row(none)[COLUMNS.index("origin")] == ""
+    assert from_row(written(none, origin="started")).origin == ""
+
+
+@pytest.mark.parametrize("cell", TIMES_OF_A_SPREADSHEET)
+def test_an_end_that_can_t_be_read_is_not_known(cell: str) -> None:
+    assert from_row(written(finished_at=cell)).finished_at is None

@@ -45,6 +45,8 @@ records = st.builds(
     st.sampled_from(["complete", "failed", "planned", "in_progress", "Archived"]),
     texts,
     st.none() | st.just(SnapshotContent(1, "0" * 64, 2, 3, 4, 5)),
+    st.sampled_from(["started", "reused"]),
+    st.none() | st.just(WHEN),
 )
 batches = st.lists(records, min_size=1, max_size=8, unique_by=lambda record: record.project.id)
 
@@ -57,7 +59,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def record(label: str = "Study", **changes: Any) -> SnapshotRecord:
     project = Project(IDS[0], label, "neuro")
-    return replace(SnapshotRecord(project, IDS[1], WHEN, "batch", "complete"), **changes)
+    complete = SnapshotRecord(project, IDS[1], WHEN, "batch", "complete", origin="started")
+    return replace(complete, **changes)
 
 
 def batch(labels: Iterable[str]) -> list[SnapshotRecord]:

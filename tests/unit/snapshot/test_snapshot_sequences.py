@@ -116,7 +116,7 @@ class OneProject(RuleBasedStateMachine):
         if begins == "running":
             running = self.make(made or -500.0, made or -500.0)
             self.now = max(0.0, running.created)
-            record = record.with_snapshot(self.shown(running))
+            record = record.with_snapshot(self.shown(running), at(self.now))
             self.state = transitions.start(SnapshotOrder(record), attempts, self.now, at(self.now))
             return
         order = SnapshotOrder(record, look_up=look_up)

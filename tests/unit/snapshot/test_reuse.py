@@ -1,0 +1,167 @@
+"""A snapshot that is new enough will do; an audit only says whether there is one."""
+
+from datetime import datetime
+
+import pytest
+
+from fw_gear_sitewide_snapshot.models import Origin, Snapshot
+from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
+from fw_gear_sitewide_snapshot.snapshot.state import Call, ProjectState
+from tests.support.states import (
+    ID,
+    NOT_DONE,
+    NOW,
+    OTHER_ID,
+    PROJECT,
+    REFUSED,
+    UNKNOWN,
+    at,
+    fresh,
+    listed,
+    made,
+    now,
+)
+
+HOUR = 3600.0
+SINCE = at(-24 * HOUR)
+
+
+def reusing(since: datetime = SINCE, **order: object) -> ProjectState:
+    """Return a project of which a snapshot since then will do; the batch begins at 0."""
+    return fresh(reuse_since=since, **order)
+
+
+def auditing() -> ProjectState:
+    return reusing(is_audit=True)
+
+
+def after(state: ProjectState, *snapshots: Snapshot) -> ProjectState:
+    return transitions.apply(state, listed(*snapshots), now())
+
+
+def test_it_is_looked_for_before_anything_is_started() -> None:
+    assert reusing().call == Call.LIST
+
+
+def test_after_a_look_up_it_is_looked_for_too() -> None:
+    assert transitions.apply(reusing(look_up=True), PROJECT, now()).call == Call.LIST
+
+
+def test_a_complete_one_is_kept_and_said_to_be_reused() -> None:
+    state = after(reusing(), made("complete", -2 * HOUR))
+
+    assert state.call is None
+    assert (state.record.snapshot_id, state.record.origin) == (ID, Origin.REUSED)
+    assert state.record.timestamp == at(-2 * HOUR)
+
+
+def test_one_that_is_being_built_is_awaited() -> None:
+    state = after(reusing(), made("in_progress", -2 * HOUR))
+
+    assert state.call == Call.POLL
+    assert transitions.apply(state, made("complete", -2 * HOUR), now()).record.origin == "reused"
+
+
+@pytest.mark.parametrize(
+    "snapshots",
+    [
+        [],
+        [made("complete", -25 * HOUR)],
+        [made("failed", -1 * HOUR)],
+        [made("complete", None)],
+    ],
+    ids=["none", "too old", "failed", "undated"],
+)
+def test_where_none_will_do_one_is_started_at_once(snapshots: list[Snapshot]) -> None:
+    state = after(reusing(), *snapshots)
+
+    assert (state.call, state.due) == (Call.CREATE, NOW)
+
+
+def test_what_is_started_then_is_no_reused_one() -> None:
+    sent = transitions.sending(after(reusing()), NOW)
+
+    assert transitions.apply(sent, made(created=NOW), now()).record.origin == Origin.STARTED
+
+
+def test_of_several_the_newest_complete_one_is_kept() -> None:
+    older, newer = made("complete", -9 * HOUR, OTHER_ID), made("complete", -3 * HOUR)
+    building = made("in_progress", -1 * HOUR, "9" * 24)
+
+    assert after(reusing(), older, building, newer).record.snapshot_id == ID
+
+
+def test_a_lost_create_is_not_answered_by_one_that_was_there_before() -> None:
+    lost = transitions.apply(transitions.sending(after(reusing()), NOW), UNKNOWN, now())
+
+    assert after(lost, made("complete", -1 * HOUR)).record.snapshot_id == ""
+
+
+def test_a_list_that_is_refused_keeps_no_snapshot_from_being_started() -> None:
+    assert transitions.apply(reusing(), REFUSED, now()).call == Call.CREATE
+
+
+def test_one_since_the_first_attempt_is_the_batch_s_own_an_older_one_is_reused() -> None:
+    resumed = fresh(wanted_since=at(0), reuse_since=SINCE)
+
+    assert after(resumed, made("complete", 5.0)).record.origin == Origin.STARTED
+    assert after(resumed, made("complete", -5.0)).record.origin == Origin.REUSED
+
+
+def test_where_nothing_was_started_the_row_does_not_say_that_something_may_have_been() -> None:
+    waiting = transitions.apply(reusing(), NOT_DONE, now())
+
+    record = give_up(waiting, "10 min", at(700), was_asked=False)
+
+    assert record.error == f"no snapshot was started within 10 min: {NOT_DONE}"
+
+
+# An audit
+
+
+def test_an_audit_shows_the_snapshot_that_is_new_enough() -> None:
+    state = after(auditing(), made("complete", -2 * HOUR))
+
+    assert (state.call, state.record.status, state.record.snapshot_id) == (None, "complete", ID)
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "words"),
+    [
+        ([], "no complete snapshot"),
+        ([made("complete", NOW - 31 * HOUR)], "the newest complete snapshot is 31 h old"),
+        ([made("failed", -1.0)], "no complete snapshot"),
+        ([made("complete", None)], "no complete snapshot, as far as the site's list can be read"),
+    ],
+)
+def test_an_audit_plans_what_has_none_and_says_how_old_the_newest_is(
+    snapshots: list[Snapshot], words: str
+) -> None:
+    state = after(auditing(), *snapshots)
+
+    assert (state.call, state.record.status, state.record.error) == (None, "planned", words)
+    assert state.record.snapshot_id == ""
+
+
+def test_an_audit_does_not_wait_for_what_is_being_built() -> None:
+    state = after(auditing(), made("in_progress", -60.0))
+
+    assert (state.call, state.record.status) == (None, "in_progress")
+    assert state.record.error == "a snapshot is being built"
+
+
+def test_an_audit_starts_nothing_where_the_list_is_refused() -> None:
+    state = transitions.apply(auditing(), REFUSED, now())
+
+    assert (state.call, state.record.status) == (None, "failed")
+    assert state.record.error == str(REFUSED)
+
+
+def test_an_audit_asks_again_while_the_site_can_t_answer_and_says_so_in_the_end() -> None:
+    state = transitions.apply(auditing(), NOT_DONE, now())
+
+    assert state.call == Call.LIST
+    assert give_up(state, "10 min", at(700), was_asked=False).error == (
+        f"not known within 10 min whether there is a snapshot: {NOT_DONE}"
+    )
