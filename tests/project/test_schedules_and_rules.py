@@ -1,13 +1,9 @@
-"""What the FAQ says of schedules, gear rules and jobs that are started again.
+"""What the FAQ says of gear rules and of jobs that are started again.
 
-``examples/nightly.py`` runs as it stands, with the real SDK, against a face of the Core API that
-takes jobs: each job is a run of the whole gear against the simulated site.
+Each job is a run of the whole gear against the simulated site, which launches it.
 """
 
-import ast
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,117 +14,12 @@ import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 from tests.support.gear import REPORT, GearFolder, GearRun, MakeGear, RunHere, run_together
-from tests.support.jobs import GEAR_ID, PROJECT_ID, Platform, Rule, told
-from tests.support.repository import ROOT, read
+from tests.support.jobs import Platform, Rule, engine_for, told
+from tests.support.repository import read
 
-NIGHTLY = ROOT / "examples" / "nightly.py"
 COMPLETE, INCOMPLETE = "snapshots-complete", "snapshots-incomplete"
 ALL = {"project filter": "ALL"}
-
-# ----------------------------------------------------------------------------- every night, by cron
-
-
-@pytest.fixture
-def platform(tmp_path: Path, served: SimulatorServer) -> Platform:
-    return Platform(tmp_path / "jobs", served.api_key())
-
-
-@pytest.fixture
-def cron(platform: Platform, tmp_path: Path) -> Iterator[list[str]]:
-    """Give the script's API key; the script itself is a copy without the half-minute waits."""
-    script = NIGHTLY.read_text()
-    assert script.count("time.sleep(30)") == 1
-    copy = tmp_path / "nightly.py"
-    copy.write_text(script.replace("time.sleep(30)", "time.sleep(0.1)"))
-    with platform.served() as api_key:
-        yield [api_key, str(copy)]
-
-
-def nightly(cron: list[str]) -> subprocess.CompletedProcess[str]:
-    key, script = cron
-    return subprocess.run(
-        [sys.executable, script, "admin/Snapshots"],
-        env={"FW_API_KEY": key, "FLYWHEEL_SDK_TOTAL_RETRIES": "0", "PATH": "/usr/bin:/bin"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-@pytest.mark.process
-def test_the_nightly_script_retries_what_failed_until_the_batch_is_complete(
-    served: SimulatorServer, platform: Platform, cron: list[str]
-) -> None:
-    projects = [served.site.add_project(label=f"Study {n}") for n in range(3)]
-    served.site.outcome(projects[1], "failed", "complete")
-
-    script = nightly(cron)
-
-    assert (script.returncode, script.stdout) == (0, "")
-    first, second = platform.asked
-    assert first["gear_id"] == second["gear_id"] == GEAR_ID
-    assert first["destination"] == {"type": "project", "id": PROJECT_ID}
-    assert first["config"]["project filter"] == "ALL"
-    assert first["config"]["fail on incomplete"] is False
-    assert (first["inputs"], list(second["inputs"])) == ({}, ["retry failed"])
-    assert [served.site.creates(project) for project in projects] == [1, 2, 1]
-    assert [told(run)["tags"] for run in platform.runs.values()] == [[INCOMPLETE], [COMPLETE]]
-
-
-@pytest.mark.process
-def test_a_project_that_always_fails_ends_the_nightly_script_after_two_retries(
-    served: SimulatorServer, platform: Platform, cron: list[str]
-) -> None:
-    project = served.site.add_project()
-    served.site.outcome(project, *["failed"] * 9)
-
-    script = nightly(cron)
-
-    assert script.returncode == 1
-    assert "not complete after 3 runs: see snapshot_report.csv in admin/Snapshots" in script.stdout
-    assert served.site.creates(project) == 3
-    assert [told(run)["tags"] for run in platform.runs.values()] == [[INCOMPLETE]] * 3
-
-
-@pytest.mark.process
-def test_a_job_that_could_not_begin_ends_the_nightly_script_at_once(
-    platform: Platform, cron: list[str]
-) -> None:
-    script = nightly(cron)  # there is no project
-
-    assert script.returncode == 1
-    assert "is failed, and there is no report of it" in script.stdout
-    assert len(platform.asked) == 1
-
-
-@pytest.mark.process
-def test_the_nightly_script_takes_no_other_job_s_report_for_its_own(
-    served: SimulatorServer, platform: Platform, cron: list[str]
-) -> None:
-    served.site.add_project()
-    platform.keeps_metadata = False
-    platform.info = {"qc": {"sitewide-snapshot": {"job_info": {"job_id": "f" * 24}}}}
-
-    script = nightly(cron)
-
-    assert script.returncode == 1
-    assert "there is no report of it" in script.stdout
-    assert "Traceback" not in script.stdout
-    assert len(platform.asked) == 1
-
-
-def test_the_nightly_script_is_as_short_as_the_faq_says() -> None:
-    [docstring, *statements] = ast.parse(NIGHTLY.read_text()).body
-    assert docstring.end_lineno is not None
-    lines = NIGHTLY.read_text().splitlines()[docstring.end_lineno :]
-    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-
-    assert statements
-    assert len(code) <= 20
-    assert "is one of twenty lines" in " ".join(read("FAQ.md").split())
-
+RULE_KEY = "rule-key"
 
 # ------------------------------------------------------------------------- what a rule can go by
 
@@ -185,11 +76,11 @@ class Ruled:
 def ruled() -> Iterator[Ruled]:
     site = SimulatedSite(build_seconds=(0.1, 0.3))
     everyone = site.add_user()
-    rule = site.add_user("rule-key", email="rule@example.org")
+    rule = site.add_user(RULE_KEY, email="rule@example.org")
     own = site.add_project(label="Own", members=[everyone, rule])
     other = site.add_project(label="Other", members=[everyone])
     with SimulatorServer(site) as server:
-        yield Ruled(server, own, other, server.api_key("rule-key"))
+        yield Ruled(server, own, other, server.api_key(RULE_KEY))
 
 
 @pytest.mark.process
@@ -207,7 +98,7 @@ def test_for_a_rule_s_job_all_is_one_project_and_the_log_says_so(
 
 FIRST_RUN = {"project filter": "label=Own", "fail on incomplete": False}
 # What is not verified of a platform, at its worst: whatever can set the rule off does.
-WORST = {"keeps_tags": True, "each_version_is_new": True}
+WORST = {"file_tags_stay": True, "each_version_is_new": True}
 
 
 def faq_on_rules() -> str:
@@ -225,22 +116,27 @@ def conditions(entered: str) -> tuple[tuple[str, str], ...]:
 
 
 @pytest.fixture
-def rule(ruled: Ruled) -> Rule:
-    """Make the FAQ's rule, in the project of the one site that it can see."""
+def rule() -> Rule:
+    """Make the FAQ's rule, which finds one project only."""
     entered = faq_rule()
     options = re.findall(r"`([a-z ]+)` \*\*(on|off)\*\*", entered["config"])
     assert options
     assert "`project filter` empty" in entered["config"]
     config = {name: value == "on" for name, value in options}
-    return Rule(config, conditions(entered["all"]), conditions(entered["not"]), ruled.key)
+    return Rule(config, conditions(entered["all"]), conditions(entered["not"]), RULE_KEY)
 
 
 @pytest.fixture
-def make_platform(ruled: Ruled, rule: Rule, tmp_path: Path) -> Callable[..., Platform]:
-    def make(**how: Any) -> Platform:
-        return Platform(tmp_path / "jobs", ruled.server.api_key(), **{"rule": rule, **how})
+def make_platform(ruled: Ruled, rule: Rule, tmp_path: Path) -> Iterator[Callable[..., Platform]]:
+    """Make the rule's project; what it is told of the site's behaviour goes there."""
+    with engine_for(ruled.server, tmp_path / "jobs") as engine:
 
-    return make
+        def make(*, file_tags_stay: bool = False, job_restarts: int = 0, **how: Any) -> Platform:
+            ruled.server.site.behaviour.file_tags_stay = file_tags_stay
+            ruled.server.site.behaviour.job_restarts = job_restarts
+            return Platform(ruled.server.site, engine, ruled.own, **{"rule": rule, **how})
+
+        yield make
 
 
 def test_the_faq_s_rule_has_the_fields_and_conditions_that_the_sdk_knows(rule: Rule) -> None:
@@ -320,7 +216,7 @@ def test_a_site_that_starts_failed_jobs_again_does_so_with_the_retry_and_it_ends
     ruled: Ruled, make_platform: Callable[..., Platform]
 ) -> None:
     ruled.server.site.outcome(ruled.own, *["failed"] * 9)
-    platform = make_platform(**WORST, restarts=1)
+    platform = make_platform(**WORST, job_restarts=1)
 
     platform.start(FIRST_RUN)
 
@@ -338,7 +234,7 @@ def test_a_rule_s_job_can_t_finish_a_batch_of_other_projects_but_a_person_can(
 
     platform.start({**FIRST_RUN, **ALL})
 
-    first, retry = platform.runs.values()
+    first, retry = platform.runs
     assert set(first.statuses.values()) == {"failed"}, first.log
     assert retry.exit_status == 1, retry.log
     assert retry.statuses == {ruled.own: "complete", ruled.other: "failed"}
@@ -369,7 +265,7 @@ def test_the_faq_s_trial_of_a_rule_starts_one_job_and_no_snapshot(
 
     platform.upload(trial, INCOMPLETE)
 
-    [run] = platform.runs.values()
+    [run] = platform.runs
     assert run.exit_status == 1, run.log
     assert "there is no such project" in run.rows[0]["error"]
     assert ruled.server.site.creates() == 0
@@ -378,7 +274,7 @@ def test_the_faq_s_trial_of_a_rule_starts_one_job_and_no_snapshot(
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("how", "jobs"),
-    [({"each_version_is_new": True}, 1), ({"keeps_tags": True}, 1), (WORST, 2)],
+    [({"each_version_is_new": True}, 1), ({"file_tags_stay": True}, 1), (WORST, 2)],
     ids=["new match", "tags stay", "both"],
 )
 def test_if_rules_look_at_failed_jobs_two_more_things_must_hold_before_it_loops(
@@ -403,7 +299,7 @@ def test_a_rule_that_doesn_t_fill_the_input_starts_nothing(
 ) -> None:
     platform = make_platform()
 
-    platform.start(rule.config, api_key=rule.api_key)
+    platform.start(rule.config, key=rule.key)
 
     assert platform.exit_statuses == [2]
     assert ruled.server.site.creates() == 0
