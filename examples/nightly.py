@@ -1,28 +1,122 @@
-"""Snapshots every project that you can see, and retries what failed, twice at the most. For cron.
+"""Sees to it that every project has a snapshot of this night. For cron.
 
 ``python nightly.py GROUP/PROJECT``, where that project keeps the reports. Needs flywheel-sdk, and
-your API key in the environment variable ``FW_API_KEY``. Exit status 0: every snapshot is complete.
+your API key in the environment variable ``FW_API_KEY``. Exit status 0: every project has a complete
+snapshot, none older than CONFIG says. With any other status, one line says what is wrong.
 """
 
+import fcntl
 import os
+import signal
 import sys
 import time
+from pathlib import Path
 
-import flywheel
+try:
+    import flywheel
+except ImportError as missing:
+    sys.exit(f"nightly.py: {missing}: install flywheel-sdk for {sys.executable}")
 
-client = flywheel.Client(os.environ["FW_API_KEY"])
-gear, project = client.lookup("gears/sitewide-snapshot"), client.lookup(sys.argv[1])
-config = {"project filter": "ALL", "snapshot batch name": "nightly", "fail on incomplete": False}
-inputs = {}
-for _ in range(3):  # the first run, and two retries
-    job_id = gear.run(config=config, inputs=inputs, destination=project)
-    while (job := client.get_job(job_id)).state not in {"complete", "failed", "cancelled"}:
-        time.sleep(30)
-    report = project.reload().get_file("snapshot_report.csv")
-    told = report.info.get("qc", {}).get("sitewide-snapshot", {}) if report else {}
-    if job.state != "complete" or told.get("job_info", {}).get("job_id") != job_id:
-        sys.exit(f"job {job_id} is {job.state}, and there is no report of it: see its log")
-    if told["snapshots"]["state"] == "PASS":
-        sys.exit()
-    inputs = {"retry failed": report}
-sys.exit(f"not complete after 3 runs: see snapshot_report.csv in {sys.argv[1]}")
+CONFIG = {  # the gear's options, see README.md
+    "project filter": "ALL",
+    "snapshot batch name": "nightly",
+    "reuse within hours": 20,
+    "attempts per project": 3,
+    "timeout minutes": 240,
+}
+HOURS = 6  # then the job is cancelled; longer than "timeout minutes", as it may be started again
+SECONDS = 30  # between two looks at the job
+LOCK = Path.home() / ".nightly-snapshots.lock"  # held while this runs: never twice at a time
+
+
+def main() -> str:
+    """Run one job to its end; say what is wrong, or nothing."""
+    if len(sys.argv) != 2:
+        return "which project keeps the reports? Usage: nightly.py GROUP/PROJECT"
+    if not os.environ.get("FW_API_KEY"):
+        return "there is no API key in the environment variable FW_API_KEY"
+    doing, client, job_id = f"lock {LOCK}", None, ""
+    try:
+        lock = LOCK.open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, stop)
+        signal.setitimer(signal.ITIMER_REAL, HOURS * 3600)
+        doing = "reach the site"
+        client = flywheel.Client(os.environ["FW_API_KEY"])
+        doing = "find the gear sitewide-snapshot"
+        gear = client.lookup("gears/sitewide-snapshot")
+        doing = f"find the project {sys.argv[1]}"
+        project = client.lookup(sys.argv[1])
+        doing = "start a job, or learn that it has started"
+        job_id = gear.run(config=CONFIG, destination=project)
+        doing = f"wait for job {job_id}"
+        return wait(client, job_id)
+    except BlockingIOError:
+        return f"another run of this script is not finished: it holds {LOCK}"
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, cron sends one line
+        left = cancel(client, job_id) if job_id else ""
+        return f"could not {doing}: {words(error)}{left}"
+
+
+def stop(number: int, _: object) -> None:
+    """End what is going on, because time is up or somebody said so."""
+    name = signal.Signals(number).name
+    sys.exit(f"not finished after {HOURS} hours" if name == "SIGALRM" else f"stopped by {name}")
+
+
+def wait(client, job_id: str) -> str:
+    """Wait until the job has ended; say what is wrong, or nothing."""
+    looks = 0
+    while looks < 2:  # the site may be about to start a failed job again: look twice
+        time.sleep(SECONDS)
+        try:
+            job = newest(client, job_id)
+        except Exception as error:  # the site may be away for a while
+            if getattr(error, "status", None) in {401, 403, 404}:
+                raise
+            continue
+        if job.state == "complete":
+            return ""
+        looks = looks + 1 if has_ended(job) else 0
+    return f"job {job.id} is {job.state}: see its log, and snapshot_report.csv in {sys.argv[1]}"
+
+
+def newest(client, job_id: str):
+    """Return the job; where the site has started it again, the job that follows on it."""
+    job = client.get_job_detail(job_id)
+    while job.retried:
+        copy = client.jobs.find_first(f"previous_job_id={job.id}")
+        if copy is None or copy.previous_job_id != job.id:
+            break  # not in the list yet
+        job = client.get_job_detail(copy.id)
+    return job
+
+
+def has_ended(job) -> bool:
+    """Tell whether nothing more comes of the job."""
+    return job.state in {"complete", "failed", "cancelled"} and not job.retried
+
+
+def cancel(client, job_id: str) -> str:
+    """Cancel the job, in a minute at the most; say what became of it."""
+    signal.alarm(60)
+    try:
+        job = newest(client, job_id)
+        if has_ended(job):
+            return f"; the job is {job.state}"
+        client.change_job_state(job.id, "cancelled")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is told
+        return f"; the job may still run, as it could not be cancelled: {words(error)}"
+    return f"; job {job.id} is cancelled"
+
+
+def words(error: BaseException) -> str:
+    """Put an error into one line, without the API key."""
+    text = str(getattr(error, "reason", None) or error) or type(error).__name__
+    key = os.environ["FW_API_KEY"].strip(":").rpartition(":")[2]
+    return " ".join(text.replace(key, "...").split())
+
+
+if wrong := main():
+    sys.exit(f"nightly.py: {wrong}")
