@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,6 +116,7 @@ class Kill:
     seen_by_site: Literal["no", "yes", "later"]
     gently: bool  # SIGTERM rather than SIGKILL: what the gear does then counts
     dry_run_after: bool  # somebody tries what a retry would do
+    is_restarted: bool  # by the platform, as another attempt of the same job
 
 
 @dataclass
@@ -178,7 +179,12 @@ def schedules(draw: st.DrawFn) -> Schedule:
     projects = draw(st.integers(1, 4))
     which = st.lists(st.integers(0, projects - 1), max_size=2)
     kill = st.builds(
-        Kill, st.integers(2, 8) | st.integers(0, 25), SEEN, st.booleans(), st.booleans()
+        Kill,
+        st.integers(2, 8) | st.integers(0, 25),
+        SEEN,
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
     )
     kills = draw(st.lists(kill, max_size=3))
     late_seconds = LATE_SECONDS_WHEN_KILLED if kills else LATE_SECONDS
@@ -256,6 +262,9 @@ class Life:
         }
         for number, times in schedule.failing.items():
             self.simulated.outcome(self.wanted[number], *["failed"] * times)
+        self.is_restarted = False  # whether the last run was another attempt of its job
+        self.job_id = ""  # of the last run that was not a dry one
+        self.given = folder / "given.csv"  # the report that it was given, if it was given one
         self.complete: dict[str, SnapshotRecord] = {}
         self.states: dict[str, int] = {}  # by snapshot
 
@@ -263,17 +272,33 @@ class Life:
         for make in self.schedule.faults:
             self.simulated.fault(make(self.wanted, self.simulated.now()))
 
-    def run(self, kill: Kill | None, *, dry_run: bool = False) -> None:
-        """One run of the gear: the first by its filter, later ones by what is on disk."""
+    def run(self, kill: Kill | None, *, dry_run: bool = False, is_restarted: bool = False) -> None:
+        """Run the gear: at first by its filter, later by what is on disk.
+
+        A run that the platform starts again is given what the last one was given, and finds nothing
+        of what that has put out. Where it left no report, nothing but another start will do.
+        """
         kept: list[bytes] = []
+        self.is_restarted = is_restarted or (self.is_restarted and not self.report.exists())
+        if self.is_restarted:
+            self.job_id = self.simulated.restart_job(self.job_id).id
+            self.report.unlink(missing_ok=True)
+            known = csv_report.read(self.given) if self.given.exists() else []
+            self.complete = {row.project.id: row for row in known if row.is_complete}
+        elif not dry_run:
+            self.job_id = self.simulated.add_job().id
+            self.given.unlink(missing_ok=True)
+            if self.report.exists():
+                self.given.write_bytes(self.report.read_bytes())
 
         def keep() -> None:
             if self.report.exists():
                 kept.append(self.report.read_bytes())
 
+        given = self.report if dry_run else self.given
         config = gear_config(
             project_filter="group=wanted",
-            retry_report=self.report if self.report.exists() else None,
+            retry_report=given if given.exists() else None,
             batch_label="batch",
             attempts=self.schedule.attempts,
             timeout_seconds=60.0,
@@ -287,6 +312,7 @@ class Life:
                 clock=self.clock,
                 output=self.report.parent,
                 work=self.report.parent,
+                job_id=self.job_id,
             )
         except Killed:
             self.report.unlink(missing_ok=True)
@@ -298,14 +324,15 @@ class Life:
 
     def check_report(self) -> None:
         if not self.report.exists():
-            assert sum(map(self.simulated.creates, self.wanted)) == 0
+            assert self.is_restarted or sum(map(self.simulated.creates, self.wanted)) == 0
             return
         rows = csv_report.read(self.report)
         assert sorted(row.project.id for row in rows) == sorted(self.wanted)
         assert {row.batch_label for row in rows} == {"batch"}
         for row in rows:
             before = self.complete.get(row.project.id)
-            assert before is None or before == row, "a complete row has changed"
+            seen = replace(row, finished_at=before.finished_at) if before else row
+            assert before is None or before == seen, "a complete row has changed"
             if row.is_complete:
                 self.complete[row.project.id] = row
             if row.snapshot_id:
@@ -329,10 +356,14 @@ def test_every_project_has_exactly_one_complete_snapshot_in_the_end(schedule: Sc
     with tempfile.TemporaryDirectory(dir=where) as folder:
         life = Life(schedule, Path(folder))
         life.arm()
+        is_restarted = False
         for kill in schedule.kills:
-            life.run(kill)
+            life.run(kill, is_restarted=is_restarted)
             life.clock.sleep(schedule.gap_seconds)
-            if kill.dry_run_after:
+            is_restarted = kill.is_restarted
+            if is_restarted:
+                continue
+            if kill.dry_run_after and life.report.exists():
                 life.run(None, dry_run=True)
             for number in schedule.deleted:
                 if life.report.exists():  # somebody deletes a running snapshot between the runs
@@ -343,7 +374,7 @@ def test_every_project_has_exactly_one_complete_snapshot_in_the_end(schedule: Sc
             if len(life.complete) == len(life.wanted):
                 break
             life.clock.sleep(min(60.0 * 2**retry, 3600.0))
-            life.run(None)
+            life.run(None, is_restarted=is_restarted and retry == 0)
 
         assert sorted(life.complete) == sorted(life.wanted), life.report.read_text()
         for project, row in life.complete.items():
