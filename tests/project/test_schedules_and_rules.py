@@ -4,7 +4,8 @@ Each job is a run of the whole gear against the simulated site, which launches i
 """
 
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,17 @@ from typing import Any
 import flywheel
 import pytest
 
-from flywheel_site_simulator import SimulatedSite, SimulatorServer
-from tests.support.gear import REPORT, GearFolder, GearRun, MakeGear, RunHere, run_together
-from tests.support.jobs import Platform, Rule, engine_for, told
+from flywheel_site_simulator import (
+    Engine,
+    Fault,
+    ProjectFile,
+    SimulatedSite,
+    SimulatorServer,
+    SiteJob,
+    refuse,
+)
+from tests.support.gear import REPORT, GearFolder, GearRun, MakeGear, run_together
+from tests.support.jobs import Platform, Rule, as_run, engine_for, told
 from tests.support.repository import read
 
 COMPLETE, INCOMPLETE = "snapshots-complete", "snapshots-incomplete"
@@ -307,31 +316,115 @@ def test_a_rule_that_doesn_t_fill_the_input_starts_nothing(
 
 # ------------------------------------------------------------ a job that the platform starts again
 
+DAYS = 3 * 86_400.0
+STUDIES = {"project filter": "group=study"}
 
-def test_a_job_with_a_filter_that_is_started_again_snapshots_everything_again(
-    simulated: SimulatedSite, run_here: RunHere
+
+@dataclass(frozen=True)
+class Jobs:
+    """A site and what runs its jobs."""
+
+    site: SimulatedSite
+    engine: Engine
+    project: str
+
+    def launch(self, config: Mapping[str, Any], given: Path | None = None) -> SiteJob:
+        inputs = {} if given is None else {"retry failed": ProjectFile(REPORT, given)}
+        place = self.project
+        return self.site.add_job(config, inputs=inputs, destination=place, state="pending")
+
+    def restart(self, job: SiteJob) -> SiteJob:
+        """Start a job again, as its Retry button does."""
+        return self.site.restart_job(job.id, "pending")
+
+    def run(self, job: SiteJob) -> GearRun:
+        return as_run(self.engine.wait(job.id))
+
+    def creates(self, *projects: str) -> list[int]:
+        return [self.site.creates(project) for project in projects]
+
+
+@pytest.fixture
+def jobs(served: SimulatorServer, tmp_path: Path) -> Iterator[Jobs]:
+    with engine_for(served, tmp_path / "jobs") as engine:
+        yield Jobs(served.site, engine, served.site.add_project("admin", "Snapshots"))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.process
+def test_a_job_whose_machine_dies_again_and_again_makes_one_snapshot_of_each_project(
+    jobs: Jobs,
 ) -> None:
-    projects = [simulated.add_project(label=f"Study {n}") for n in range(3)]
+    jobs.site.behaviour.build_seconds = (1.0, 3.0)
+    studies = [jobs.site.add_project("study", f"Study {n}") for n in range(20)]
+    job = jobs.launch(STUDIES)
+    for made in (1, 10):
+        until(lambda made=made: jobs.site.creates() >= made)  # type: ignore[misc]
+        jobs.engine.kill(job.id)
+        job = jobs.restart(job)
 
-    run_here()
-    run_here()
+    run = jobs.run(job)
 
-    assert [simulated.creates(project) for project in projects] == [2, 2, 2]
+    assert (run.exit_status, job.attempt) == (0, 3), run.log
+    assert set(run.statuses.values()) == {"complete"}
+    assert jobs.creates(*studies) == [1] * len(studies)
 
 
-def test_a_retry_that_is_started_again_snapshots_what_its_input_says_has_failed(
-    simulated: SimulatedSite, run_here: RunHere, tmp_path: Path
+@pytest.mark.process
+@pytest.mark.parametrize("seconds_later", [0.0, DAYS], ids=["at once", "days later"])
+def test_the_retry_button_does_what_retry_failed_does(jobs: Jobs, seconds_later: float) -> None:
+    good, bad = (jobs.site.add_project("study", label) for label in ("Good", "Bad"))
+    jobs.site.outcome(bad, "failed", "failed", "complete")
+    first = jobs.launch(STUDIES)
+    assert jobs.run(first).exit_status == 1
+
+    jobs.site.clock_offset_seconds += seconds_later
+    second = jobs.restart(first)
+    assert jobs.run(second).exit_status == 1
+    jobs.site.clock_offset_seconds += seconds_later
+    run = jobs.run(jobs.restart(second))
+
+    assert run.exit_status == 0, run.log
+    assert jobs.creates(good, bad) == [1, 3]
+
+
+@pytest.mark.process
+def test_a_retry_that_is_started_again_starts_what_is_still_missing(
+    jobs: Jobs, tmp_path: Path
 ) -> None:
-    good, bad = (simulated.add_project(label=label) for label in ("Good", "Bad"))
-    simulated.outcome(bad, "failed", "complete", "complete")
-    run_here()
-    given = (tmp_path / REPORT).rename(tmp_path / "given.csv")
+    good, bad, worse = (jobs.site.add_project("study", name) for name in ("Good", "Bad", "Worse"))
+    jobs.site.outcome(bad, "failed", "complete")
+    jobs.site.outcome(worse, "failed", "failed", "complete")
+    run = jobs.run(jobs.launch(STUDIES))
+    given = tmp_path / "given.csv"
+    given.write_bytes(run.report.read_bytes())
 
-    for _ in range(2):
-        rows = run_here(retry_report=given)
-        assert {row["status"] for row in rows.values()} == {"complete"}
+    retry = jobs.launch({}, given)
+    assert jobs.run(retry).exit_status == 1
+    run = jobs.run(jobs.restart(retry))
 
-    assert [simulated.creates(project) for project in (good, bad)] == [1, 3]
+    assert run.exit_status == 0, run.log
+    assert jobs.creates(good, bad, worse) == [1, 2, 3]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_job_that_may_not_see_itself_is_a_first_attempt(jobs: Jobs, status: int) -> None:
+    study = jobs.site.add_project("study")
+    jobs.site.fault(Fault(kind="job", action=refuse(status)))
+    first = jobs.launch(STUDIES)
+    assert jobs.run(first).exit_status == 0
+
+    run = jobs.run(jobs.restart(first))
+
+    assert run.exit_status == 0, run.log
+    assert jobs.creates(study) == [2]
 
 
 @pytest.mark.process
