@@ -159,8 +159,10 @@ def test_the_table_of_options_agrees_with_the_manifest(manifest: dict[str, Any])
 def test_the_table_of_options_has_the_limits_of_the_manifest(manifest: dict[str, Any]) -> None:
     meaning = {code(row["option"]): row["meaning"] for row in table("README.md", "option")}
     attempts = manifest["config"]["attempts per project"]
+    hours = manifest["config"]["reuse within hours"]
 
     assert f"{attempts['minimum']} to {attempts['maximum']}" in meaning["attempts per project"]
+    assert f"{hours['minimum']} to {hours['maximum']:,}" in meaning["reuse within hours"]
     assert manifest["config"]["timeout minutes"]["minimum"] == 0
     assert "more than 0" in meaning["timeout minutes"]
 
