@@ -26,6 +26,7 @@ CONFIG = {  # the gear's options, see README.md
 }
 HOURS = 6  # then the job is cancelled; longer than "timeout minutes", as it may be started again
 SECONDS = 30  # between two looks at the job
+SIGNALS = (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LOCK = Path.home() / ".nightly-snapshots.lock"  # held while this runs: never twice at a time
 
 
@@ -39,7 +40,7 @@ def main() -> str:
     try:
         lock = LOCK.open("w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in SIGNALS:
             signal.signal(number, stop)
         signal.setitimer(signal.ITIMER_REAL, HOURS * 3600)
         doing = "reach the site"
@@ -49,8 +50,10 @@ def main() -> str:
         doing = f"find the project {sys.argv[1]}"
         project = client.lookup(sys.argv[1])
         doing = "start a job, or learn that it has started"
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # no job is to be left behind unseen
         job_id = gear.run(config=CONFIG, destination=project)
         doing = f"wait for job {job_id}"
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return wait(client, job_id)
     except BlockingIOError:
         return f"another run of this script is not finished: it holds {LOCK}"

@@ -1,8 +1,8 @@
 """A Flywheel site on loopback, for tests and to try things against; never shipped with the gear.
 
 `SimulatedSite` is the site's contract in code, a state machine without I/O; `SimulatorServer`
-serves one over HTTP to the real flywheel-sdk; `Job` lays a gear's job out and runs it; `Fault` and
-the actions make things go wrong. Start reading at `site.py`.
+serves one over HTTP to the real flywheel-sdk; `Engine` runs the jobs that are launched there, and
+`Job` a single one; `Fault` and the actions make things go wrong. Start reading at `site.py`.
 """
 
 from .behaviour import Behaviour

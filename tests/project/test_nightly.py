@@ -28,6 +28,7 @@ from flywheel_site_simulator import (
     answer_with,
     break_off,
     refuse,
+    slow_down,
 )
 from tests.support.jobs import engine_for
 from tests.support.repository import ROOT, read
@@ -305,6 +306,19 @@ def test_told_to_stop_it_cancels_the_job_that_follows_on_its_own(
     assert status == 1
     assert f"stopped by {number.name}; job {copy.id} is cancelled" in said
     assert copy.state == "cancelled"
+
+
+def test_told_to_stop_while_the_job_starts_it_cancels_that_too(night: Night) -> None:
+    night.site.fault(Fault(kind="jobs/add", action=slow_down(1)))
+    with night.started(PLACE) as script:
+        until(lambda: len(night.jobs) == 1)
+        script.send_signal(signal.SIGTERM)
+
+        status, said = ended(script)
+
+    assert status == 1
+    [job] = night.jobs
+    assert f"stopped by SIGTERM; job {job.id} is cancelled" in said
 
 
 def test_a_job_that_can_t_be_cancelled_is_told(night: Night) -> None:
