@@ -1,10 +1,13 @@
 """Jobs: their keys, their records, and how the platform starts them again."""
 
+from pathlib import Path
+
 import pytest
 
 from flywheel_site_simulator import (
     DEFAULT_USER,
     Fault,
+    Request,
     Response,
     SimulatedSite,
     SiteJob,
@@ -131,3 +134,61 @@ def test_fields_of_a_job_can_be_left_out_and_its_detail_be_refused_or_odd(
     site.fault(Fault(kind="job", times=1, action=answer_with(["odd"])))
     assert detail(caller, job).document == ["odd"]
     assert detail(caller, job).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/api/jobs/{job}", b"", 400),
+        ("/api/jobs/{job}", b"[]", 400),
+        ("/api/jobs/{job}", b'{"state": "complete"}', 403),
+        ("/api/jobs/{other}", b'{"state": "cancelled"}', 403),
+        ("/api/jobs/nonsense", b'{"state": "cancelled"}', 404),
+        ("/api/jobs/{job}/logs", b'{"state": "cancelled"}', 404),
+        ("/api/jobs/add", b'{"state": "cancelled"}', 405),
+    ],
+)
+def test_a_change_that_a_caller_can_t_make_is_refused(
+    site: SimulatedSite, path: str, body: bytes, status: int
+) -> None:
+    site.add_user("other-key", email="stranger@example.org")
+    job, other = site.add_job(), site.add_job(key="other-key")
+    headers = {"authorization": f"scitran-user {job.key}"}
+
+    request = Request("PUT", path.format(job=job.id, other=other.id), {}, headers, body)
+
+    assert site.handle(request).status == status
+    assert (job.state, other.state) == ("running", "running")
+
+
+def test_jobs_are_listed_by_filter_and_in_pages(site: SimulatedSite, caller: Caller) -> None:
+    first, second, third = (site.add_job() for _ in range(3))
+    site.end_job(second.id)
+
+    def ids(**query: str) -> list[str]:
+        return [job["_id"] for job in caller.ask("GET", "/api/jobs", **query).document]
+
+    assert ids() == [first.id, second.id, third.id]
+    assert ids(limit="2") == [first.id, second.id]
+    assert ids(limit="2", after_id=second.id) == [third.id]
+    assert ids(filter="state=running,attempt=1") == [first.id, third.id]
+
+
+def test_nobody_s_key_launches_no_job(site: SimulatedSite) -> None:
+    with pytest.raises(KeyError):
+        site.add_job(key="nobody's")
+
+
+def test_a_new_version_of_a_file_keeps_its_id_and_its_information(
+    site: SimulatedSite, caller: Caller, tmp_path: Path
+) -> None:
+    project = site.add_project()
+    old = site.add_file(project, tmp_path / "report.csv", tags=["old"], info={"a": 1, "b": 1})
+    site.add_file(project, tmp_path / "report.csv", tags=["new"], info={"b": 2})
+
+    [file] = caller.project(project).document["files"]
+    assert (file["file_id"], file["info"]) == (old.file_id, {"a": 1, "b": 2})
+    assert file["tags"] == ["new"]
+    site.behaviour.file_tags_stay = True
+    site.add_file(project, tmp_path / "report.csv", tags=["newer", "new"])
+    assert site.files(project)["report.csv"].tags == ("new", "newer")
