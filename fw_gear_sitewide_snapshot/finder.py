@@ -28,7 +28,7 @@ class Moment:
     def order(
         self, record: SnapshotRecord, *, look_up: bool = False, failed_id: str = ""
     ) -> SnapshotOrder:
-        """Return the order for a project whose row says nothing of a snapshot."""
+        """Return the order for a project, of which an earlier attempt may have started one."""
         return SnapshotOrder(
             record,
             look_up=look_up,
@@ -44,14 +44,15 @@ class Batch:
     """The projects of a run, and what is to be done for them."""
 
     records: tuple[SnapshotRecord, ...]  # every project of the batch, each once
-    orders: tuple[SnapshotOrder, ...]  # for which one is to be started, or looked for first
+    orders: tuple[SnapshotOrder, ...]  # what is to be started, looked for, or waited for
 
     def planned(self) -> "Batch":
         """Return the batch as a dry run reports it: what would be started is ``planned``.
 
         A row that was cut off stays as it is: it says since when to look for what may be there.
         """
-        planned = {o.record.project.id for o in self.orders if o.wanted_since is None}
+        started = (o.record for o in self.orders if o.wanted_since is None)
+        planned = {record.project.id for record in started if not record.is_running}
         records = tuple(
             replace(r, status=SnapshotStatus.PLANNED) if r.project.id in planned else r
             for r in self.records
@@ -108,13 +109,16 @@ def find_by_report(rows: Iterable[SnapshotRecord], batch_label: str, moment: Mom
         if record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
             record = record.reset_to_pending(moment.begin)
             orders.append(moment.order(record, look_up=True, failed_id=row.snapshot_id))
+        elif record.is_running and not moment.is_audit:  # an audit waits for nothing
+            orders.append(moment.order(record))
         elif not record.is_complete and not record.is_running:
             # The run was cut off: its create may or may not have reached the site.
             order = moment.order(record, look_up=True)
             orders.append(replace(order, wanted_since=record.timestamp))
         records.append(record)
     running = sum(record.is_running for record in records)
-    complete = len(records) - running - len(orders)
+    complete = sum(record.is_complete for record in records)
     words = "%s in the report: %d complete, %d still running, %d to start"
-    log.info(words, counted(len(records), "project"), complete, running, len(orders))
+    to_start = len(records) - complete - running
+    log.info(words, counted(len(records), "project"), complete, running, to_start)
     return Batch(tuple(records), tuple(orders))

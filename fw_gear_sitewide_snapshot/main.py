@@ -18,7 +18,7 @@ from .report import csv_report, page
 from .report.summary import Summary
 from .reporter import BatchReport
 from .site.client import Site
-from .text import counted, duration, one_line
+from .text import counted, duration
 from .workers import TaskQueue, Workers
 
 log = logging.getLogger(__name__)
@@ -113,13 +113,10 @@ def _moment(config: GearConfig, site: Site, job_id: str) -> Moment:
     begin = site.now()
     if first and first.began:
         begin = min(begin, whole_seconds(first.began))
-        words = "This job was started again: it takes what was made since %s, when job %s began"
-        log.info(words, begin.isoformat(), one_line(first.id))
     reuse_since = None
     if config.reuse_hours:
         reuse_since = begin - timedelta(hours=config.reuse_hours)
-        words = "A snapshot that was made since %s will do"
-        log.info(words, whole_seconds(reuse_since).isoformat())
+        log.info("A snapshot that was made since %s will do", reuse_since.isoformat(" ", "seconds"))
     return Moment(begin, first is not None, reuse_since, config.is_audit)
 
 
@@ -136,7 +133,6 @@ def _snapshot(
     others = [record for record in batch.records if record.project.id not in ordered]
     if config.is_audit:
         log.info("An audit: nothing is started")
-        others = []  # it doesn't wait for what is running
     timeout, attempts = config.timeout_seconds, config.attempts
     poller = Poller(site, workers, clock, report, timeout_seconds=timeout, attempts=attempts)
     poller.run(batch.orders, others)
@@ -155,12 +151,14 @@ def _finish(report: BatchReport, summary: Summary, seconds: float) -> None:
             snapshot_id = record.snapshot_id or "none"
             log.error("%s: snapshot %s: %s", record.described, snapshot_id, record.status)
         raise ReportLostError(f"{error}; what was started is in the lines above") from None
-    counts = ", ".join(f"{count} {status}" for status, count in summary.counts.items())
-    reused = f" ({summary.reused} of them reused)" if summary.reused else ""
-    projects, took = counted(summary.total, "project"), duration(seconds)
-    log.info("%s: %s%s; report: %s; the run took %s", projects, counts, reused, path.name, took)
+    words = {status: f"{count} {status}" for status, count in summary.counts.items()}
+    if summary.reused:
+        words[SnapshotStatus.COMPLETE] += f" ({summary.reused} reused)"
+    projects, counts = counted(summary.total, "project"), ", ".join(words.values())
+    took = duration(seconds)
+    log.info("%s: %s; report: %s; the run took %s", projects, counts, path.name, took)
     for record in summary.incomplete:
-        if record.status != SnapshotStatus.PLANNED:
+        if record.status != SnapshotStatus.PLANNED or summary.audit_hours:
             why = record.reason or "the run ended before it was fetched"
             log.warning("%s: %s: %s", record.described, record.status, why)
     log.debug("%s", report.effort)

@@ -204,7 +204,7 @@ class SnapshotRecord:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotOrder:
-    """A project that is to have a snapshot."""
+    """A project that is to have a snapshot, or whose snapshot is running."""
 
     record: SnapshotRecord  # as it is on disk when the work begins
     look_up: bool = False  # whether to look it up first: a create succeeds for one that is gone

@@ -70,7 +70,7 @@ class Poller:
     def run(self, orders: Iterable[SnapshotOrder], others: Iterable[SnapshotRecord]) -> None:
         """Start what is to be started, and wait until all is finished or the deadline has come.
 
-        Of the others, the batch's other rows, what is running is waited for, the rest counted.
+        The others, the batch's other rows, are counted.
 
         Raises:
             TerminatedError: The run is to end; what was answered until then is in the report.
@@ -78,14 +78,18 @@ class Poller:
         attempts, now, site_now = self._attempts, self._clock.monotonic(), self._site.now()
         for record in others:
             self._progress.count(None, record)
-            if record.is_running:
-                state = transitions.start(SnapshotOrder(record), attempts, now, site_now)
-                self._states[record.project.id] = state
-                self._schedule.add(state, -math.inf)
         for order in orders:
             self._progress.count(None, order.record)
-            self._schedule.unasked.add(order.record.project.id)
-            self._follow(transitions.start(order, attempts, now, site_now))
+            state, project_id = (
+                transitions.start(order, attempts, now, site_now),
+                order.record.project.id,
+            )
+            if order.record.is_running:
+                self._states[project_id] = state
+                self._schedule.add(state, -math.inf)
+            else:
+                self._schedule.unasked.add(project_id)
+                self._follow(state)
         self._progress.expect_outcomes(len(self._schedule.unasked))
         try:
             self._until_deadline()

@@ -6,7 +6,7 @@ from collections import Counter
 
 from ..clock import Clock
 from ..errors import SiteError
-from ..models import SnapshotRecord, SnapshotStatus
+from ..models import Origin, SnapshotRecord, SnapshotStatus
 from ..snapshot.state import Call, ProjectState
 from ..text import duration
 
@@ -57,7 +57,10 @@ class Progress:
             elif before.call != Call.POLL:
                 log.warning("%s: %s; asking again", where, error)
         elif record.snapshot_id and not before.record.snapshot_id:
-            if before.call == Call.LIST:
+            if record.origin == Origin.REUSED:
+                made = record.timestamp.isoformat(" ") if record.timestamp else ""
+                log.info("%s: snapshot %s is kept, made %s", where, record.snapshot_id, made)
+            elif before.call == Call.LIST:
                 log.info("%s: it was started: snapshot %s", where, record.snapshot_id)
             number, snapshot_id = self._number(before.record), record.snapshot_id
             log.info("%s%s: snapshot %s is %s", number, where, snapshot_id, record.status)

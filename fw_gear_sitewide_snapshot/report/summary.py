@@ -20,7 +20,7 @@ class Summary:
     hidden: tuple[Project, ...] | None = None  # that the user can't see; None: that is not known
     reused: int = 0  # of the complete snapshots, those that were made before the batch began
     begin: datetime | None = None  # when the first snapshot was started; None for none
-    end: datetime | None = None  # when the last one was seen to be finished; None for none
+    end: datetime | None = None  # when the last was seen to be finished; None: not yet
     audit_hours: float = 0.0  # how new a snapshot had to be in an audit; 0: this was none
 
     @classmethod
@@ -34,6 +34,7 @@ class Summary:
     ) -> "Summary":
         """Sum the batch up; ``to_fetch``: a row whose snapshot was not fetched is incomplete."""
         records = sorted(records, key=report_order)
+        ends = [record.finished_at for record in records if record.finished_at]
         counts = Counter(str(record.status) for record in records)
         return cls(
             counts=dict(counts.most_common()),
@@ -45,7 +46,7 @@ class Summary:
             hidden=hidden,
             reused=sum(r.is_complete and r.origin == Origin.REUSED for r in records),
             begin=min(filter(None, (r.timestamp for r in records if r.is_started)), default=None),
-            end=max(filter(None, (record.finished_at for record in records)), default=None),
+            end=None if any(r.is_running for r in records) else max(ends, default=None),
             audit_hours=audit_hours,
         )
 

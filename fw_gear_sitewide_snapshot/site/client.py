@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 from ..clock import Clock
 from ..errors import AcceptedError, OutcomeUnknownError, RejectedError, SiteError, SiteUnusableError
 from ..models import Project, Snapshot, SnapshotList
+from ..text import one_line
 from .http import Request, Response, Stream, Transport
 from .job import Job, find_first_attempt, parse_job
 from .paging import PAGE, PAGE_BYTES, all_pages
@@ -103,11 +104,19 @@ class Site:
             request = replace(_PROBE, path="/api/jobs/{job}/detail", parameters={"job": identifier})
             return self._retried(request, parse_job, _PROBE_RETRY_SECONDS)
 
+        if not job_id:
+            log.info("Taken for a first attempt, since the job's id is not known")
+            return None
         try:
-            return find_first_attempt(ask, ask(job_id)) if job_id else None
+            job = ask(job_id)
+            first = find_first_attempt(ask, job)
         except SiteError as error:
             log.info("Taken for a first attempt, since the site does not tell: %s", error)
             return None
+        if first and first.began:
+            words = "Attempt %d of job %s, which began %s: what was made since then is taken"
+            log.info(words, job.attempt, one_line(first.id), first.began.isoformat(" ", "seconds"))
+        return first
 
     def find_projects(self, project_filter: str | None) -> list[Project]:
         """Find the projects that a filter selects, in the order of their ids.

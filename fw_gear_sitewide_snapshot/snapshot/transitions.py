@@ -106,6 +106,7 @@ def start_again(state: ProjectState, now: float, site_now: datetime) -> ProjectS
         Call.LOOK_UP,
         due=now,
         attempts_left=state.attempts_left,
+        wanted_since=state.wanted_since,
         known_failed=state.known_failed | {state.record.snapshot_id},
         problem=state.record.error,
         # The one that was taken from the list may be somebody else's: this run's may still come.

@@ -55,7 +55,7 @@ def test_what_is_new_enough_is_kept_or_awaited_and_only_the_rest_is_started(
     assert run.row(site.building)["snapshot_id"] == site.awaited
     origins = {row["project_label"]: row["origin"] for row in run.rows}
     assert origins == {"New": "reused", "Building": "reused", "Old": "started", "None": "started"}
-    assert "4 complete (2 of them reused)" in run.last_block[0]
+    assert "4 complete (2 reused)" in run.last_block[0]
     assert qc(run)["info"]["qc"]["sitewide-snapshot"]["snapshots"]["reused"] == 2
 
 

@@ -283,6 +283,7 @@ class Life:
         if self.is_restarted:
             self.job_id = self.simulated.restart_job(self.job_id).id
             self.report.unlink(missing_ok=True)
+            self.states = {}
             known = csv_report.read(self.given) if self.given.exists() else []
             self.complete = {row.project.id: row for row in known if row.is_complete}
         elif not dry_run:

@@ -154,7 +154,9 @@ class Loop:
             attempts=attempts,
         )
         try:
-            poller.run(self.orders, self.rows)
+            running = [SnapshotOrder(row) for row in self.rows if row.is_running]
+            others = [row for row in self.rows if not row.is_running]
+            poller.run([*self.orders, *running], others)
         finally:
             self.last = {record.project.id: record for record in self.report.records}
         return self.last

@@ -55,10 +55,16 @@ def test_a_complete_row_is_carried_over_as_it_was() -> None:
 def test_a_running_row_is_waited_for_not_started(status: str) -> None:
     running = row(status, snapshot_id=SNAPSHOT)
 
-    batch = finder.find_by_report([running], "", MOMENT)
+    [order] = finder.find_by_report([running], "", MOMENT).orders
 
-    assert batch.orders == ()
-    assert batch.records[0].is_running
+    assert order.record == running
+    assert order.record.is_running
+
+
+def test_an_audit_waits_for_nothing() -> None:
+    running = row("in_progress", snapshot_id=SNAPSHOT)
+
+    assert finder.find_by_report([running], "", finder.Moment(START, is_audit=True)).orders == ()
 
 
 @pytest.mark.parametrize("status", ["failed", "planned"])

@@ -1,10 +1,11 @@
 """A snapshot that is new enough will do; an audit only says whether there is one."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
-from fw_gear_sitewide_snapshot.models import Origin, Snapshot
+from fw_gear_sitewide_snapshot.models import Origin, Snapshot, SnapshotOrder
 from fw_gear_sitewide_snapshot.snapshot import transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
 from fw_gear_sitewide_snapshot.snapshot.state import Call, ProjectState
@@ -115,6 +116,20 @@ def test_where_nothing_was_started_the_row_does_not_say_that_something_may_have_
     record = give_up(waiting, "10 min", at(700), was_asked=False)
 
     assert record.error == f"no snapshot was started within 10 min: {NOT_DONE}"
+
+
+def test_one_that_is_gone_may_have_been_replaced_by_an_earlier_attempt() -> None:
+    """Of a row that was given as running to a job that was started again."""
+    row = replace(fresh().record, snapshot_id=OTHER_ID, status="in_progress")
+    order = SnapshotOrder(row, wanted_since=at(0))
+    state = transitions.start(order, 1, 0.0, at(100))
+    failed = transitions.apply(state, made("failed", -50.0, OTHER_ID), now())
+
+    again = transitions.start_again(failed, NOW, at(NOW))
+    looked_up = transitions.apply(again, PROJECT, now())
+
+    assert looked_up.call == Call.LIST
+    assert after(looked_up, made("pending", 50.0)).record.snapshot_id == ID
 
 
 # An audit
