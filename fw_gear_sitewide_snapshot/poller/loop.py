@@ -18,7 +18,7 @@ from ..reporter import BatchReport
 from ..site.client import CallResult, Site
 from ..site.rates import poll_interval
 from ..site.retry import backoff_seconds
-from ..snapshot import transitions
+from ..snapshot import begin, transitions
 from ..snapshot.deadline import give_up
 from ..snapshot.state import Call, CallValue, Now, ProjectState
 from ..text import counted, duration
@@ -70,7 +70,7 @@ class Poller:
     def run(self, orders: Iterable[SnapshotOrder], others: Iterable[SnapshotRecord]) -> None:
         """Start what is to be started, and wait until all is finished or the deadline has come.
 
-        The others, the batch's other rows, are counted.
+        The others are the batch's other rows: they are counted.
 
         Raises:
             TerminatedError: The run is to end; what was answered until then is in the report.
@@ -80,16 +80,10 @@ class Poller:
             self._progress.count(None, record)
         for order in orders:
             self._progress.count(None, order.record)
-            state, project_id = (
-                transitions.start(order, attempts, now, site_now),
-                order.record.project.id,
-            )
-            if order.record.is_running:
-                self._states[project_id] = state
-                self._schedule.add(state, -math.inf)
-            else:
-                self._schedule.unasked.add(project_id)
-                self._follow(state)
+            is_new = not order.record.is_running
+            if is_new:
+                self._schedule.unasked.add(order.record.project.id)
+            self._follow(begin.start(order, attempts, now, site_now), now if is_new else -math.inf)
         self._progress.expect_outcomes(len(self._schedule.unasked))
         try:
             self._until_deadline()
@@ -165,7 +159,7 @@ class Poller:
         }
         if state.call == Call.CREATE and state.sent is None:
             log.info("%s: starting a snapshot", state.record.described)
-        self._states[project_id] = transitions.sending(state, now)
+        self._states[project_id] = begin.sending(state, now)
         self._schedule.sent(project_id, state.call, now)
         work = ask[state.call]
         self._tasks[project_id] = self._queue.submit(lambda: (project_id, work()))
@@ -210,16 +204,16 @@ class Poller:
             self._schedule.creates_are_done(now)
         self._progress.log_step(before, after, error)
         self._update(before.record, after.record)
-        self._follow(after)
+        self._follow(after, now)
 
-    def _follow(self, state: ProjectState) -> None:
-        """See to what a project needs next."""
+    def _follow(self, state: ProjectState, now: float) -> None:
+        """See to what a project needs next; it has come into its state now."""
         project_id = state.record.project.id
         self._states[project_id] = state
         if state.call is not None:
             if not self._is_final or state.is_missing:
-                self._schedule.add(state, self._clock.monotonic())
-        elif transitions.starts_again(state):
+                self._schedule.add(state, now)
+        elif begin.starts_again(state):
             self._to_restart.append(project_id)
         else:
             del self._states[project_id]
@@ -243,7 +237,7 @@ class Poller:
         failed = [self._states.pop(project_id) for project_id in self._to_restart]
         self._to_restart.clear()
         site_now = self._site.now()
-        again = [transitions.start_again(state, now, site_now) for state in failed]
+        again = [begin.start_again(state, now, site_now) for state in failed]
         for state in again:
             self._report.update(state.record)
         try:
@@ -255,4 +249,4 @@ class Poller:
             return
         for before, state in zip(failed, again, strict=True):
             self._progress.count(before.record, state.record)
-            self._follow(state)
+            self._follow(state, now)

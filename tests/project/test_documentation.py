@@ -17,7 +17,7 @@ from fw_gear_sitewide_snapshot.report.csv_report import REPORT_NAME
 from fw_gear_sitewide_snapshot.report.metadata import TAG_COMPLETE, TAG_INCOMPLETE
 from fw_gear_sitewide_snapshot.report.page import PAGE_NAME
 from fw_gear_sitewide_snapshot.site import paging, retry
-from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from tests.support.repository import ROOT, read
 
 RELIABILITY = "docs/reliability.md"
@@ -306,11 +306,11 @@ def test_the_page_on_reliability_has_the_numbers_of_the_code() -> None:
     assert "three times at the most" in text
     assert transitions.MAX_UNKNOWN_CREATES == 3
     assert "waits ten seconds for what that one may have sent last" in text
-    assert transitions.CUT_OFF_SETTLE_SECONDS == 10
+    assert begin.CUT_OFF_SETTLE_SECONDS == 10
     assert "Two readings of the project's list, five seconds apart" in text
     assert transitions.GONE_SECONDS == 5
     assert "One that was just made gets forty seconds first" in text
-    assert transitions.NEW_SECONDS == 40
+    assert begin.NEW_SECONDS == 40
     assert "the site is away for half a minute" in text
     assert retry.RETRY_SECONDS >= 30
     assert "A list that is cut (250 or more" in text

@@ -17,7 +17,7 @@ from fw_gear_sitewide_snapshot.models import (
     SnapshotOrder,
     SnapshotRecord,
 )
-from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.state import Call, Now, ProjectState
 from fw_gear_sitewide_snapshot.snapshot.transitions import SETTLE_SECONDS
 
@@ -55,12 +55,12 @@ def listed(*snapshots: Snapshot, unreadable: tuple[datetime | None, ...] = ()) -
 def fresh(**order: object) -> ProjectState:
     """Make a project that is to have a snapshot."""
     record = SnapshotRecord(PROJECT).reset_to_pending(START)
-    return transitions.start(SnapshotOrder(record, **order), 1, 0.0, START)  # type: ignore[arg-type]
+    return begin.start(SnapshotOrder(record, **order), 1, 0.0, START)  # type: ignore[arg-type]
 
 
 def creating(**order: object) -> ProjectState:
     """Make a project whose create is under way."""
-    return transitions.sending(replace(fresh(**order), call=Call.CREATE), SENT)
+    return begin.sending(replace(fresh(**order), call=Call.CREATE), SENT)
 
 
 def looking() -> ProjectState:

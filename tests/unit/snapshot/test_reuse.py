@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from fw_gear_sitewide_snapshot.models import Origin, Snapshot, SnapshotOrder
-from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
 from fw_gear_sitewide_snapshot.snapshot.state import Call, ProjectState
 from tests.support.states import (
@@ -81,7 +81,7 @@ def test_where_none_will_do_one_is_started_at_once(snapshots: list[Snapshot]) ->
 
 
 def test_what_is_started_then_is_no_reused_one() -> None:
-    sent = transitions.sending(after(reusing()), NOW)
+    sent = begin.sending(after(reusing()), NOW)
 
     assert transitions.apply(sent, made(created=NOW), now()).record.origin == Origin.STARTED
 
@@ -94,7 +94,7 @@ def test_of_several_the_newest_complete_one_is_kept() -> None:
 
 
 def test_a_lost_create_is_not_answered_by_one_that_was_there_before() -> None:
-    lost = transitions.apply(transitions.sending(after(reusing()), NOW), UNKNOWN, now())
+    lost = transitions.apply(begin.sending(after(reusing()), NOW), UNKNOWN, now())
 
     assert after(lost, made("complete", -1 * HOUR)).record.snapshot_id == ""
 
@@ -122,10 +122,10 @@ def test_one_that_is_gone_may_have_been_replaced_by_an_earlier_attempt() -> None
     """Of a row that was given as running to a job that was started again."""
     row = replace(fresh().record, snapshot_id=OTHER_ID, status="in_progress")
     order = SnapshotOrder(row, wanted_since=at(0))
-    state = transitions.start(order, 1, 0.0, at(100))
+    state = begin.start(order, 1, 0.0, at(100))
     failed = transitions.apply(state, made("failed", -50.0, OTHER_ID), now())
 
-    again = transitions.start_again(failed, NOW, at(NOW))
+    again = begin.start_again(failed, NOW, at(NOW))
     looked_up = transitions.apply(again, PROJECT, now())
 
     assert looked_up.call == Call.LIST

@@ -11,13 +11,12 @@ import pytest
 
 from fw_gear_sitewide_snapshot.errors import SiteError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotList, SnapshotOrder, SnapshotRecord
-from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot import begin, transitions
+from fw_gear_sitewide_snapshot.snapshot.begin import CUT_OFF_SETTLE_SECONDS, NEW_SECONDS
 from fw_gear_sitewide_snapshot.snapshot.state import Call, CallValue, ProjectState
 from fw_gear_sitewide_snapshot.snapshot.transitions import (
-    CUT_OFF_SETTLE_SECONDS,
     GONE_SECONDS,
     MAX_UNKNOWN_CREATES,
-    NEW_SECONDS,
     SETTLE_SECONDS,
 )
 from tests.support.states import (
@@ -206,7 +205,7 @@ def test_a_404_for_a_snapshot_of_an_earlier_run_counts_unless_it_is_new(
 ) -> None:
     record = SnapshotRecord(PROJECT, ID, at(-age), status="pending")
 
-    resumed = transitions.start(SnapshotOrder(record), 1, 0.0, at(0.0))
+    resumed = begin.start(SnapshotOrder(record), 1, 0.0, at(0.0))
     state = transitions.apply(resumed, NOT_FOUND, now(0.0))
 
     assert state.call == (Call.POLL if means == "new" else Call.LIST)
@@ -345,7 +344,7 @@ def test_a_create_of_unknown_outcome_whose_snapshot_has_failed_is_its_row_s_fail
 def test_after_three_creates_none_of_which_was_done_the_row_fails() -> None:
     state, seconds = creating(), NOW
     for _ in range(MAX_UNKNOWN_CREATES):
-        state = transitions.apply(transitions.sending(state, seconds), UNKNOWN, now(seconds))
+        state = transitions.apply(begin.sending(state, seconds), UNKNOWN, now(seconds))
         seconds += SETTLE_SECONDS
         state = lists_none(state, seconds)
 

@@ -7,7 +7,7 @@ import pytest
 
 from fw_gear_sitewide_snapshot.errors import SiteError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
-from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
 from fw_gear_sitewide_snapshot.snapshot.state import Call, CallValue, ProjectState
 from fw_gear_sitewide_snapshot.snapshot.transitions import GONE_SECONDS, SETTLE_SECONDS
@@ -105,26 +105,26 @@ def failed(attempts: int = 2) -> ProjectState:
 
 
 def started_again() -> ProjectState:
-    return transitions.start_again(failed(), NOW, at(NOW))
+    return begin.start_again(failed(), NOW, at(NOW))
 
 
 @pytest.mark.parametrize(("attempts", "again"), [(1, False), (2, True), (5, True)])
 def test_a_failed_one_is_started_again_while_there_are_attempts(attempts: int, again: bool) -> None:
-    assert transitions.starts_again(failed(attempts)) is again
+    assert begin.starts_again(failed(attempts)) is again
 
 
 def test_one_that_is_gone_is_started_again_as_one_that_failed() -> None:
     state = lists_none(replace(missed(), attempts_left=1), NOW)
     state = lists_none(polled_again(state, NOW + GONE_SECONDS), NOW + GONE_SECONDS)
 
-    assert transitions.starts_again(state)
+    assert begin.starts_again(state)
 
 
 @pytest.mark.parametrize("error", [REFUSED, NOT_FOUND])
 def test_a_create_that_is_refused_is_not_started_again(error: SiteError) -> None:
     state = transitions.apply(replace(creating(), attempts_left=5), error, now())
 
-    assert not transitions.starts_again(state)
+    assert not begin.starts_again(state)
 
 
 def test_before_a_second_attempt_the_project_is_looked_up_and_the_row_says_since_when() -> None:
@@ -137,7 +137,7 @@ def test_before_a_second_attempt_the_project_is_looked_up_and_the_row_says_since
 
 def test_a_second_attempt_takes_no_snapshot_that_failed_before() -> None:
     state = transitions.apply(started_again(), PROJECT, now())
-    state = transitions.apply(transitions.sending(state, NOW), UNKNOWN, now(NOW + 1))
+    state = transitions.apply(begin.sending(state, NOW), UNKNOWN, now(NOW + 1))
 
     late = now(NOW + 1 + SETTLE_SECONDS, sent=NOW)
     old = listed(made("failed", NOW, FAILED_ID))
@@ -146,11 +146,11 @@ def test_a_second_attempt_takes_no_snapshot_that_failed_before() -> None:
 
 def test_attempts_are_counted_by_the_snapshots_that_were_started() -> None:
     state = transitions.apply(started_again(), PROJECT, now())
-    state = transitions.apply(transitions.sending(state, NOW), NOT_DONE, now())
+    state = transitions.apply(begin.sending(state, NOW), NOT_DONE, now())
     state = transitions.apply(state, made("failed"), now())
 
     assert state.record.started == 2
-    assert not transitions.starts_again(state)
+    assert not begin.starts_again(state)
 
 
 # The time is up

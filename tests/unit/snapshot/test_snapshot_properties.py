@@ -16,7 +16,7 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from fw_gear_sitewide_snapshot.errors import ServiceUnavailableError
 from fw_gear_sitewide_snapshot.models import SnapshotList, SnapshotRecord
-from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
 from fw_gear_sitewide_snapshot.snapshot.state import Call, ProjectState
 from fw_gear_sitewide_snapshot.snapshot.transitions import GONE_SECONDS, SETTLE_SECONDS
@@ -118,13 +118,13 @@ TestOneSharedProject = OneSharedProject.TestCase
 
 
 def test_the_first_create_of_an_attempt_says_since_when_to_look() -> None:
-    second = transitions.sending(replace(creating(), due=NOW), NOW + 60)
+    second = begin.sending(replace(creating(), due=NOW), NOW + 60)
 
     assert second.sent == SENT
 
 
 def test_a_look_is_no_create() -> None:
-    assert transitions.sending(looking_for_cut_off(), NOW).sent is None
+    assert begin.sending(looking_for_cut_off(), NOW).sent is None
 
 
 @pytest.mark.parametrize("before", [accepted, looking])
@@ -136,7 +136,7 @@ def test_a_second_attempt_looks_for_what_the_first_one_may_have_started(
     state = transitions.apply(state, listed(made("pending", SENT, OTHER_ID)), now(NOW + 1))
     state = transitions.apply(state, made("failed", SENT, OTHER_ID), now(NOW + 5))
 
-    again = transitions.start_again(state, NOW + 5, at(NOW + 5))
+    again = begin.start_again(state, NOW + 5, at(NOW + 5))
     state = transitions.apply(again, PROJECT, now(NOW + 6))
 
     assert state.call == Call.LIST
@@ -147,7 +147,7 @@ def test_a_third_attempt_takes_none_of_those_that_failed_before() -> None:
     for attempt, snapshot_id in enumerate([OTHER_ID, ID]):
         state = replace(state, call=Call.CREATE, attempts_left=2)
         state = transitions.apply(state, made("failed", NOW, snapshot_id), now(NOW + attempt))
-        state = transitions.start_again(state, NOW + attempt, at(NOW + attempt))
+        state = begin.start_again(state, NOW + attempt, at(NOW + attempt))
 
     assert state.known_failed == {FAILED_ID, OTHER_ID, ID}
 
@@ -156,7 +156,7 @@ def test_what_was_failed_before_the_create_is_not_what_the_create_has_made() -> 
     """Of a row that a cut-off run left."""
     failed = listed(made("failed", SENT, OTHER_ID))
     state = transitions.apply(looking_for_cut_off(), failed, now())
-    lost = transitions.apply(transitions.sending(state, NOW), UNKNOWN, now())
+    lost = transitions.apply(begin.sending(state, NOW), UNKNOWN, now())
 
     assert transitions.apply(lost, failed, now(NOW + SETTLE_SECONDS)).call == Call.CREATE
 
@@ -181,7 +181,7 @@ def test_looks_are_frequent_again_after_another_create() -> None:
     state = looking()
     for seconds in (1.0, 3.0, 7.0, 15.0, SETTLE_SECONDS):
         state = lists_none(state, NOW + seconds)
-    again = transitions.apply(transitions.sending(state, NOW + 40), UNKNOWN, now(NOW + 41))
+    again = transitions.apply(begin.sending(state, NOW + 40), UNKNOWN, now(NOW + 41))
 
     assert lists_none(again, NOW + 41).due == NOW + 42
 

@@ -35,7 +35,7 @@ from fw_gear_sitewide_snapshot.models import (
     SnapshotRecord,
     whole_seconds,
 )
-from fw_gear_sitewide_snapshot.snapshot import transitions
+from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
 from fw_gear_sitewide_snapshot.snapshot.state import Call, CallValue, Now, ProjectState
 from tests.support.time import START
@@ -117,14 +117,14 @@ class OneProject(RuleBasedStateMachine):
             running = self.make(made or -500.0, made or -500.0)
             self.now = max(0.0, running.created)
             record = record.with_snapshot(self.shown(running), at(self.now))
-            self.state = transitions.start(SnapshotOrder(record), attempts, self.now, at(self.now))
+            self.state = begin.start(SnapshotOrder(record), attempts, self.now, at(self.now))
             return
         order = SnapshotOrder(record, look_up=look_up)
         if begins == "cut off":
             order = replace(order, wanted_since=since)
             if made is not None:
                 self.make(made, made)
-        self.state = transitions.start(order, attempts, 0.0, at(0.0))
+        self.state = begin.start(order, attempts, 0.0, at(0.0))
 
     # What happens
 
@@ -146,7 +146,7 @@ class OneProject(RuleBasedStateMachine):
         self.calls_at_once = self.calls_at_once + 1 if due == self.now else 0
         assert self.calls_at_once <= MOST_CALLS_AT_ONCE, "it is asked without a pause"
         self.now = due
-        self.state = transitions.sending(self.state, self.now)
+        self.state = begin.sending(self.state, self.now)
 
     def ends(self, value: CallValue, seconds: float) -> None:
         """Have the call end so many seconds after it was sent."""
@@ -244,11 +244,11 @@ class OneProject(RuleBasedStateMachine):
         is_false = not (self.now < made.created + NEW_SECONDS or made.listed <= self.now)
         self.ends(UNKNOWN if is_false else error, seconds)
 
-    @precondition(lambda self: transitions.starts_again(self.state))
+    @precondition(lambda self: begin.starts_again(self.state))
     @rule()
     def it_is_started_again(self) -> None:
         self.restarted += 1
-        self.state = transitions.start_again(self.state, self.now, at(self.now))
+        self.state = begin.start_again(self.state, self.now, at(self.now))
 
     @precondition(lambda self: self.state.call == Call.POLL and self.now > 60.0)
     @rule()
@@ -312,7 +312,7 @@ class OneProject(RuleBasedStateMachine):
         """From here on the site is well: now it ends, unless what was accepted never comes."""
         for _ in range(40):
             match self.state.call:
-                case None if transitions.starts_again(self.state):
+                case None if begin.starts_again(self.state):
                     self.it_is_started_again()
                 case None:
                     self.what_has_ended_is_complete_or_has_a_reason()
