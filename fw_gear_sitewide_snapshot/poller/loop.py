@@ -114,8 +114,7 @@ class Poller:
     def _final_poll(self) -> None:
         """Look once more at everything that is unfinished."""
         log.info("The time is up; looking once more at %s", counted(len(self._states), "project"))
-        reads = {Call.POLL, Call.LIST}
-        left = [project_id for project_id, state in self._states.items() if state.call in reads]
+        left = [p for p, state in self._states.items() if state.call in {Call.POLL, Call.LIST}]
         self._schedule.poll_once_more(left)
         self._is_final = True
         now, seconds = (
@@ -170,9 +169,8 @@ class Poller:
         while came:
             came = False
             wake = max(self._clock.monotonic() + TICK_SECONDS, self._schedule.next_due())
-            for project_id, result in self._queue.results(
-                min([until, wake, *self._schedule.overdue().values()])
-            ):
+            wake = min([until, wake, *self._schedule.overdue().values()])
+            for project_id, result in self._queue.results(wake):
                 self._ended(project_id, self._site.observe(result))
                 if until < math.inf:  # it may have made something due before
                     came = not self._schedule.can_send(self._clock.monotonic())
