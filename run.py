@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fw_gear_sitewide_snapshot import __version__, errors, main, parser
 from fw_gear_sitewide_snapshot.clock import SystemClock
-from fw_gear_sitewide_snapshot.report import csv_report, joblog, metadata
+from fw_gear_sitewide_snapshot.report import csv_report, log_format, metadata
 from fw_gear_sitewide_snapshot.report.summary import Summary
 from fw_gear_sitewide_snapshot.site.client import Site
 from fw_gear_sitewide_snapshot.site.rates import MAX_CONCURRENT_CALLS
@@ -27,10 +27,10 @@ class Stop(threading.Event):
 
 def run(folder: Path, stop: Stop) -> int:
     """Run the gear in its folder; returns the exit status, having logged why."""
-    joblog.set_up("", debug=False)
+    log_format.set_up("", debug=False)
     try:
         job = parser.read_json(folder / "config.json")
-        joblog.set_up(parser.api_key_text(job), debug=parser.is_debug(job))
+        log_format.set_up(parser.api_key_text(job), debug=parser.is_debug(job))
         log.info("sitewide-snapshot %s", __version__)
         api_key = parser.parse_api_key(job)
         manifest = parser.read_json(Path(__file__).resolve().with_name("manifest.json"))

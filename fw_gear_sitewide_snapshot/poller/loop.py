@@ -20,7 +20,7 @@ from ..site.rates import poll_interval
 from ..site.retry import backoff_seconds
 from ..snapshot import begin, transitions
 from ..snapshot.deadline import give_up
-from ..snapshot.state import Call, CallValue, Now, ProjectState
+from ..snapshot.project_state import Call, CallValue, Now, ProjectState
 from ..text import counted, duration
 from ..workers import Task, TaskQueue, Workers
 from .progress import Progress

@@ -7,7 +7,7 @@ from collections import Counter
 from ..clock import Clock
 from ..errors import SiteError
 from ..models import Origin, SnapshotRecord, SnapshotStatus
-from ..snapshot.state import Call, ProjectState
+from ..snapshot.project_state import Call, ProjectState
 from ..text import duration
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from ..site import rates
 from ..site.client import QUICK_SECONDS
 from ..site.http import CALL_SECONDS
 from ..site.rates import MAX_CONCURRENT_CALLS
-from ..snapshot.state import Call, ProjectState
+from ..snapshot.project_state import Call, ProjectState
 
 TICK_SECONDS = 0.02  # calls are sent in small batches: no more often than this
 _FIRST_POLL_SECONDS = 0.5  # a new snapshot is polled so much earlier than one that was just polled

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..models import SnapshotRecord
-from ..text import age, counted, duration, is_id, one_line
+from ..text import counted, duration, is_id, one_line
 from .summary import Summary
 
 MOST_REASONS = 200  # that the page shows; the table of all projects has the rest
@@ -63,7 +63,8 @@ def headline(summary: Summary) -> str:
     if not total:
         return "There are no projects in this batch."
     if summary.audit_hours:
-        new = f"snapshot of the last {age(summary.audit_hours * 3600)}"
+        hours = "hour" if summary.audit_hours == 1 else f"{summary.audit_hours:g} hours"
+        new = f"snapshot of the last {hours}"
         if missing:
             return f"{missing:,} of {projects} {'has' if missing == 1 else 'have'} no {new}."
         return f"{'The project has' if total == 1 else f'All {projects} have'} a {new}."

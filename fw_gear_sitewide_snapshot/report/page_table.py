@@ -44,10 +44,8 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
         Column("snapshot", "Snapshot id", lambda record: one_line(record.snapshot_id)),
         Column("time", "Time (UTC)", lambda record: page_content.display_time(record.timestamp)),
     ]
-    if any(record.took_seconds for record in records):
+    if any(map(_took, records)):
         found.append(Column("took", "Took", _took))
-    if any(record.origin == Origin.REUSED for record in records):
-        found.append(Column("origin", "Origin", lambda record: str(record.origin)))
     if len({record.batch_label for record in records}) > 1:
         found.append(Column("batch", "Batch", lambda record: one_line(record.batch_label, 120)))
     if any(record.error for record in records):
@@ -65,7 +63,9 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
 
 
 def _took(record: SnapshotRecord) -> str:
-    """Return how long the snapshot took; blank where that is not known."""
+    """Return how long the snapshot took, or that it was reused; blank where neither is known."""
+    if record.origin == Origin.REUSED:
+        return str(Origin.REUSED)
     return "" if record.took_seconds is None else duration(record.took_seconds)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..models import SnapshotOrder, SnapshotStatus
-from .state import Call, ProjectState
+from .project_state import Call, ProjectState
 
 NEW_SECONDS = 40.0  # one that was never seen may be answered with 404 so long after its create
 # A list that shows no snapshot so long after a run has begun that goes on where another was cut off

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from ..models import SnapshotRecord
-from .state import ProjectState
+from .project_state import ProjectState
 
 
 def give_up(

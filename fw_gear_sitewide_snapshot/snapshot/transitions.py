@@ -26,7 +26,7 @@ from ..models import (
 from ..text import counted
 from .audit import audited
 from .begin import NEW_SECONDS
-from .state import Call, CallValue, Now, ProjectState
+from .project_state import Call, CallValue, Now, ProjectState
 
 # A list that shows no snapshot so long after a create whose answer was lost shows that none was
 # made: what a site has begun may take that long to be seen.

@@ -98,7 +98,7 @@ def test_an_audit_starts_nothing_and_tells_which_projects_have_no_new_snapshot(
     assert rows["None"]["error"] == "no complete snapshot"
     assert rows["New"]["snapshot_id"] == site.kept
     page = (run.folder / "output" / "snapshot_report.html").read_text()
-    assert "3 of 4 projects have no snapshot of the last 24 h." in page
+    assert "3 of 4 projects have no snapshot of the last 24 hours." in page
 
 
 @pytest.mark.usefixtures("site")
@@ -116,7 +116,7 @@ def test_an_audit_that_finds_all_ends_with_0_and_passes(gear: MakeGear) -> None:
     assert run.exit_status == 0
     assert qc(run)["info"]["qc"]["sitewide-snapshot"]["snapshots"]["state"] == "PASS"
     page = (run.folder / "output" / "snapshot_report.html").read_text()
-    assert "The project has a snapshot of the last 24 h." in page
+    assert "The project has a snapshot of the last 24 hours." in page
 
 
 @pytest.mark.usefixtures("site")

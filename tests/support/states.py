@@ -18,7 +18,7 @@ from fw_gear_sitewide_snapshot.models import (
     SnapshotRecord,
 )
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
-from fw_gear_sitewide_snapshot.snapshot.state import Call, Now, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.project_state import Call, Now, ProjectState
 from fw_gear_sitewide_snapshot.snapshot.transitions import SETTLE_SECONDS
 
 from .time import START

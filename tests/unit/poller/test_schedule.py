@@ -8,7 +8,7 @@ from fw_gear_sitewide_snapshot.errors import OutcomeUnknownError, ServiceUnavail
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.poller.schedule import Schedule
 from fw_gear_sitewide_snapshot.site.rates import MAX_CALLS_PER_SECOND, MAX_CONCURRENT_CALLS
-from fw_gear_sitewide_snapshot.snapshot.state import Call, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.project_state import Call, ProjectState
 
 BUSY = ServiceUnavailableError("the site says 503", 503)
 HUNG = OutcomeUnknownError("the site did not answer")

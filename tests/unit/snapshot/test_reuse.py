@@ -8,7 +8,7 @@ import pytest
 from fw_gear_sitewide_snapshot.models import Origin, Snapshot, SnapshotOrder
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
-from fw_gear_sitewide_snapshot.snapshot.state import Call, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.project_state import Call, ProjectState
 from tests.support.states import (
     ID,
     NOT_DONE,

@@ -13,7 +13,7 @@ from fw_gear_sitewide_snapshot.errors import SiteError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotList, SnapshotOrder, SnapshotRecord
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.begin import CUT_OFF_SETTLE_SECONDS, NEW_SECONDS
-from fw_gear_sitewide_snapshot.snapshot.state import Call, CallValue, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.project_state import Call, CallValue, ProjectState
 from fw_gear_sitewide_snapshot.snapshot.transitions import (
     GONE_SECONDS,
     MAX_UNKNOWN_CREATES,

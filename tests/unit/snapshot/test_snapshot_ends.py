@@ -9,7 +9,7 @@ from fw_gear_sitewide_snapshot.errors import SiteError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
-from fw_gear_sitewide_snapshot.snapshot.state import Call, CallValue, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.project_state import Call, CallValue, ProjectState
 from fw_gear_sitewide_snapshot.snapshot.transitions import GONE_SECONDS, SETTLE_SECONDS
 from tests.support.states import (
     FAILED_ID,

@@ -18,7 +18,7 @@ from fw_gear_sitewide_snapshot.errors import ServiceUnavailableError
 from fw_gear_sitewide_snapshot.models import SnapshotList, SnapshotRecord
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
-from fw_gear_sitewide_snapshot.snapshot.state import Call, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.project_state import Call, ProjectState
 from fw_gear_sitewide_snapshot.snapshot.transitions import GONE_SECONDS, SETTLE_SECONDS
 from tests.support.states import (
     FAILED_ID,

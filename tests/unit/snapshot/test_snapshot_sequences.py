@@ -37,7 +37,7 @@ from fw_gear_sitewide_snapshot.models import (
 )
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
-from fw_gear_sitewide_snapshot.snapshot.state import Call, CallValue, Now, ProjectState
+from fw_gear_sitewide_snapshot.snapshot.project_state import Call, CallValue, Now, ProjectState
 from tests.support.time import START
 
 PROJECT = Project("a" * 24, "Study", "neuro")

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from flywheel_site_simulator import SimulatorServer
-from fw_gear_sitewide_snapshot.report.joblog import JobLogFormatter, set_up
+from fw_gear_sitewide_snapshot.report.log_format import JobLogFormatter, set_up
 from fw_gear_sitewide_snapshot.site.http import Request
 from fw_gear_sitewide_snapshot.site.transport import SdkTransport
 
