@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..models import Origin, Project, SnapshotContent, SnapshotRecord, report_order
+from .changes import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Summary:
     reused: int = 0  # of the complete snapshots, those that were made before the batch began
     begin: datetime | None = None  # when the first snapshot was started; None for none
     end: datetime | None = None  # when the last was seen to be finished; None: not yet
+    changes: Changes | None = None  # since an earlier report; None: none was given
     audit_hours: float = 0.0  # how new a snapshot had to be in an audit; 0: this was none
 
     @classmethod
@@ -30,6 +32,7 @@ class Summary:
         *,
         to_fetch: bool = False,
         hidden: tuple[Project, ...] | None = None,
+        changes: Changes | None = None,
         audit_hours: float = 0.0,
     ) -> "Summary":
         """Sum the batch up; ``to_fetch``: a row whose snapshot was not fetched is incomplete."""
@@ -47,6 +50,7 @@ class Summary:
             reused=sum(r.is_complete and r.origin == Origin.REUSED for r in records),
             begin=min(filter(None, (r.timestamp for r in records if r.is_started)), default=None),
             end=None if any(r.is_running for r in records) else max(ends, default=None),
+            changes=changes,
             audit_hours=audit_hours,
         )
 
