@@ -20,7 +20,7 @@ class ConfigError(GearError):
 
 
 class ReportError(GearError):
-    """The "retry failed" input can't be read as a report; says in which line and column."""
+    """An input can't be read as a report; says in which line and column."""
 
 
 class NothingFoundError(GearError):

@@ -18,6 +18,7 @@ from .text import one_line
 JsonObject = dict[str, Any]  # config.json or manifest.json, or a part of one
 
 RETRY_INPUT = "retry failed"
+PREVIOUS_INPUT = "previous-report"
 KEY_INPUT = "api-key"
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character, which JSON lets through
@@ -37,6 +38,7 @@ class GearConfig:
 
     project_filter: str | None  # in the finder's grammar; None: all that the user can see
     retry_report: Path | None  # the earlier run's report, which wins over the filter
+    previous_report: Path | None  # an earlier batch's, to tell what has changed since
     batch_label: str  # empty where the batch has no name
     timeout_seconds: float  # how long to wait, from when the last snapshot was started
     reuse_hours: float  # how old a snapshot may be that is not made anew; 0: none is reused
@@ -69,7 +71,8 @@ class GearConfig:
     def described(self) -> str:
         """Return the options in the words and units of the config, for the log."""
         options = {
-            f'input "{RETRY_INPUT}"': self.retry_report.name if self.retry_report else "none",
+            f'input "{RETRY_INPUT}"': _name(self.retry_report),
+            f'input "{PREVIOUS_INPUT}"': _name(self.previous_report),
             "project filter": self.filter_text,
             "snapshot batch name": self.batch_label,
             "timeout minutes": f"{self.timeout_seconds / 60:g}",
@@ -109,7 +112,7 @@ def parse_config(job: JsonObject, manifest: JsonObject) -> GearConfig:
         ConfigError: An option can't be used; names it, its value and what was expected.
     """
     value = partial(_option, manifest.get("config") or {}, job.get("config") or {})
-    retry_report = _input_path(job)
+    retry_report = _input_path(job, RETRY_INPUT)
     project_filter = value("project filter").strip()
     if not project_filter and retry_report is None:
         raise ConfigError(
@@ -119,6 +122,7 @@ def parse_config(job: JsonObject, manifest: JsonObject) -> GearConfig:
     return GearConfig(
         project_filter=None if project_filter.lower() == "all" else project_filter,
         retry_report=retry_report,
+        previous_report=_input_path(job, PREVIOUS_INPUT),
         batch_label=value("snapshot batch name").strip(),
         timeout_seconds=60.0 * value("timeout minutes"),
         reuse_hours=float(value("reuse within hours")),
@@ -179,17 +183,22 @@ def _text_at(job: JsonObject, *keys: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _input_path(job: JsonObject) -> Path | None:
-    if not _at(job, "inputs", RETRY_INPUT):
+def _name(file: Path | None) -> str:
+    return file.name if file else "none"
+
+
+def _input_path(job: JsonObject, name: str) -> Path | None:
+    """Return where the file of an input is; None where none is given."""
+    if not _at(job, "inputs", name):
         return None
-    path = _at(job, "inputs", RETRY_INPUT, "location", "path")
+    path = _at(job, "inputs", name, "location", "path")
     try:
         if isinstance(path, str) and Path(path).is_file():
             return Path(path)
         problem = ""
     except (OSError, ValueError) as error:  # a name that is too long, a folder that is closed
         problem = f": {getattr(error, 'strerror', None) or error}"
-    raise ConfigError(f'input "{RETRY_INPUT}": there is no file {one_line(repr(path))}{problem}')
+    raise ConfigError(f'input "{name}": there is no file {one_line(repr(path))}{problem}')
 
 
 def _option(options: JsonObject, config: JsonObject, name: str) -> Any:

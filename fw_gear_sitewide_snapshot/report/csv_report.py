@@ -15,6 +15,7 @@ from typing import Literal
 
 from ..errors import ReportError
 from ..models import SnapshotRecord, report_order
+from ..parser import RETRY_INPUT
 from ..text import one_line
 from .atomic_write import atomic_write
 from .columns import COLUMNS, REQUIRED_COLUMNS, CellError, from_row, to_row
@@ -61,15 +62,23 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
     return path
 
 
-def read(path: Path) -> list[SnapshotRecord]:
+def read(path: Path, input_name: str = RETRY_INPUT) -> list[SnapshotRecord]:
     """Read a report: of this gear, of version 0.0.4, or what a spreadsheet has made of one.
 
     Several reports in one file, each with its own header, are read as one. It is in UTF-8, with or
     without a byte order mark. Returns one record a project, in the file's order.
 
     Raises:
-        ReportError: It is no such report; says in which line and column, and what was expected.
+        ReportError: It is no such report; names the input, the line and the column, and says what
+            was expected.
     """
+    try:
+        return _records(path)
+    except ReportError as error:
+        raise ReportError(f'input "{input_name}": {error}') from None
+
+
+def _records(path: Path) -> list[SnapshotRecord]:
     found: dict[str, tuple[int, SnapshotRecord]] = {}
     for line, cells in _rows(path, _text(path)):
         try:
@@ -81,7 +90,7 @@ def read(path: Path) -> list[SnapshotRecord]:
         except CellError as error:
             raise _wrong(path, line, str(error)) from None
     if not found:
-        raise _wrong(path, 1, "there are no rows: nothing to retry")
+        raise _wrong(path, 1, "there are no rows: it names no project")
     return [record for _, record in found.values()]
 
 
@@ -91,9 +100,7 @@ def _text(path: Path) -> str:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ReportError(
-            f'input "retry failed": "{one_line(str(path))}" can\'t be read: {reason}'
-        ) from None
+        raise ReportError(f'"{one_line(str(path))}" can\'t be read: {reason}') from None
     begins = data.removeprefix(codecs.BOM_UTF8).lstrip()
     if not begins:
         raise _wrong(path, 1, "the file is empty")
@@ -137,4 +144,4 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _wrong(path: Path, line: int, problem: str) -> ReportError:
-    return ReportError(f'input "retry failed": {one_line(path.name)}, line {line}: {problem}')
+    return ReportError(f"{one_line(path.name)}, line {line}: {problem}")

@@ -10,10 +10,14 @@ from typing import Any
 
 from .. import __version__
 from ..parser import GearConfig
+from .changes import Changes
 from .summary import Summary
 
 TAG_COMPLETE = "snapshots-complete"
 TAG_INCOMPLETE = "snapshots-incomplete"
+TAG_LOST = "content-lost"
+
+_MOST_NAMES = 20  # of each kind: a QC result is read on a page
 
 
 def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str, Any]:
@@ -38,11 +42,28 @@ def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str
     if summary.hidden is not None:
         result["projects not visible"] = len(summary.hidden)
         result["groups not visible"] = sorted({project.group for project in summary.hidden})
+    if summary.changes:
+        result |= _changes(summary.changes)
     if summary.fetched:
         contents = [asdict(content) for content in summary.fetched]
         names = [name for name in contents[0] if name != "sha256"]
         result["fetched"] = len(contents)
         result |= {f"fetched {name}": sum(c[name] for c in contents) for name in names}
     qc = {"job_info": {"version": __version__, "job_id": job_id}, "snapshots": result}
-    tags = [] if config.dry_run else [tag]
-    return {"info": {"qc": {"sitewide-snapshot": qc}}, "tags": tags}
+    is_loss = summary.changes is not None and summary.changes.is_loss
+    tags = [tag, TAG_LOST] if is_loss else [tag]
+    return {"info": {"qc": {"sitewide-snapshot": qc}}, "tags": [] if config.dry_run else tags}
+
+
+def _changes(changes: Changes) -> dict[str, Any]:
+    """Return how many projects have changed since an earlier report, and the first of them."""
+    found = {
+        "gone": [project.path for project in changes.gone],
+        "new": [project.path for project in changes.new],
+        "renamed": [f"{before.path} → {now.path}" for before, now in changes.renamed],
+        "fewer": [f"{loss.project.path}: {loss.described()}" for loss in changes.fewer],
+    }
+    counts = {name: len(words) for name, words in found.items()}
+    names = {f"{name} projects": words[:_MOST_NAMES] for name, words in found.items() if words}
+    lost = len(changes.losses)
+    return {**counts, "lost": lost, "contents compared": changes.compared, **names}

@@ -14,7 +14,7 @@ from fw_gear_sitewide_snapshot.download.archive import ARCHIVE_NAME
 from fw_gear_sitewide_snapshot.models import SnapshotStatus
 from fw_gear_sitewide_snapshot.report.columns import COLUMNS
 from fw_gear_sitewide_snapshot.report.csv_report import REPORT_NAME
-from fw_gear_sitewide_snapshot.report.metadata import TAG_COMPLETE, TAG_INCOMPLETE
+from fw_gear_sitewide_snapshot.report.metadata import TAG_COMPLETE, TAG_INCOMPLETE, TAG_LOST
 from fw_gear_sitewide_snapshot.report.page import PAGE_NAME
 from fw_gear_sitewide_snapshot.site import paging, retry
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
@@ -208,7 +208,7 @@ def test_the_faq_explains_each_status() -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_name_with_a_blank_is_one_of_the_manifest(name: str, manifest: dict[str, Any]) -> None:
     """`timeout minutes` is set as code; a misspelt option would be found here."""
-    known = {*manifest["inputs"], *manifest["config"], TAG_COMPLETE, TAG_INCOMPLETE}
+    known = {*manifest["inputs"], *manifest["config"], TAG_COMPLETE, TAG_INCOMPLETE, TAG_LOST}
     named = set(re.findall(r"`([a-z]+(?:[ -][a-z]+)+)`", prose(name)))
     commands = {text for text in named if text.startswith("make ")} | {
         "pre-commit install",

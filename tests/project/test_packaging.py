@@ -81,10 +81,11 @@ def test_names_and_command_are_the_contract(manifest: dict[str, Any]) -> None:
 
 
 def test_the_inputs_are_the_contract(manifest: dict[str, Any]) -> None:
-    assert set(manifest["inputs"]) == {"retry failed", "api-key"}
-    retry = manifest["inputs"]["retry failed"]
-    assert (retry["base"], retry["optional"]) == ("file", True)
-    assert retry["type"] == {"enum": ["tabular data"]}
+    assert set(manifest["inputs"]) == {"retry failed", "previous-report", "api-key"}
+    for name in ("retry failed", "previous-report"):
+        report = manifest["inputs"][name]
+        assert (report["base"], report["optional"]) == ("file", True)
+        assert report["type"] == {"enum": ["tabular data"]}
     assert manifest["inputs"]["api-key"] == {"base": "api-key", "read-only": False}
 
 
@@ -99,6 +100,7 @@ def test_the_options_are_the_contract(manifest: dict[str, Any]) -> None:
         "snapshot batch name": ("string", None),
         "timeout minutes": ("number", 10),
         "attempts per project": ("integer", 1),
+        "reuse within hours": ("number", 0),
         "dry run": ("boolean", False),
         "fail on incomplete": ("boolean", True),
         "download snapshots": ("boolean", False),

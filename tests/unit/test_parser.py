@@ -51,14 +51,16 @@ class Job:
             self.parse(**options)
         return str(raised.value)
 
-    def with_report(self, report: object, **options: object) -> JsonObject:
-        """A job whose retry input is as given."""
-        inputs = {"api-key": {"base": "api-key", "key": KEY}, "retry failed": report}
+    def with_report(
+        self, report: object, name: str = "retry failed", **options: object
+    ) -> JsonObject:
+        """A job of whose inputs one, that for a retry by default, is as given."""
+        inputs = {"api-key": {"base": "api-key", "key": KEY}, name: report}
         return self.read(config=options, inputs=inputs)
 
-    def report_problem(self, found: object) -> str:
+    def report_problem(self, found: object, name: str = "retry failed") -> str:
         with pytest.raises(ConfigError) as raised:
-            parse_config(self.with_report(found, **{"project filter": "ALL"}), MANIFEST)
+            parse_config(self.with_report(found, name, **{"project filter": "ALL"}), MANIFEST)
         return str(raised.value)
 
     def key_problem(self, key: object) -> str:
@@ -86,6 +88,7 @@ def test_a_filter_is_all_that_a_run_needs(job: Job) -> None:
     assert job.parse() == GearConfig(
         project_filter=None,
         retry_report=None,
+        previous_report=None,
         batch_label="",
         timeout_seconds=600.0,
         reuse_hours=0.0,
@@ -272,9 +275,22 @@ def test_an_earlier_report_makes_up_for_a_blank_filter(job: Job, report: Path) -
 
 
 @pytest.mark.parametrize("absent", [None, {}])
-def test_a_retry_input_that_is_not_set_is_none(job: Job, absent: object) -> None:
-    document = job.with_report(absent, **{"project filter": "ALL"})
-    assert parse_config(document, MANIFEST).retry_report is None
+@pytest.mark.parametrize("name", ["retry failed", "previous-report"])
+def test_an_input_that_is_not_set_is_none(job: Job, name: str, absent: object) -> None:
+    config = parse_config(job.with_report(absent, name, **{"project filter": "ALL"}), MANIFEST)
+    assert (config.retry_report, config.previous_report) == (None, None)
+
+
+def test_a_report_to_compare_with_is_no_retry_and_makes_up_for_no_filter(
+    job: Job, report: Path
+) -> None:
+    given = {"base": "file", "location": {"path": str(report)}}
+    document = job.with_report(given, "previous-report", **{"project filter": "ALL"})
+    config = parse_config(document, MANIFEST)
+    assert (config.previous_report, config.is_all) == (report, True)
+    assert 'input "previous-report": snapshot_report.csv' in config.described()
+    with pytest.raises(ConfigError, match='"project filter" is empty'):
+        parse_config(job.with_report(given, "previous-report"), MANIFEST)
 
 
 @pytest.mark.parametrize(
@@ -299,9 +315,10 @@ def test_a_retry_input_that_is_not_set_is_none(job: Job, absent: object) -> None
         "snapshot_report.csv",
     ],
 )
-def test_a_retry_input_without_its_file_is_told_in_one_line(job: Job, found: object) -> None:
-    problem = job.report_problem(found)
-    assert re.fullmatch('input "retry failed": there is no file .*', problem)
+@pytest.mark.parametrize("name", ["retry failed", "previous-report"])
+def test_an_input_without_its_file_is_told_in_one_line(job: Job, found: object, name: str) -> None:
+    problem = job.report_problem(found, name)
+    assert re.fullmatch(f'input "{name}": there is no file .*', problem)
     assert problem.isprintable()
     assert len(problem) < 600
 

@@ -239,6 +239,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, place: str) -> None
     assert re.fullmatch(f'input "retry failed": "{shown}" can\'t be read: .+', str(raised.value))
 
 
+def test_the_input_that_the_report_was_given_as_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.csv", saved(tmp_path, "")):
+        with pytest.raises(ReportError, match=r'^input "previous-report": '):
+            csv_report.read(path, "previous-report")
+
+
 @pytest.mark.parametrize(
     ("label", "line"),
     [('"a\nb"', 4), ('"a\r\nb"', 4), ('"a\n\n\nb"', 6), ('"a ""b"""', 3), ("\u2028\x0b\x85", 3)],

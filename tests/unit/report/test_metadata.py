@@ -10,7 +10,13 @@ from flywheel_gear_toolkit.interfaces import engine_metadata
 from fw_gear_sitewide_snapshot import __version__
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord
 from fw_gear_sitewide_snapshot.parser import GearConfig
-from fw_gear_sitewide_snapshot.report.metadata import file_metadata
+from fw_gear_sitewide_snapshot.report.changes import Changes, Loss
+from fw_gear_sitewide_snapshot.report.metadata import (
+    TAG_COMPLETE,
+    TAG_INCOMPLETE,
+    TAG_LOST,
+    file_metadata,
+)
 from fw_gear_sitewide_snapshot.report.summary import Summary
 from tests.support.config import gear_config
 
@@ -96,9 +102,88 @@ def test_a_batch_that_was_to_be_fetched_and_was_not_does_not_pass() -> None:
     assert result(summary)["state"] == "FAIL"
 
 
+def named(label: str) -> Project:
+    return Project("a" * 24, label, "neuro")
+
+
+CHANGES = Changes(
+    gone=(named("Old"),),
+    new=(named("New"), named("Newer")),
+    renamed=((named("Before"), named("Now")),),
+    fewer=(
+        Loss(named("Less"), (("files", 10, 5),), 0.5),
+        Loss(named("x"), (("files", 99, 98),), 0.01),
+    ),
+    compared=7,
+)
+
+
+def test_it_tells_what_has_changed_since_an_earlier_report() -> None:
+    told = result(Summary.of([record()], changes=CHANGES))
+
+    assert told["gone"] == 1
+    assert told["new"] == 2
+    assert told["renamed"] == 1
+    assert told["fewer"] == 2
+    assert told["lost"] == 1
+    assert told["contents compared"] == 7
+    assert told["gone projects"] == ["neuro/Old"]
+    assert told["new projects"] == ["neuro/New", "neuro/Newer"]
+    assert told["renamed projects"] == ["neuro/Before → neuro/Now"]
+    assert told["fewer projects"][0] == "neuro/Less: files 10 → 5 (-50 %)"
+
+
+def test_it_names_no_more_than_can_be_read_and_counts_them_all() -> None:
+    gone = tuple(named(f"{number}") for number in range(5000))
+
+    told = result(Summary.of([record()], changes=Changes(gone=gone)))
+
+    assert told["gone"] == 5000
+    assert told["gone projects"] == [f"neuro/{number}" for number in range(20)]
+
+
+def test_it_says_of_no_change_that_there_is_none_and_of_no_earlier_report_nothing() -> None:
+    told = result(Summary.of([record()], changes=Changes()))
+
+    assert (told["gone"], told["new"], told["renamed"], told["fewer"]) == (0, 0, 0, 0)
+    assert "gone projects" not in told
+    assert "gone" not in result(Summary.of([record()]))
+
+
+@pytest.mark.parametrize(
+    ("status", "tag"), [("complete", TAG_COMPLETE), ("failed", TAG_INCOMPLETE)]
+)
+def test_a_loss_has_a_tag_of_its_own_and_leaves_the_state_to_the_rows(
+    status: str, tag: str
+) -> None:
+    summary = Summary.of([record(status)], changes=CHANGES)
+
+    assert file_metadata(summary, CONFIG, "job")["tags"] == [tag, TAG_LOST]
+    assert result(summary)["state"] == ("PASS" if status == "complete" else "FAIL")
+
+
+@pytest.mark.parametrize(
+    "changes", [None, Changes(), Changes(new=CHANGES.new, fewer=CHANGES.fewer[1:])]
+)
+def test_no_loss_has_no_tag(changes: Changes | None) -> None:
+    summary = Summary.of([record()], changes=changes)
+
+    assert file_metadata(summary, CONFIG, "job")["tags"] == [TAG_COMPLETE]
+
+
+@pytest.mark.parametrize("hours", [0.0, 20.0])
+def test_a_dry_run_or_an_audit_has_no_tag_for_a_loss_either(hours: float) -> None:
+    config = gear_config(dry_run=True, reuse_hours=hours)
+    summary = Summary.of([record("planned")], changes=CHANGES)
+
+    assert file_metadata(summary, config, "job")["tags"] == []
+    assert result(summary, config)["gone"] == 1
+
+
 def test_it_is_valid_by_the_engine_s_schema() -> None:
     content = SnapshotContent(1000, "a" * 64, 1, 2, 3, 4)
-    summary = Summary.of([record(content=content), record("failed", 1)], hidden=())
+    rows = [record(content=content), record("failed", 1)]
+    summary = Summary.of(rows, hidden=(), changes=CHANGES)
 
     file = {"name": "snapshot_report.csv", **file_metadata(summary, CONFIG, "job")}
 
