@@ -1,12 +1,18 @@
 """Words for people: numbers with their nouns, sizes, lengths of time, text in one line."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def counted(count: int, noun: str) -> str:
     """Return a number and its noun: ``1 project``, ``5,000 projects``."""
     return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Return the first names, and how many more there are: ``a, b and 5,000 more``."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def size_text(size_bytes: int) -> str:

@@ -111,12 +111,19 @@ class GearFolder(Job):
     ) -> None:
         super().__init__(path, ROOT, api_key, config or {}, job_id)
 
-    def prepare(self, retry_failed: Path | None = None) -> None:
-        self.lay_out({} if retry_failed is None else {"retry failed": retry_failed})
+    def prepare(self, retry_failed: Path | None = None, previous: Path | None = None) -> None:
+        files = {"retry failed": retry_failed, "previous-report": previous}
+        self.lay_out({name: file for name, file in files.items() if file is not None})
 
-    def run(self, retry_failed: Path | None = None, *, timeout_seconds: float = 120) -> GearRun:
+    def run(
+        self,
+        retry_failed: Path | None = None,
+        *,
+        previous: Path | None = None,
+        timeout_seconds: float = 120,
+    ) -> GearRun:
         """Run the gear to its end."""
-        self.prepare(retry_failed)
+        self.prepare(retry_failed, previous)
         began = time.monotonic()
         with self.started() as process:
             log, _ = process.communicate(timeout=timeout_seconds)

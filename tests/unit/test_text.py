@@ -2,7 +2,7 @@
 
 import pytest
 
-from fw_gear_sitewide_snapshot.text import counted, duration, size_text
+from fw_gear_sitewide_snapshot.text import counted, duration, listed, size_text
 
 
 @pytest.mark.parametrize(
@@ -11,6 +11,13 @@ from fw_gear_sitewide_snapshot.text import counted, duration, size_text
 )
 def test_a_number_and_its_noun_agree(count: int, text: str) -> None:
     assert counted(count, "project") == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, ""), (1, "a"), (3, "a, a, a"), (1004, "a, a, a and 1,001 more")]
+)
+def test_of_many_names_the_first_are_told(count: int, text: str) -> None:
+    assert listed(["a"] * count, most=3) == text
 
 
 @pytest.mark.parametrize(
