@@ -12,9 +12,11 @@ from .download import downloader
 from .errors import OutputError, ReportLostError
 from .finder import Batch, Moment
 from .models import Project, SnapshotStatus, whole_seconds
-from .parser import GearConfig
+from .parser import PREVIOUS_INPUT, GearConfig
 from .poller.loop import Poller
 from .report import csv_report, page
+from .report.changes import compare
+from .report.log_changes import log_changes
 from .report.summary import Summary
 from .reporter import BatchReport
 from .site.client import Site
@@ -46,6 +48,7 @@ def run(
         TerminatedError: The run was told to end; the report is written.
     """
     began = clock.monotonic()
+    previous = config.previous_report and csv_report.read(config.previous_report, PREVIOUS_INPUT)
     batch = _find(config, site, job_id)
     report = BatchReport(batch.records, output, clock)
     report.save()
@@ -77,6 +80,7 @@ def run(
             report.records,
             to_fetch=config.download and not config.dry_run,
             hidden=hidden,
+            changes=compare(previous, report.records) if previous else None,
             audit_hours=config.reuse_hours if config.is_audit else 0.0,
         )
         _finish(report, summary, clock.monotonic() - began)
@@ -157,6 +161,8 @@ def _finish(report: BatchReport, summary: Summary, seconds: float) -> None:
     projects, counts = counted(summary.total, "project"), ", ".join(words.values())
     took = duration(seconds)
     log.info("%s: %s; report: %s; the run took %s", projects, counts, path.name, took)
+    if summary.changes:
+        log_changes(summary.changes)
     for record in summary.incomplete:
         if record.status != SnapshotStatus.PLANNED or summary.audit_hours:
             why = record.reason or "the run ended before it was fetched"
