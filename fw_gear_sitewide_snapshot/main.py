@@ -85,7 +85,17 @@ def run(
         )
         _finish(report, summary, clock.monotonic() - began)
     try:
-        page.write(report.records, summary, output, site_url=site_url, written_at=site.now())
+        ended = site.now()
+        facts = page.Run(
+            ended=ended,
+            began=ended - timedelta(seconds=clock.monotonic() - began),
+            site_url=site_url,
+            asked_for=config.retry_report.name if config.retry_report else config.filter_text,
+            is_all=config.is_all,
+            options=config.described(),
+            job_id=job_id,
+        )
+        page.write(report.records, summary, output, facts)
     except OutputError as error:
         log.warning("%s", error)
     except Exception:  # the report is what counts, and is written

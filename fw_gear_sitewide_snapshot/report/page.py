@@ -8,14 +8,15 @@ import base64
 import functools
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..models import SnapshotRecord, report_order
-from ..text import counted
-from . import page_content, page_table
+from ..text import counted, one_line
+from . import page_content, page_table, page_verdict
 from .atomic_write import atomic_write
 from .summary import Summary
 
@@ -25,32 +26,34 @@ if TYPE_CHECKING:
 PAGE_NAME = "snapshot_report.html"
 
 
-def write(
-    records: Iterable[SnapshotRecord],
-    summary: Summary,
-    folder: Path,
-    *,
-    site_url: str,
-    written_at: datetime,
-) -> Path:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What the page says of the run that has made it; the times are by the site's clock."""
+
+    ended: datetime
+    began: datetime | None = None
+    site_url: str = ""  # its root, such as https://flywheel.example.org; empty: there are no links
+    asked_for: str = ""  # the filter, or the report that was retried
+    is_all: bool = False  # whether the batch is every project that the user can see
+    options: str = ""  # in the words of the config
+    job_id: str = ""
+
+
+def write(records: Iterable[SnapshotRecord], summary: Summary, folder: Path, run: Run) -> Path:
     """Write the page to the output folder in one step, and return its path.
 
-    The records may come in any order; the summary is theirs. ``site_url`` is the site's root, such
-    as ``https://flywheel.example.org``; without one there are no links. ``written_at`` is by the
-    site's clock.
+    The records may come in any order; the summary is theirs.
 
     Raises:
         OutputError: The folder can't be written to.
     """
     path = folder / PAGE_NAME
     with atomic_write(path) as file:
-        file.writelines(render(records, summary, site_url=site_url, written_at=written_at))
+        file.writelines(render(records, summary, run))
     return path
 
 
-def render(
-    records: Iterable[SnapshotRecord], summary: Summary, *, site_url: str, written_at: datetime
-) -> Iterator[str]:
+def render(records: Iterable[SnapshotRecord], summary: Summary, run: Run) -> Iterator[str]:
     """Yield the page's HTML in pieces; the arguments are those of ``write``.
 
     As one text, a page of 20,000 projects would take more memory than the whole run.
@@ -66,25 +69,43 @@ def render(
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
-        version=__version__,
-        written_at=page_content.display_time(written_at),
+        written_at=page_content.display_time(run.ended),
         batches=page_content.batch_names(records),
-        severity=page_content.severity(summary),
-        headline=page_content.headline(summary),
+        severity=page_verdict.severity(summary),
+        headline=page_verdict.headline(summary),
+        hidden_groups=page_verdict.hidden_groups(summary),
+        is_coverage_unknown=run.is_all and summary.hidden is None,
+        changes=page_verdict.changes(summary.changes, run.site_url) if summary.changes else None,
+        provenance=_provenance(run),
+        version=__version__,
         summary=summary,
         statuses=page_content.statuses(records),
         groups=page_content.groups(records),
         begin=page_content.display_time(summary.begin),
         end=page_content.display_time(summary.end),
         batch_took=page_content.batch_took(summary),
-        slowest=page_content.slowest(records, site_url),
-        reasons=page_content.reasons(records, unfetched, site_url),
+        slowest=page_content.slowest(records, run.site_url),
+        reasons=page_content.reasons(records, unfetched, run.site_url),
         most_reasons=page_content.MOST_REASONS,
         counted=counted,
         columns=columns,
-        rows=page_table.rows(records, columns, unfetched, site_url),
+        rows=page_table.rows(records, columns, unfetched, run.site_url),
         totals=page_table.totals(columns, records),
     )
+
+
+def _provenance(run: Run) -> list[tuple[str, str]]:
+    """Return what the page was made from, by name, as far as it is known."""
+    facts = {
+        "Batch of": run.asked_for,
+        "Options": run.options,
+        "Site": run.site_url,
+        "Job": run.job_id,
+        "Gear": f"sitewide-snapshot {__version__}",
+        "Run began": f"{page_content.display_time(run.began)} UTC" if run.began else "",
+        "Run ended": f"{page_content.display_time(run.ended)} UTC",
+    }
+    return [(name, one_line(text, 2_000)) for name, text in facts.items() if text]
 
 
 @functools.cache

@@ -1,7 +1,7 @@
-"""What the page says of a batch: its headline, its groups, what needs a look.
+"""What the page says of a batch: its groups, what needs a look, and the words for both.
 
-Values only, and words as they are to be read. The table of all projects is in ``page_table.py``;
-how anything looks is the templates' part.
+Values only, and words as they are to be read. The headline is in ``page_verdict.py``, the table of
+all projects in ``page_table.py``; how anything looks is the templates' part.
 """
 
 from collections import Counter
@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ..models import SnapshotRecord
-from ..text import counted, duration, is_id, one_line
+from ..models import Project, SnapshotRecord
+from ..text import duration, is_id, one_line
 from .summary import Summary
 
 MOST_REASONS = 200  # that the page shows; the table of all projects has the rest
@@ -52,49 +52,6 @@ class Group:
     bar: tuple[tuple[str, float, float], ...]
 
 
-def headline(summary: Summary) -> str:
-    """Say in one sentence what the batch has come to."""
-    total, unfetched = summary.total, len(summary.unfetched)
-    projects = counted(total, "project")
-    counts: Counter[str] = Counter()
-    for status, count in summary.counts.items():
-        counts[kind_of(status)] += count
-    missing = total - counts["complete"]
-    if not total:
-        return "There are no projects in this batch."
-    if summary.audit_hours:
-        hours = "hour" if summary.audit_hours == 1 else f"{summary.audit_hours:g} hours"
-        new = f"snapshot of the last {hours}"
-        if missing:
-            return f"{missing:,} of {projects} {'has' if missing == 1 else 'have'} no {new}."
-        return f"{'The project has' if total == 1 else f'All {projects} have'} a {new}."
-    if planned := counts["planned"]:  # nothing but a dry run leaves a row like that
-        many = projects if planned == total else f"{planned:,} of {projects}"
-        return f"Dry run: {many} would be snapshotted; nothing was started."
-    if not missing:
-        have = "The project has" if total == 1 else f"All {projects} have"
-        lost = "it could not" if total == 1 else f"{unfetched:,} could not"
-        lost = "none could" if unfetched == total > 1 else lost
-        but = f", but {lost} be fetched" if unfetched else ""
-        return f"{have} a complete snapshot{but}."
-    yet = " yet" if missing == counts[_RUNNING] else ""
-    if missing == total:
-        have = "The project has no" if total == 1 else f"None of the {projects} has a"
-        return f"{have} complete snapshot{yet}."
-    verb = "has" if missing == 1 else "have"
-    also = f", and {counted(unfetched, 'snapshot')} could not be fetched" if unfetched else ""
-    return f"{missing:,} of {projects} {verb} no complete snapshot{yet}{also}."
-
-
-def severity(summary: Summary) -> str:
-    """Return the kind that the headline is shown in: the worst one, or the plan."""
-    if summary.audit_hours:
-        return "complete" if summary.is_complete else "failed"
-    found = set(map(kind_of, summary.counts)) | ({"failed"} if summary.unfetched else set())
-    worst_first = ("planned", "failed", _RUNNING, "complete")
-    return next((kind for kind in worst_first if kind in found), "planned")
-
-
 def batch_took(summary: Summary) -> str:
     """Return how long the batch took from its first snapshot's start; empty where unknown."""
     if summary.begin is None or summary.end is None:
@@ -106,7 +63,9 @@ def slowest(records: Iterable[SnapshotRecord], site_url: str) -> list[tuple[Proj
     """Return the projects whose snapshots took longest, and how long: a longer wait helps them."""
     took = [(record.took_seconds or 0.0, record) for record in records]
     longest = sorted(took, key=lambda pair: -pair[0])[:_MOST_SLOWEST]
-    return [(project_link(r, site_url), duration(seconds)) for seconds, r in longest if seconds]
+    return [
+        (project_link(r.project, site_url), duration(seconds)) for seconds, r in longest if seconds
+    ]
 
 
 def batch_names(records: Iterable[SnapshotRecord]) -> str:
@@ -167,20 +126,20 @@ def reasons(
         Reason(
             *key,
             len(found[key]),
-            tuple(project_link(r, site_url) for r in found[key][:_MOST_NAMES]),
+            tuple(project_link(r.project, site_url) for r in found[key][:_MOST_NAMES]),
         )
         for key in ordered
     ]
 
 
-def project_link(record: SnapshotRecord, site_url: str) -> ProjectLink:
-    """Name a record's project, with a link to it if the site has an address."""
+def project_link(project: Project, site_url: str) -> ProjectLink:
+    """Name a project, with a link to it if the site has an address."""
     # The web interface's address of a project, as its users' bookmarks have it. Not verified on a
     # real site: should it change, the site shows its own start page.
     link = ""
-    if site_url.startswith(("https://", "http://")) and is_id(record.project.id):
-        link = f"{site_url.rstrip('/')}/#/projects/{record.project.id}/information"
-    return ProjectLink(display_name(record.project.group), display_name(record.project.label), link)
+    if site_url.startswith(("https://", "http://")) and is_id(project.id):
+        link = f"{site_url.rstrip('/')}/#/projects/{project.id}/information"
+    return ProjectLink(display_name(project.group), display_name(project.label), link)
 
 
 def kind_of(status: str) -> str:

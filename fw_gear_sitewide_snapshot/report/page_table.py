@@ -89,7 +89,7 @@ def rows(
     for record in records:
         yield Row(
             one_line(record.project.id),
-            page_content.project_link(record, site_url),
+            page_content.project_link(record.project, site_url),
             page_content.kind_of(record.status),
             record.project.id in unfetched,
             record.took_seconds,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from typing import Any
 
 from fw_gear_sitewide_snapshot.models import Project, SnapshotContent, SnapshotRecord, whole_seconds
 from fw_gear_sitewide_snapshot.report import page
@@ -71,8 +72,14 @@ def render(
     records: Iterable[SnapshotRecord], site_url: str = SITE, *, to_fetch: bool = False
 ) -> str:
     records = list(records)
-    summary = Summary.of(records, to_fetch=to_fetch)
-    return "".join(page.render(records, summary, site_url=site_url, written_at=NOW))
+    return render_summary(records, Summary.of(records, to_fetch=to_fetch), site_url=site_url)
+
+
+def render_summary(
+    records: Iterable[SnapshotRecord], summary: Summary, *, site_url: str = SITE, **facts: Any
+) -> str:
+    """Render the page of a run that has ended at NOW."""
+    return "".join(page.render(records, summary, page.Run(ended=NOW, site_url=site_url, **facts)))
 
 
 class Reader(HTMLParser):

@@ -19,6 +19,8 @@ from fw_gear_sitewide_snapshot.report import page
 from fw_gear_sitewide_snapshot.report.summary import Summary
 from tests.support.page import HOSTILE, NOW, SITE, Reader, batch, content, record, render
 
+RUN = page.Run(ended=NOW, site_url=SITE)
+
 # ------------------------------------------------------------------------------------- what it says
 
 
@@ -178,9 +180,30 @@ def test_without_a_batch_name_the_title_is_the_gear_s() -> None:
 def test_times_are_utc() -> None:
     east = datetime.fromisoformat("2026-02-01T00:30:00+12:00")
     records = [replace(record(1), timestamp=east)]
-    html = "".join(page.render(records, Summary.of(records), site_url=SITE, written_at=east))
+    html = "".join(page.render(records, Summary.of(records), page.Run(ended=east)))
 
-    assert html.count("2026-01-31 12:30:00") == 2
+    assert html.count("2026-01-31 12:30:00") == 3
+
+
+def test_what_the_page_was_made_from_is_told_where_it_is_known() -> None:
+    records = [record(1)]
+    run = page.Run(
+        ended=NOW,
+        began=datetime.fromisoformat("2026-01-31T12:00:00+00:00"),
+        site_url=SITE,
+        asked_for="group=<b>",
+        options='input "retry failed": none; dry run: false',
+        job_id=f"{7:024x}",
+    )
+    html = "".join(page.render(records, Summary.of(records), run))
+    told = " ".join(Reader(html).text.partition("How this batch was made")[2].split())
+
+    assert told.startswith(
+        'Batch of group=<b> Options input "retry failed": none; dry run: false '
+        f"Site {SITE} Job {7:024x} Gear sitewide-snapshot {fw_gear_sitewide_snapshot.__version__} "
+        "Run began 2026-01-31 12:00:00 UTC Run ended 2026-01-31 12:30:00 UTC"
+    )
+    assert "Job " not in Reader(render(records)).text
 
 
 # --------------------------------------------------------------------------------- links and safety
@@ -216,7 +239,7 @@ def test_the_page_is_self_contained() -> None:
             *(record(n + 500, "failed", t, label=t) for n, t in enumerate(HOSTILE)),
         ]
     )
-    addresses = set(re.findall(r"(?:[a-z]+:)?//[^\s\"'<>]+", html)) - {"//[^"}
+    addresses = set(re.findall(r"(?:[a-z]+:)?//[^\s\"'<>]+", html)) - {"//[^", SITE}
     reader = Reader(html)
 
     assert all(address.startswith(f"{SITE}/#/projects/") for address in addresses)
@@ -256,7 +279,7 @@ def test_a_hostile_status_stays_text() -> None:
 
 def test_it_is_written_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few, many = [record(1)], batch(9)
-    path = page.write(few, Summary.of(few), tmp_path, site_url=SITE, written_at=NOW)
+    path = page.write(few, Summary.of(few), tmp_path, RUN)
     before = path.read_text("utf-8")
     seen: list[str] = []
     replace_file = Path.replace
@@ -267,7 +290,7 @@ def test_it_is_written_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return replace_file(part, target)
 
     monkeypatch.setattr(Path, "replace", watch)
-    page.write(many, Summary.of(many), tmp_path, site_url=SITE, written_at=NOW)
+    page.write(many, Summary.of(many), tmp_path, RUN)
 
     assert seen == [before]
     assert [found.name for found in tmp_path.iterdir()] == ["snapshot_report.html"]
@@ -276,7 +299,7 @@ def test_it_is_written_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_folder_that_can_t_be_written_to_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"snapshot_report\.html can't be written"):
-        page.write([], Summary(), tmp_path / "missing", site_url=SITE, written_at=NOW)
+        page.write([], Summary(), tmp_path / "missing", RUN)
 
 
 def test_it_works_where_the_package_is_only_a_folder(tmp_path: Path) -> None:
@@ -288,7 +311,7 @@ def test_it_works_where_the_package_is_only_a_folder(tmp_path: Path) -> None:
         "assert 'jinja2' not in sys.modules;"
         "now = datetime.datetime.now(datetime.UTC);"
         "summary = summary.Summary();"
-        "print(page.write([], summary, pathlib.Path('.'), site_url='', written_at=now))"
+        "print(page.write([], summary, pathlib.Path('.'), page.Run(ended=now)))"
     )
     # What measures coverage would take the copy for a second package.
     bare = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}

@@ -69,7 +69,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             records = BATCHES[name]
             summary = Summary.of(records, to_fetch=name == "not fetched")
             site_url = "" if name == "unlinked" else SITE
-            pages.write(records, summary, folder / name, site_url=site_url, written_at=NOW)
+            pages.write(records, summary, folder / name, pages.Run(ended=NOW, site_url=site_url))
         return folder / name / pages.PAGE_NAME
 
     return write

@@ -1,0 +1,136 @@
+"""What the page says first: the headline and its colour, what is not covered, what has changed."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ..models import Project, SnapshotStatus
+from ..text import counted
+from .changes import Changes
+from .page_content import ProjectLink, display_name, kind_of, project_link
+from .summary import Summary
+
+_MOST_NAMES = 100  # in one list
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has happened to some projects since an earlier batch."""
+
+    kind: str
+    title: str
+    count: int
+    projects: tuple[tuple[ProjectLink, str], ...]  # and for each one what is to be said besides
+
+
+def headline(summary: Summary) -> str:
+    """Say in one sentence what the batch has come to, and what it does not cover."""
+    sentence = _result(summary)
+    hidden = len(summary.hidden or ())
+    if hidden:
+        more = "" if _is_all_complete(summary) else " more"
+        sentence += f"; {hidden:,}{more} {'is' if hidden == 1 else 'are'} not visible to you"
+    if summary.changes and summary.changes.is_loss:
+        lost = {"gone": len(summary.changes.gone), "with less": len(summary.changes.losses)}
+        words = " and ".join(f"{count:,} {what}" for what, count in lost.items() if count)
+        sentence += f"; since the earlier batch, {words}"
+    return f"{sentence}."
+
+
+def severity(summary: Summary) -> str:
+    """Return the kind that the headline is shown in: the worst one, or the plan.
+
+    What is complete is a warning where the batch does not cover the site, or something is lost.
+    """
+    found = set(map(kind_of, summary.counts)) | ({"failed"} if summary.unfetched else set())
+    if summary.audit_hours:
+        found = {"complete" if summary.is_complete else "failed"}
+    worst_first = ("planned", "failed", "running", "complete")
+    kind = next((kind for kind in worst_first if kind in found), "planned")
+    is_loss = summary.changes is not None and summary.changes.is_loss
+    return "warning" if kind == "complete" and (summary.hidden or is_loss) else kind
+
+
+def hidden_groups(summary: Summary) -> list[tuple[str, int]]:
+    """Return the groups of the projects that the user can't see, and how many each has."""
+    counts = Counter(project.group for project in summary.hidden or ())
+    return [(display_name(group), counts[group]) for group in sorted(counts)]
+
+
+def changes(found: Changes, site_url: str) -> list[Change]:
+    """Return what has changed since the earlier batch, what a person has to look at first."""
+    lists: list[tuple[str, str, list[tuple[Project, str]]]] = [
+        ("warning", "Gone: deleted, or not visible to you", [(p, "") for p in found.gone]),
+        (
+            "warning",
+            "Less than before",
+            [
+                (
+                    loss.project,
+                    ", ".join(_fewer(name, before, now) for name, before, now in loss.counts),
+                )
+                for loss in found.fewer
+            ],
+        ),
+        ("complete", "New", [(project, "") for project in found.new]),
+        (
+            "complete",
+            "Renamed or moved",
+            [(now, f"was {display_name(before.path)}") for before, now in found.renamed],
+        ),
+    ]
+    return [
+        Change(
+            kind,
+            title,
+            len(projects),
+            tuple((project_link(p, site_url), words) for p, words in projects[:_MOST_NAMES]),
+        )
+        for kind, title, projects in lists
+        if projects
+    ]
+
+
+def _fewer(name: str, before: int, now: int) -> str:
+    percent = 100 * (before - now) / before
+    lost = f"{percent:.0f}" if percent >= 1 else "less than 1"
+    return f"{now:,} {name} of {before:,} ({lost} % fewer)"
+
+
+def _is_all_complete(summary: Summary) -> bool:
+    return set(summary.counts) == {SnapshotStatus.COMPLETE}
+
+
+def _result(summary: Summary) -> str:
+    total, unfetched = summary.total, len(summary.unfetched)
+    projects = counted(total, "project")
+    counts: Counter[str] = Counter()
+    for status, count in summary.counts.items():
+        counts[kind_of(status)] += count
+    missing = total - counts["complete"]
+    have_all = "The project has" if total == 1 else f"All {projects} have"
+    if summary.hidden:
+        site = counted(total + len(summary.hidden), "project")
+        have_all = f"{total:,} of the site’s {site} {'has' if total == 1 else 'have'}"
+    if not total:
+        return "There are no projects in this batch"
+    if summary.audit_hours:
+        hours = "hour" if summary.audit_hours == 1 else f"{summary.audit_hours:g} hours"
+        new = f"snapshot of the last {hours}"
+        if missing:
+            return f"{missing:,} of {projects} {'has' if missing == 1 else 'have'} no {new}"
+        return f"{have_all} a {new}"
+    if planned := counts["planned"]:  # nothing but a dry run leaves a row like that
+        many = projects if planned == total else f"{planned:,} of {projects}"
+        return f"Dry run: {many} would be snapshotted; nothing was started"
+    if not missing:
+        lost = "it could not" if total == 1 else f"{unfetched:,} could not"
+        lost = "none could" if unfetched == total > 1 else lost
+        but = f", but {lost} be fetched" if unfetched else ""
+        return f"{have_all} a complete snapshot{but}"
+    yet = " yet" if missing == counts["running"] else ""
+    if missing == total:
+        have = "The project has no" if total == 1 else f"None of the {projects} has a"
+        return f"{have} complete snapshot{yet}"
+    verb = "has" if missing == 1 else "have"
+    also = f", and {counted(unfetched, 'snapshot')} could not be fetched" if unfetched else ""
+    return f"{missing:,} of {projects} {verb} no complete snapshot{yet}{also}"
