@@ -10,6 +10,7 @@ from pathlib import Path
 from fw_gear_sitewide_snapshot import __version__, errors, main, parser
 from fw_gear_sitewide_snapshot.clock import SystemClock
 from fw_gear_sitewide_snapshot.report import csv_report, log_format, metadata
+from fw_gear_sitewide_snapshot.report.reasons import may_retry_help
 from fw_gear_sitewide_snapshot.report.summary import Summary
 from fw_gear_sitewide_snapshot.site.client import Site
 from fw_gear_sitewide_snapshot.site.rates import MAX_CONCURRENT_CALLS
@@ -17,6 +18,8 @@ from fw_gear_sitewide_snapshot.site.transport import SdkTransport
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers
 
 log = logging.getLogger("sitewide-snapshot")
+
+_RETRY = 'run again with the report as input "retry failed"'
 
 
 class Stop(threading.Event):
@@ -55,12 +58,17 @@ def run(folder: Path, stop: Stop) -> int:
     except errors.TerminatedError:
         log.error("The job was told to end")
         if (folder / "output" / csv_report.REPORT_NAME).exists():
-            log.error("To finish the batch, run it again with the report as retry failed")
+            log.error("To finish the batch: %s", _RETRY)
         return errors.EXIT_SIGNALLED + stop.signal
     write_metadata(folder, job, config, summary)
     if summary.is_complete or config.is_plan:
         return errors.EXIT_COMPLETE
-    log.warning('The batch is not complete: run again with the report as input "retry failed"')
+    if not may_retry_help(summary):
+        log.warning("The batch is not complete, and a retry can't help before that is put right")
+    elif config.is_audit:
+        log.warning('To start what is missing: %s, and "dry run" off', _RETRY)
+    else:
+        log.warning("The batch is not complete: %s", _RETRY)
     return errors.EXIT_INCOMPLETE if config.fail_on_incomplete else errors.EXIT_COMPLETE
 
 
@@ -91,7 +99,9 @@ def write_metadata(
                 csv_report.REPORT_NAME, container_type=container_type, **values
             )
     except OSError as error:
-        log.warning("The metadata can't be written: %s", error.strerror)
+        log.warning("The metadata can't be written: %s", error.strerror or error)
+    except Exception:
+        log.exception("The metadata can't be written, which is a defect; the report is whole")
 
 
 def stop_on_signal() -> Stop:

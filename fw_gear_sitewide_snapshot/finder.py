@@ -106,10 +106,13 @@ def find_by_report(rows: Iterable[SnapshotRecord], batch_label: str, moment: Mom
     orders: list[SnapshotOrder] = []
     for row in sorted(rows, key=report_order):
         record = replace(row, batch_label=row.batch_label or batch_label)
-        if record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
+        if moment.is_audit and row.snapshot_id:  # also of what is complete: it may be too old
+            record = record.reset_to_pending(moment.begin)
+            orders.append(moment.order(record))
+        elif record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
             record = record.reset_to_pending(moment.begin)
             orders.append(moment.order(record, look_up=True, failed_id=row.snapshot_id))
-        elif record.is_running and not moment.is_audit:  # an audit waits for nothing
+        elif record.is_running:
             orders.append(moment.order(record))
         elif not record.is_complete and not record.is_running:
             # The run was cut off: its create may or may not have reached the site.
@@ -118,7 +121,9 @@ def find_by_report(rows: Iterable[SnapshotRecord], batch_label: str, moment: Mom
         records.append(record)
     running = sum(record.is_running for record in records)
     complete = sum(record.is_complete for record in records)
-    words = "%s in the report: %d complete, %d still running, %d to start"
-    to_start = len(records) - complete - running
-    log.info(words, counted(len(records), "project"), complete, running, to_start)
+    rest = len(records) - complete - running
+    words = f"{complete} complete, {running} still running, {rest} to start"
+    if moment.is_audit:
+        words = f"all {len(records)} are looked at, nothing is started"
+    log.info("%s in the report: %s", counted(len(records), "project"), words)
     return Batch(tuple(records), tuple(orders))

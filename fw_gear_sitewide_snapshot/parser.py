@@ -40,7 +40,7 @@ class GearConfig:
     retry_report: Path | None  # the earlier run's report, which wins over the filter
     previous_report: Path | None  # an earlier batch's, to tell what has changed since
     batch_label: str  # empty where the batch has no name
-    timeout_seconds: float  # how long to wait, from when the last snapshot was started
+    timeout_seconds: float  # how long to wait, from when every project was asked for once
     reuse_hours: float  # how old a snapshot may be that is not made anew; 0: none is reused
     attempts: int  # how many snapshots to start for one project while they fail
     dry_run: bool  # whether to report only

@@ -12,7 +12,7 @@ from .report import csv_report
 
 log = logging.getLogger(__name__)
 
-_SAVE_SECONDS = 4.0  # between two saves: the report is never five seconds behind
+_SAVE_SECONDS = 4.0  # between two saves, at the least; longer where writing is slow
 _SAVE_SHARE = 0.01  # of the run's time, at the most, is spent on writing reports
 
 

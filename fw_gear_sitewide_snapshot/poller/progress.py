@@ -54,6 +54,8 @@ class Progress:
         if error is not None and after.call is not None:
             if before.call == Call.CREATE and after.call == Call.LIST:
                 log.warning("%s: %s; looking whether it was started", where, error)
+            elif after.call == Call.CREATE and before.call == Call.LIST:
+                log.warning("%s: %s; so a new snapshot is started", where, error)
             elif before.call != Call.POLL:
                 log.warning("%s: %s; asking again", where, error)
         elif record.snapshot_id and not before.record.snapshot_id:
@@ -65,7 +67,7 @@ class Progress:
             number, snapshot_id = self._number(before.record), record.snapshot_id
             log.info("%s%s: snapshot %s is %s", number, where, snapshot_id, record.status)
         elif after.call is None and not record.snapshot_id:
-            is_known = record.status == SnapshotStatus.FAILED
+            is_known = record.status == SnapshotStatus.FAILED and not after.is_audit
             words = f"no snapshot was started: {record.error}" if is_known else record.error
             log.info("%s%s: %s", self._number(before.record), where, words)
         elif record.status == SnapshotStatus.FAILED != before.record.status:

@@ -22,6 +22,7 @@ class Summary:
     reused: int = 0  # of the complete snapshots, those that were made before the batch began
     begin: datetime | None = None  # when the first snapshot was started; None for none
     end: datetime | None = None  # when the last was seen to be finished; None: not yet
+    slowest_seconds: float = 0.0  # that a snapshot took which the batch has started; 0: not known
     changes: Changes | None = None  # since an earlier report; None: none was given
     audit_hours: float = 0.0  # how new a snapshot had to be in an audit; 0: this was none
 
@@ -50,6 +51,7 @@ class Summary:
             reused=sum(r.is_complete and r.origin == Origin.REUSED for r in records),
             begin=min(filter(None, (r.timestamp for r in records if r.is_started)), default=None),
             end=None if any(r.is_running for r in records) else max(ends, default=None),
+            slowest_seconds=max((record.took_seconds or 0.0 for record in records), default=0.0),
             changes=changes,
             audit_hours=audit_hours,
         )

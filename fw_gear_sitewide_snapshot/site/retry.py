@@ -1,7 +1,7 @@
 """Retries calls while the site can't answer: the only module that imports tenacity.
 
-``call_with_retries`` is for reading. ``snapshot`` and ``fetch`` decide themselves whether a create
-or a download may be sent again, and only ask how long to wait.
+``call_with_retries`` is for reading. Whether a create or a download may be sent again is decided in
+``snapshot`` and ``fetch``; here it is only asked how long to wait before that.
 """
 
 import logging

@@ -8,8 +8,8 @@ from ..models import SnapshotOrder, SnapshotStatus
 from .project_state import Call, ProjectState
 
 NEW_SECONDS = 40.0  # one that was never seen may be answered with 404 so long after its create
-# A list that shows no snapshot so long after a run has begun that goes on where another was cut off
-# shows that the other has started none.
+# Where a run continues one that was cut off: a list that is read so long after its beginning, and
+# shows no snapshot, proves that the other has started none.
 CUT_OFF_SETTLE_SECONDS = 10.0
 
 

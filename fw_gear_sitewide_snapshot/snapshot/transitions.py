@@ -2,7 +2,7 @@
 
 A create can't be told from its repetition by the site: it has no body and no idempotency key. So it
 is sent again only when the site has certainly not done it, or when the site's own list of the
-project's snapshots shows, for half a minute, that there is none.
+project's snapshots shows for long enough (half a minute, mostly) that there is none.
 
 Pure functions over values: times come in as arguments, monotonic in seconds, or as the site's own.
 """
@@ -140,14 +140,15 @@ def _looked_for_missing(state: ProjectState, listed: SnapshotList, now: Now) -> 
 
 def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> ProjectState:
     """Take the snapshot that the list shows, or decide whether there is none."""
-    since = state.reuse_since or _wanted_since(state, now)
+    wanted_since = _wanted_since(state, now)
+    since = min(wanted_since, state.reuse_since or wanted_since)
     made = [s for s in listed.made_since(since) if s.id not in state.known_failed]
     usable = [s for s in made if s.status != SnapshotStatus.FAILED]
     if state.reuse_since:
         usable.reverse()  # the newest
     usable.sort(key=lambda snapshot: snapshot.status != SnapshotStatus.COMPLETE)  # stable
     if state.is_audit:
-        return _ended(state, audited(state.record, usable, listed, now.site))
+        return _ended(state, audited(state, usable, listed, now.site))
     if usable:
         return _adopted(state, usable[0], now)
     if not state.may_exist:

@@ -61,12 +61,6 @@ def test_a_running_row_is_waited_for_not_started(status: str) -> None:
     assert order.record.is_running
 
 
-def test_an_audit_waits_for_nothing() -> None:
-    running = row("in_progress", snapshot_id=SNAPSHOT)
-
-    assert finder.find_by_report([running], "", finder.Moment(START, is_audit=True)).orders == ()
-
-
 @pytest.mark.parametrize("status", ["failed", "planned"])
 def test_a_failed_or_planned_row_is_started_after_a_look_at_the_project(
     status: str,
@@ -153,3 +147,13 @@ def test_what_may_be_reused_is_no_reason_to_think_that_one_was_started(
     [order] = finder.find_by_filter(site, None, "", moment).orders
 
     assert (order.wanted_since, order.reuse_since) == (None, moment.reuse_since)
+
+
+@pytest.mark.parametrize("status", ["complete", "in_progress"])
+def test_an_audit_looks_at_what_an_earlier_report_calls_complete_too(status: str) -> None:
+    audit = finder.Moment(START, reuse_since=START - timedelta(hours=24), is_audit=True)
+
+    [order] = finder.find_by_report([row(status, snapshot_id=SNAPSHOT)], "", audit).orders
+
+    assert (order.record.status, order.record.snapshot_id) == ("pending", "")
+    assert order.reuse_since == audit.reuse_since

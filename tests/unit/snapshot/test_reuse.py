@@ -180,3 +180,16 @@ def test_an_audit_asks_again_while_the_site_can_t_answer_and_says_so_in_the_end(
     assert give_up(state, "10 min", at(700), was_asked=False).error == (
         f"not known within 10 min whether there is a snapshot: {NOT_DONE}"
     )
+
+
+def test_an_audit_keeps_since_when_to_look_for_what_a_cut_off_run_may_have_started() -> None:
+    state = after(fresh(wanted_since=at(-60), reuse_since=SINCE, is_audit=True))
+
+    assert (state.call, state.record.status) == (None, "pending")
+    assert state.record.error == "no complete snapshot"
+
+
+def test_what_a_cut_off_run_has_started_is_taken_although_it_is_older_than_what_will_do() -> None:
+    cut_off = reusing(since=at(-1 * HOUR), wanted_since=at(-5 * HOUR))
+
+    assert after(cut_off, made("complete", -4 * HOUR)).record.snapshot_id == ID

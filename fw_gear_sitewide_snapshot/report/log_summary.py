@@ -1,0 +1,46 @@
+"""Writes the log's last lines: what the batch has come to, and what a person is to do about it."""
+
+import logging
+
+from ..models import SnapshotStatus
+from ..text import counted, duration
+from .log_changes import log_changes
+from .log_changes import log_changes
+from .reasons import group_by_reason
+from .summary import Summary
+
+log = logging.getLogger(__name__)
+
+_MOST_NAMES = 20  # for one reason: a batch of thousands ends in a screen
+
+
+def log_summary(summary: Summary, report_name: str, seconds: float) -> None:
+    """Write the counts by status, what is not covered, and a line for each reason.
+
+    ``seconds``: how long the run took.
+    """
+    words = {status: f"{count:,} {status}" for status, count in summary.counts.items()}
+    if summary.reused:
+        words[SnapshotStatus.COMPLETE] += f" ({summary.reused:,} reused)"
+    projects, counts = counted(summary.total, "project"), ", ".join(words.values())
+    took = duration(seconds)
+    log.info("%s: %s; report: %s; the run took %s", projects, counts, report_name, took)
+    if summary.hidden:
+        hidden, site_total = len(summary.hidden), summary.total + len(summary.hidden)
+        site = counted(site_total, "project")
+        log.warning("This is not the whole site: %s of its %s are not visible to you", hidden, site)
+    if summary.changes:
+        log_changes(summary.changes)
+    if summary.changes:
+        log_changes(summary.changes)
+    is_told = (
+        record
+        for record in summary.incomplete
+        if record.status != SnapshotStatus.PLANNED or summary.audit_hours
+    )
+    for group in group_by_reason(is_told, summary):
+        names = ", ".join(record.described for record in group.records[:_MOST_NAMES])
+        if (rest := len(group.records) - _MOST_NAMES) > 0:
+            names += f" and {rest:,} more"
+        advice = f". {group.advice}" if group.advice else ""
+        log.warning("%s: %s: %s%s", names, group.status, group.text, advice)

@@ -1,0 +1,120 @@
+"""Each reason once, with whom it concerns and what to do about it."""
+
+import logging
+import re
+
+import pytest
+
+from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
+from fw_gear_sitewide_snapshot.report.log_summary import log_summary
+from fw_gear_sitewide_snapshot.report.reasons import (
+    advice_for,
+    group_by_reason,
+    may_retry_help,
+)
+from fw_gear_sitewide_snapshot.report.summary import Summary
+
+
+def failed(number: int, error: str) -> SnapshotRecord:
+    project = Project(f"{number:024x}", f"Study {number}", "neuro")
+    return SnapshotRecord(project, status="failed", error=error)
+
+
+def vanished(count: int) -> list[SnapshotRecord]:
+    words = "there is no such project, or you can't see it: the site says 404: No project {:024x}"
+    return [failed(n, words.format(n)) for n in range(count)]
+
+
+def test_projects_that_vanished_have_one_reason() -> None:
+    [group] = group_by_reason(vanished(25), Summary())
+
+    assert len(group.records) == 25
+    assert group.text.endswith("the site says 404: No project …")
+
+
+def test_the_reason_of_one_project_alone_is_told_whole() -> None:
+    [group] = group_by_reason(vanished(1), Summary())
+
+    assert group.text == vanished(1)[0].error
+
+
+def test_the_reason_that_concerns_most_projects_comes_first() -> None:
+    rows = [
+        failed(1, "the site says 409"),
+        failed(2, "the disk is full"),
+        failed(3, "the disk is full"),
+    ]
+
+    assert [group.text for group in group_by_reason(rows, Summary())] == [
+        "the disk is full", "the site says 409",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("the site says 403: Forbidden", "lack a right"),
+        ("there is no such project, or you can't see it: the site says 404", "was deleted"),
+        ("not finished within 10 min 0 s: the site is still at it, a retry waits", "waits for it"),
+        ("the site reports that it failed: no space", "starts another one"),
+        ("download failed: the site says 503", "Retry later"),
+        ("no connection to the site: refused", "Retry later"),
+        ("download failed: no room to unpack it: 5.0 GiB more", "disk is too small"),
+        ("the site says 422: project is archived", "refuses it"),
+    ],
+)
+def test_each_kind_of_reason_has_its_advice(error: str, words: str) -> None:
+    assert words in advice_for(error, Summary())
+
+
+def test_what_nobody_knows_has_none() -> None:
+    assert advice_for("words of somebody's own", Summary()) == ""
+
+
+def test_who_waited_too_short_learns_how_long_the_slowest_took() -> None:
+    advice = advice_for("not finished within 10 min 0 s", Summary(slowest_seconds=400.0))
+
+    assert "The slowest one took 6 min 40 s." in advice
+
+
+@pytest.mark.parametrize(
+    ("error", "helps"),
+    [
+        ("the site says 403: Forbidden", False),
+        ("the site says 422: archived", False),
+        ("the site says 503", True),
+        ("words of somebody's own", True),
+    ],
+)
+def test_a_retry_is_suggested_only_where_it_may_help(error: str, helps: bool) -> None:
+    assert may_retry_help(Summary.of([failed(1, error)])) is helps
+
+
+def lines(rows: list[SnapshotRecord], caplog: pytest.LogCaptureFixture, **of: object) -> list[str]:
+    caplog.set_level(logging.INFO)
+    log_summary(Summary.of(rows, **of), "snapshot_report.csv", 75.0)  # type: ignore[arg-type]
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_batch_of_5000_ends_in_a_screen(caplog: pytest.LogCaptureFixture) -> None:
+    written = lines(vanished(5_000), caplog)
+
+    assert len(written) == 2
+    assert len(re.findall(r"neuro/Study", written[1])) == 20
+    assert " and 4,980 more: failed: there is no such project" in written[1]
+
+
+def test_what_is_not_visible_is_among_the_last_lines(caplog: pytest.LogCaptureFixture) -> None:
+    hidden = tuple(Project(f"{n:024x}", "x", "g") for n in range(40))
+
+    written = lines(vanished(3), caplog, hidden=hidden)
+
+    assert written[1] == "This is not the whole site: 40 of its 43 projects are not visible to you"
+
+
+def test_the_first_of_the_last_lines_says_how_long_the_run_took(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    [line, *_] = lines(vanished(1), caplog)
+
+    assert line == "1 project: 1 failed; report: snapshot_report.csv; the run took 1 min 15 s"
