@@ -5,7 +5,6 @@ import logging
 from ..models import SnapshotStatus
 from ..text import counted, duration
 from .log_changes import log_changes
-from .log_changes import log_changes
 from .reasons import group_by_reason
 from .summary import Summary
 
@@ -29,8 +28,6 @@ def log_summary(summary: Summary, report_name: str, seconds: float) -> None:
         hidden, site_total = len(summary.hidden), summary.total + len(summary.hidden)
         site = counted(site_total, "project")
         log.warning("This is not the whole site: %s of its %s are not visible to you", hidden, site)
-    if summary.changes:
-        log_changes(summary.changes)
     if summary.changes:
         log_changes(summary.changes)
     is_told = (
