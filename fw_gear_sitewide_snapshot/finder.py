@@ -11,6 +11,7 @@ from datetime import datetime
 from .errors import NothingFoundError
 from .models import Project, SnapshotOrder, SnapshotRecord, SnapshotStatus, report_order
 from .site.client import Site
+from .site.filters import hints_for
 from .text import counted, one_line
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,9 @@ def find_by_filter(
     projects = {project.id: project for project in site.find_projects(project_filter)}
     asked = "ALL" if project_filter is None else project_filter
     if not projects:
-        raise NothingFoundError(f"project filter: no project that you can see matches {asked}")
+        raise NothingFoundError(
+            f"project filter: no project that you can see matches {asked}{hints_for(asked)}"
+        )
     log.info("%s matched by the project filter %s", counted(len(projects), "project"), asked)
     blank = (SnapshotRecord(project, batch_label=batch_label) for project in projects.values())
     pending = (record.reset_to_pending(moment.begin) for record in blank)
@@ -122,8 +125,8 @@ def find_by_report(rows: Iterable[SnapshotRecord], batch_label: str, moment: Mom
     running = sum(record.is_running for record in records)
     complete = sum(record.is_complete for record in records)
     rest = len(records) - complete - running
-    words = f"{complete} complete, {running} still running, {rest} to start"
+    words = f"{complete:,} complete, {running:,} still running, {rest:,} to start"
     if moment.is_audit:
-        words = f"all {len(records)} are looked at, nothing is started"
+        words = "all are looked at, nothing is started"
     log.info("%s in the report: %s", counted(len(records), "project"), words)
     return Batch(tuple(records), tuple(orders))

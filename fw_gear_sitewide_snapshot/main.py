@@ -11,16 +11,17 @@ from .clock import Clock
 from .download import downloader
 from .errors import OutputError, ReportLostError
 from .finder import Batch, Moment
-from .models import Project, SnapshotStatus, whole_seconds
+from .models import Project, whole_seconds
 from .parser import PREVIOUS_INPUT, GearConfig
 from .poller.loop import Poller
 from .report import csv_report, page
 from .report.changes import compare
-from .report.log_changes import log_changes
+from .report.log_summary import log_summary
 from .report.summary import Summary
 from .reporter import BatchReport
 from .site.client import Site
-from .text import counted, duration
+from .site.filters import check_filter
+from .text import counted
 from .workers import TaskQueue, Workers
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ def _find(config: GearConfig, site: Site, job_id: str) -> Batch:
     """Find the batch; the report is read in full before the site is asked for anything."""
     report, label = config.retry_report, config.batch_label
     rows = csv_report.read(report) if report else []
+    if report is None:
+        check_filter(config.filter_text)
     origin = site.check()
     moment = _moment(config, site, job_id or origin)
     if report is None:
@@ -117,6 +120,8 @@ def _find(config: GearConfig, site: Site, job_id: str) -> Batch:
         log.info("Retrying what the report %s names", report.name)
         if config.project_filter != "":
             log.info("The report wins: the project filter is not used")
+        if label and all(row.batch_label for row in rows):
+            log.info("The report names the batch: the config's snapshot batch name is not used")
         batch = finder.find_by_report(rows, label, moment)
     return batch.planned() if config.is_plan else batch
 
@@ -165,16 +170,5 @@ def _finish(report: BatchReport, summary: Summary, seconds: float) -> None:
             snapshot_id = record.snapshot_id or "none"
             log.error("%s: snapshot %s: %s", record.described, snapshot_id, record.status)
         raise ReportLostError(f"{error}; what was started is in the lines above") from None
-    words = {status: f"{count} {status}" for status, count in summary.counts.items()}
-    if summary.reused:
-        words[SnapshotStatus.COMPLETE] += f" ({summary.reused} reused)"
-    projects, counts = counted(summary.total, "project"), ", ".join(words.values())
-    took = duration(seconds)
-    log.info("%s: %s; report: %s; the run took %s", projects, counts, path.name, took)
-    if summary.changes:
-        log_changes(summary.changes)
-    for record in summary.incomplete:
-        if record.status != SnapshotStatus.PLANNED or summary.audit_hours:
-            why = record.reason or "the run ended before it was fetched"
-            log.warning("%s: %s: %s", record.described, record.status, why)
+    log_summary(summary, path.name, seconds)
     log.debug("%s", report.effort)

@@ -57,6 +57,7 @@ def fetch_all(
     """
     wanted = [record for record in batch if record.is_complete and record.content is None]
     if not wanted:
+        log.info("Nothing to fetch, so there is no archive: %s", _why_nothing(batch))
         return
     log.info(
         "Fetching %s of a batch of %s",
@@ -94,8 +95,11 @@ def fetch_all(
     except (OSError, OutputError) as error:
         problem = f"download failed: the archive can't be written: {in_words(error)}"
         log.error("%s", problem)
-        rest = [record for record in wanted if record.project.id not in failed]
-        archived = {record.project.id: replace(record, error=problem) for record in rest}
+        archived = {
+            record.project.id: replace(record, error=problem)
+            for record in wanted
+            if record.project.id not in failed
+        }
     except TerminatedError:
         is_ended = True
     if lost := sum(download.record.project.id not in archived for download, _ in fetched):
@@ -114,6 +118,11 @@ def fetch_all(
     yield from archived.values()
     if is_ended or lost:
         raise TerminatedError
+
+
+def _why_nothing(batch: Sequence[SnapshotRecord]) -> str:
+    before = sum(record.is_complete for record in batch)
+    return f"{before:,} were fetched by earlier runs, {len(batch) - before:,} are not complete"
 
 
 def _archive(

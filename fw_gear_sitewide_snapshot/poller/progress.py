@@ -45,7 +45,7 @@ class Progress:
         if now - self._logged < every and not (at_once and changed):
             return
         rest = f"; {duration(left_seconds)} left" if 0 < left_seconds < math.inf else ""
-        log.info("%s%s", ", ".join(f"{n} {status}" for status, n in counts.most_common()), rest)
+        log.info("%s%s", ", ".join(f"{n:,} {status}" for status, n in counts.most_common()), rest)
         self._logged, self._logged_counts = now, counts
 
     def log_step(self, before: ProjectState, after: ProjectState, error: SiteError | None) -> None:

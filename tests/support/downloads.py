@@ -57,7 +57,9 @@ class Fetching:
             self.simulated.download_size(project, size, compressed=compressed)
         snapshot = self.simulated.add_snapshot(project)
         self.records.append(
-            SnapshotRecord(Project(project, name, "neuro"), snapshot, status="complete")
+            SnapshotRecord(
+                Project(project, name, "neuro"), snapshot, status="complete", origin="started"
+            )
         )
         return project
 
