@@ -57,6 +57,13 @@ class Summary:
         )
 
     @property
+    def seconds(self) -> float | None:
+        """How long the batch took, from its first start to its last end; None where unknown."""
+        if self.begin is None or self.end is None:
+            return None
+        return max(0.0, (self.end - self.begin).total_seconds())
+
+    @property
     def total(self) -> int:
         """How many projects the batch has."""
         return sum(self.counts.values())

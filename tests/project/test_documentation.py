@@ -24,7 +24,7 @@ RELIABILITY = "docs/reliability.md"
 DOCUMENTS = ["README.md", "FAQ.md", "CONTRIBUTING.md", "CHANGELOG.md"] + [
     f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))
 ]
-NO_COMMANDS = {"FAQ.md", "CHANGELOG.md", "docs/restoring.md"}
+NO_COMMANDS = {"FAQ.md", "CHANGELOG.md", "docs/qc-result.md", "docs/restoring.md"}
 # What a stranger needs first, then the sections of Flywheel's template for a gear's README.
 SECTIONS = {
     "Install": [],

@@ -1,5 +1,6 @@
 """What the platform is told of the report: valid by the engine's schema, and about the output."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fw_gear_sitewide_snapshot.report.metadata import (
 )
 from fw_gear_sitewide_snapshot.report.summary import Summary
 from tests.support.config import gear_config
+from tests.support.repository import read
 
 CONFIG = gear_config(project_filter="group=neuro")
 
@@ -188,3 +190,25 @@ def test_it_is_valid_by_the_engine_s_schema() -> None:
     file = {"name": "snapshot_report.csv", **file_metadata(summary, CONFIG, "job")}
 
     jsonschema.validate({"project": {"files": [file]}}, engine_metadata)
+
+
+def test_it_says_when_the_batch_began_and_ended_and_how_long_it_took() -> None:
+    begin = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    made = record(origin="started", timestamp=begin, finished_at=begin + timedelta(minutes=2))
+
+    told = result(Summary.of([made]))
+
+    assert (told["begin"], told["end"], told["seconds"]) == (
+        "2026-01-31T12:00:00+00:00", "2026-01-31T12:02:00+00:00", 120.0,
+    )  # fmt: skip
+    none = result(Summary.of([record("failed")]))
+    assert (none["begin"], none["end"], none["seconds"]) == ("", "", None)
+
+
+def test_the_page_on_the_qc_result_names_every_field() -> None:
+    content = SnapshotContent(1000, "a" * 64, 1, 2, 3, 4)
+    hidden = (Project("f" * 24, "x", "g"),)
+    told = result(Summary.of([record(content=content)], hidden=hidden, changes=CHANGES))
+    page = read("docs/qc-result.md")
+
+    assert {name for name in told if f"`{name}`" not in page} == set()
