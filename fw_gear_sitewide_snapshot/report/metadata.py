@@ -24,8 +24,8 @@ def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str
     """Return the metadata of the report file, valid by the engine's schema.
 
     That is ``info`` with a QC result (``info.qc.<gear>.<name>``, as the platform shows it), and
-    ``tags``. A plan has neither passed nor failed. Neither a plan nor an audit has a tag: a rule must
-    not take it for a batch that is to be finished. The job's id is empty where it is not known.
+    ``tags``. A plan has neither passed nor failed. Neither a plan nor an audit has a tag: a rule
+    must not take it for a batch that is to be finished. The job's id is empty where not known.
     """
     report = config.retry_report
     state, tag = ("PASS", TAG_COMPLETE) if summary.is_complete else ("FAIL", TAG_INCOMPLETE)
