@@ -59,13 +59,13 @@ class Progress:
             elif before.call != Call.POLL:
                 log.warning("%s: %s; asking again", where, error)
         elif record.snapshot_id and not before.record.snapshot_id:
-            if record.origin == Origin.REUSED:
-                made = record.timestamp.isoformat(" ") if record.timestamp else ""
-                log.info("%s: snapshot %s is kept, made %s", where, record.snapshot_id, made)
+            reused = ""
+            if record.origin == Origin.REUSED and record.timestamp:
+                reused = f"; it was made {record.timestamp.isoformat(' ')}, and is reused"
             elif before.call == Call.LIST:
                 log.info("%s: it was started: snapshot %s", where, record.snapshot_id)
             number, snapshot_id = self._number(before.record), record.snapshot_id
-            log.info("%s%s: snapshot %s is %s", number, where, snapshot_id, record.status)
+            log.info("%s%s: snapshot %s is %s%s", number, where, snapshot_id, record.status, reused)
         elif after.call is None and not record.snapshot_id:
             is_known = record.status == SnapshotStatus.FAILED and not after.is_audit
             words = f"no snapshot was started: {record.error}" if is_known else record.error
