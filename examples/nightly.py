@@ -2,7 +2,8 @@
 
 ``python nightly.py GROUP/PROJECT``, where that project keeps the reports. Needs flywheel-sdk, and
 your API key in the environment variable ``FW_API_KEY``. Exit status 0: every project has a complete
-snapshot, none older than CONFIG says. With any other status, one line says what is wrong.
+snapshot, none older than CONFIG says. With any other status, one line says what is wrong. The job
+compares the batch with the last report there: its log, its page and its tags tell what is gone.
 """
 
 import fcntl
@@ -49,9 +50,11 @@ def main() -> str:
         gear = client.lookup("gears/sitewide-snapshot")
         doing = f"find the project {sys.argv[1]}"
         project = client.lookup(sys.argv[1])
+        last = [file for file in project.get_files() or [] if file.name == "snapshot_report.csv"]
+        given = {"previous-report": last[0]} if last else {}
         doing = "start a job, or learn that it has started"
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # no job is to be left behind unseen
-        job_id = gear.run(config=CONFIG, destination=project)
+        job_id = gear.run(config=CONFIG, inputs=given, destination=project)
         doing = f"wait for job {job_id}"
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return wait(client, job_id)
@@ -88,9 +91,8 @@ def wait(client, job_id: str) -> str:
 def newest(client, job_id: str):
     """Return the job; where the site has started it again, the job that follows on it."""
     job = client.get_job_detail(job_id)
-    while job.retried:
-        copy = client.jobs.find_first(f"previous_job_id={job.id}")
-        if copy is None or copy.previous_job_id != job.id:
+    while job.retried and (copy := client.jobs.find_first(f"previous_job_id={job.id}")):
+        if copy.previous_job_id != job.id:
             break  # not in the list yet
         job = client.get_job_detail(copy.id)
     return job
@@ -121,5 +123,4 @@ def words(error: BaseException) -> str:
     return " ".join(text.replace(key, "...").split())
 
 
-if wrong := main():
-    sys.exit(f"nightly.py: {wrong}")
+sys.exit(f"nightly.py: {wrong}" if (wrong := main()) else 0)

@@ -203,6 +203,22 @@ def test_the_job_gets_the_options_and_the_project_that_the_script_names(night: N
     assert (job.destination, job.inputs) == (night.project, {})
 
 
+@pytest.mark.process
+def test_the_last_report_there_is_handed_over_and_tells_what_is_gone(whole: Night) -> None:
+    studies = [whole.site.add_project("neuro", f"Study {n}") for n in range(2)]
+    assert whole.run() == (0, "")
+    whole.site.remove_project(studies[0])
+
+    assert whole.run() == (0, "")
+
+    first, second = whole.jobs
+    assert (list(first.inputs), list(second.inputs)) == ([], ["previous-report"])
+    log = whole.engine.ended[second.id].log
+    assert f"Gone, or no longer visible to you: neuro/Study 0 ({studies[0]})" in log
+    report = whole.site.files(whole.project)["snapshot_report.csv"]
+    assert report.tags == ("snapshots-complete", "content-lost")
+
+
 def test_a_site_that_answers_nothing_for_a_while_is_asked_again(night: Night) -> None:
     away = night.site.fault(Fault(kind="job", times=5, action=refuse(502)))
     night.site.fault(Fault(kind="job", times=5, action=break_off()))
