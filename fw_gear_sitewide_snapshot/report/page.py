@@ -91,6 +91,7 @@ def render(records: Iterable[SnapshotRecord], summary: Summary, run: Run) -> Ite
         columns=columns,
         rows=page_table.rows(records, columns, unfetched, run.site_url),
         totals=page_table.totals(columns, records),
+        report_lines=page_table.report_lines(records),
     )
 
 

@@ -1,5 +1,7 @@
 """The page's table of all projects: its columns, its rows, its totals. Values only."""
 
+import itertools
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import NamedTuple
@@ -7,6 +9,7 @@ from typing import NamedTuple
 from ..models import Origin, SnapshotRecord
 from ..text import duration, one_line, size_text
 from . import page_content
+from .columns import COLUMNS, to_row
 from .page_content import ProjectLink, display_name, display_text
 
 
@@ -106,3 +109,16 @@ def totals(columns: Sequence[Column], records: Sequence[SnapshotRecord]) -> list
         for column in columns
         if column.number
     ]
+
+
+def report_lines(records: Iterable[SnapshotRecord]) -> Iterator[str]:
+    """Yield the report's header and rows as JSON, from which the page saves what is shown.
+
+    The cells are those of ``snapshot_report.csv``; one that is as the one above is 0. Nothing in
+    them can end the page's element, or be taken for anything else in it.
+    """
+    above: list[str] = []
+    for row in itertools.chain([[*COLUMNS]], map(to_row, records)):
+        short = [0 if above and cell == above[at] else cell for at, cell in enumerate(row)]
+        above = row
+        yield json.dumps(short, separators=(",", ":")).replace("<", r"\u003c")

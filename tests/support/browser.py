@@ -1,0 +1,123 @@
+"""Batches whose pages are looked at in a real Chromium, and what is asked of one."""
+
+import shutil
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from fw_gear_sitewide_snapshot.models import Origin, SnapshotRecord
+from tests.support.page import HOSTILE, NOW, batch, content, record
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",  # the page is ours, and CI may be root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+in_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
+
+ODD = [  # cells that a CSV, a spreadsheet or a page might change
+    "=1+1",
+    "'=1+1",
+    "a,=1+1;@x",
+    'with "quotes", commas; and\ttabs',
+    "two\nlines",
+    "carriage\rreturn",
+    " blanks at both ends  ",
+    "NA",
+    "001",
+    "1e5",
+    "0",
+    "</script><!--<script>",
+    r"back\slash \u003c",
+    "same",
+    "same",
+]
+BATCHES: dict[str, list[SnapshotRecord]] = {
+    "3": [record(n, group="neuro") for n in (1, 2, 3)],
+    "300": batch(300),
+    "unlinked": batch(300),
+    "5000": batch(5_000, fetched=True),
+    "not fetched": [
+        replace(record(1), content=content(1)),
+        record(2, error="download failed: the site says 404"),
+        replace(record(3), content=content(3)),
+    ],
+    "dry run": [record(n, "planned") for n in range(1, 31)],
+    "odd cells": [
+        replace(
+            record(n, status, error=text, group=text, label=text, batch=text),
+            origin=Origin.STARTED if n % 3 else Origin.REUSED,
+            finished_at=NOW if status == "complete" else None,
+            content=content(n) if n % 4 == 0 else None,
+        )
+        for n, text in enumerate([*ODD, *(text for text in HOSTILE if text.isprintable())])
+        for status in ["in_progress" if n % 5 == 4 else "complete"]
+    ],
+    "hostile": [
+        record(n, status, text or "x", group=HOSTILE[-n], label=text, batch=text)
+        for n, text in enumerate(HOSTILE)
+        for status in ["failed" if n % 2 else "in_progress"]
+    ],
+}
+ROWS = "#table tbody tr:visible"
+
+
+def cells(shown: Page, column: int) -> list[str]:
+    """The texts of a column, from top to bottom, of the rows that are shown."""
+    found: list[str] = shown.eval_on_selector_all(
+        "#table tbody tr",
+        f"rows => rows.filter(row => !row.hidden).map(row => row.cells[{column}].textContent)",
+    )
+    return found
+
+
+def head(shown: Page, title: str) -> Any:
+    return shown.locator("#table thead").get_by_role("button", name=title)
+
+
+# What is shown with too little contrast to what it stands on: 4.5 for text, 3 for what is drawn.
+CONTRAST = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const light = (colour) => {
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = Array.from(canvas.getImageData(0, 0, 1, 1).data, (value) => {
+      const share = value / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (colour !== "rgba(0, 0, 0, 0)") return colour;
+    }
+    return "white";
+  };
+  const ratio = (one, other) => {
+    const [dark, bright] = [light(one), light(other)].sort((a, b) => a - b);
+    return (bright + 0.05) / (dark + 0.05);
+  };
+  const low = [];
+  for (const element of document.querySelectorAll("body *:not(script)")) {
+    const style = getComputedStyle(element);
+    const says = Array.from(element.childNodes).some((n) => n.nodeType === 3 && n.data.trim());
+    if (says && ratio(style.color, ground(element)) < 4.5) low.push(element.outerHTML.slice(0, 80));
+    const mark = element.matches(".mark") && getComputedStyle(element, "::before").borderTopColor;
+    if (mark && ratio(mark, ground(element)) < 3) low.push(`mark of ${element.className}`);
+    if (element.matches("rect") && ratio(style.fill, ground(element)) < 3) low.push("bar");
+    if (element.matches("input, select") && ratio(style.borderTopColor, ground(element)) < 3)
+      low.push(element.id);
+  }
+  return low;
+}"""
