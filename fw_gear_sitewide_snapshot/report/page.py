@@ -85,7 +85,7 @@ def render(records: Iterable[SnapshotRecord], summary: Summary, run: Run) -> Ite
         end=page_content.display_time(summary.end),
         batch_took=page_content.batch_took(summary),
         slowest=page_content.slowest(records, run.site_url),
-        reasons=page_content.reasons(records, unfetched, run.site_url),
+        reasons=page_content.reasons(records, summary, run.site_url),
         most_reasons=page_content.MOST_REASONS,
         counted=counted,
         columns=columns,

@@ -5,12 +5,13 @@ all projects in ``page_table.py``; how anything looks is the templates' part.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..models import Project, SnapshotRecord
 from ..text import duration, is_id, one_line
+from .reasons import advice_for, mask_identifiers
 from .summary import Summary
 
 MOST_REASONS = 200  # that the page shows; the table of all projects has the rest
@@ -38,7 +39,8 @@ class Reason:
 
     kind: str
     status: str
-    text: str
+    text: str  # with identifiers masked where it concerns several
+    advice: str  # what a person can do; empty where nothing is known
     count: int
     projects: tuple[ProjectLink, ...]
 
@@ -103,15 +105,13 @@ def _bar(counts: Counter[str]) -> tuple[tuple[str, float, float], ...]:
     return tuple(bar)
 
 
-def reasons(
-    records: Iterable[SnapshotRecord], unfetched: Collection[str], site_url: str
-) -> list[Reason]:
+def reasons(records: Iterable[SnapshotRecord], summary: Summary, site_url: str) -> list[Reason]:
     """Collect what needs a look, by reason: failures first, then what concerns most projects.
 
-    A complete snapshot that something is to be said about is among them; a plan is not. The
-    ``unfetched`` are ids of projects whose snapshot is complete, but could not be fetched: a
-    failure here, where a bar shows the site's word alone.
+    A complete snapshot that something is to be said about is among them; a plan is not. One that
+    could not be fetched is a failure here, where a bar shows the site's word alone.
     """
+    unfetched = frozenset(record.project.id for record in summary.unfetched)
     found: dict[tuple[str, str, str], list[SnapshotRecord]] = {}
     for record in records:
         kind, status = kind_of(record.status), display_status(record)
@@ -119,12 +119,16 @@ def reasons(
             kind, status = "failed", f"{status}, not fetched"
         text = display_text(record.error if kind == "planned" else record.reason)
         if text or kind == "failed":
-            found.setdefault((kind, status, text or "No reason is known"), []).append(record)
+            key = kind, status, mask_identifiers(text) or "No reason is known"
+            found.setdefault(key, []).append(record)
     order = {"failed": 0, _RUNNING: 1}
     ordered = sorted(found, key=lambda key: (order.get(key[0], 2), -len(found[key]), key))
     return [
         Reason(
-            *key,
+            key[0],
+            key[1],
+            key[2] if len(found[key]) > 1 else display_text(found[key][0].reason) or key[2],
+            advice_for(key[2], summary),
             len(found[key]),
             tuple(project_link(r.project, site_url) for r in found[key][:_MOST_NAMES]),
         )

@@ -42,6 +42,11 @@ _ADVICE: tuple[tuple[str, bool, str], ...] = (
         "The job's disk is too small. Fetch fewer projects at a time, or run on a larger disk.",
     ),
     (
+        r"^download failed",
+        True,
+        'A retry ("retry failed", with "download snapshots") fetches it again.',
+    ),
+    (
         r"the site reports that it failed",
         True,
         'A retry ("retry failed") starts another one. If that fails too, show the reason to the '

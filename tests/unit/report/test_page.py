@@ -106,7 +106,9 @@ def test_what_is_not_complete_comes_first_with_its_reason() -> None:
     assert words == (
         "5 "
         "failed no rights 2 projects b/denied b/denied too "
-        "failed the site reports that it failed c/mute "
+        "failed the site reports that it failed "
+        'A retry ("retry failed") starts another one. If that fails too, show the reason to the '
+        "site's administrator. c/mute "
         "in progress the run ended before the snapshot was finished: a retry waits for it a/late "
         "pending the run ended before it was known whether a snapshot was started: a retry looks "
         "c/cut off"
@@ -139,6 +141,7 @@ def test_a_snapshot_that_could_not_be_fetched_is_not_complete() -> None:
     assert " ".join(reader.section("Not complete").split()) == (
         "4 "
         "complete, not fetched download failed: the site says 404 2 projects "
+        'A retry ("retry failed", with "download snapshots") fetches it again. '
         "group/Project 2 group/Project 4 "
         "complete, not fetched No reason is known group/Project 3 "
         "failed no rights group/Project 5"
