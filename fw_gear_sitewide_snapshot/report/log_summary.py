@@ -3,18 +3,16 @@
 import logging
 
 from ..models import SnapshotStatus
-from ..text import counted, duration
+from ..text import counted, duration, listed
 from .log_changes import log_changes
 from .reasons import group_by_reason
 from .summary import Summary
 
 log = logging.getLogger(__name__)
 
-_MOST_NAMES = 20  # for one reason: a batch of thousands ends in a screen
-
 
 def log_summary(summary: Summary, report_name: str, seconds: float) -> None:
-    """Write the counts by status, what is not covered, and a line for each reason.
+    """Write the counts by status, what is not covered or has changed, and a line for each reason.
 
     ``seconds``: how long the run took.
     """
@@ -36,8 +34,6 @@ def log_summary(summary: Summary, report_name: str, seconds: float) -> None:
         if record.status != SnapshotStatus.PLANNED or summary.audit_hours
     )
     for group in group_by_reason(is_told, summary):
-        names = ", ".join(record.described for record in group.records[:_MOST_NAMES])
-        if (rest := len(group.records) - _MOST_NAMES) > 0:
-            names += f" and {rest:,} more"
+        names = listed([record.described for record in group.records])
         advice = f". {group.advice}" if group.advice else ""
         log.warning("%s: %s: %s%s", names, group.status, group.text, advice)

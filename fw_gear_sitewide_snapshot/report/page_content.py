@@ -56,9 +56,7 @@ class Group:
 
 def batch_took(summary: Summary) -> str:
     """Return how long the batch took from its first snapshot's start; empty where unknown."""
-    if summary.begin is None or summary.end is None:
-        return ""
-    return duration(max(0.0, (summary.end - summary.begin).total_seconds()))
+    return "" if summary.seconds is None else duration(summary.seconds)
 
 
 def slowest(records: Iterable[SnapshotRecord], site_url: str) -> list[tuple[ProjectLink, str]]:
