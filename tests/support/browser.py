@@ -47,6 +47,10 @@ BATCHES: dict[str, list[SnapshotRecord]] = {
     "300": batch(300),
     "unlinked": batch(300),
     "5000": batch(5_000, fetched=True),
+    "measured": [
+        replace(made, origin=Origin.STARTED, finished_at=NOW) if made.is_complete else made
+        for made in batch(500, fetched=True)
+    ],
     "not fetched": [
         replace(record(1), content=content(1)),
         record(2, error="download failed: the site says 404"),

@@ -149,7 +149,7 @@
   }
 
   body.addEventListener("mouseover", ({ target }) => {
-    const cut = target.closest(".id span");
+    const cut = target.closest(".id, .id span");
     if (cut) cut.title = cut.textContent;
   });
 

@@ -1,5 +1,6 @@
 """The page on paper."""
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
@@ -53,3 +54,10 @@ def test_numbers_and_their_headings_stay_in_one_line_on_paper(show: Callable[...
             })"""
         )
         assert styles == [["nowrap", "end"]] * 5, row
+
+
+def test_paper_is_not_wasted(show: Callable[..., Page]) -> None:
+    """A project is one line on paper: 5,000 with contents are fewer than 140 sheets."""
+    sheets = re.findall(rb"/Type\s*/Page\b", show("measured").pdf(format="A4", landscape=True))
+
+    assert 11 < len(sheets) <= 16  # with one or two for the groups and the reasons
