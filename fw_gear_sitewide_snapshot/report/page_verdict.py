@@ -30,9 +30,10 @@ def headline(summary: Summary) -> str:
         more = "" if _is_all_complete(summary) else " more"
         sentence += f"; {hidden:,}{more} {'is' if hidden == 1 else 'are'} not visible to you"
     if summary.changes and summary.changes.is_loss:
-        lost = {"gone": len(summary.changes.gone), "with less": len(summary.changes.losses)}
-        words = " and ".join(f"{count:,} {what}" for what, count in lost.items() if count)
-        sentence += f"; since the earlier batch, {words}"
+        gone, less = len(summary.changes.gone), len(summary.changes.losses)
+        words = [f"{gone:,} {'is' if gone == 1 else 'are'} gone"] if gone else []
+        words += [f"{less:,} {'holds' if less == 1 else 'hold'} less"] if less else []
+        sentence += f"; since the earlier batch, {' and '.join(words)}"
     return f"{sentence}."
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from fw_gear_sitewide_snapshot.models import Origin, SnapshotRecord
+from fw_gear_sitewide_snapshot.models import Origin, Project, SnapshotRecord
+from fw_gear_sitewide_snapshot.report.changes import Changes, Loss
 from tests.support.page import HOSTILE, NOW, batch, content, record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -56,6 +57,7 @@ BATCHES: dict[str, list[SnapshotRecord]] = {
         record(2, error="download failed: the site says 404"),
         replace(record(3), content=content(3)),
     ],
+    "warned": [record(n, group="neuro") for n in (1, 2, 3)],
     "dry run": [record(n, "planned") for n in range(1, 31)],
     "odd cells": [
         replace(
@@ -72,6 +74,19 @@ BATCHES: dict[str, list[SnapshotRecord]] = {
         for n, text in enumerate(HOSTILE)
         for status in ["failed" if n % 2 else "in_progress"]
     ],
+}
+_GONE = Project(f"{10**6:024x}", "Closed", "neuro-00")
+TOLD: dict[str, dict[str, Any]] = {  # of a batch, besides its rows
+    "not fetched": {"to_fetch": True},
+    "warned": {
+        "hidden": tuple(Project(f"{n:024x}", "Hidden", f"lab-{n}") for n in range(300)),
+        "changes": Changes(
+            gone=(_GONE,),
+            new=(_GONE,),
+            renamed=((_GONE, _GONE),),
+            fewer=(Loss(_GONE, (("subjects", 200, 3), ("files", 12_000, 340)), 0.985),),
+        ),
+    },
 }
 ROWS = "#table tbody tr:visible"
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 
 from fw_gear_sitewide_snapshot.report import page as pages
 from fw_gear_sitewide_snapshot.report.summary import Summary
-from tests.support.browser import BATCHES, CHROMIUM, FLAGS
+from tests.support.browser import BATCHES, CHROMIUM, FLAGS, TOLD
 from tests.support.page import NOW, SITE
 
 
@@ -30,7 +30,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if not (folder / name).exists():
             (folder / name).mkdir()
             records = BATCHES[name]
-            summary = Summary.of(records, to_fetch=name == "not fetched")
+            summary = Summary.of(records, **TOLD.get(name, {}))
             site_url = "" if name == "unlinked" else SITE
             pages.write(records, summary, folder / name, pages.Run(ended=NOW, site_url=site_url))
         return folder / name / pages.PAGE_NAME

@@ -127,7 +127,7 @@ def test_a_screen_reader_finds_tables(show: Callable[..., Page]) -> None:
     assert shown.locator("html").get_attribute("lang") == "en"
 
 
-@pytest.mark.parametrize("name", ["300", "not fetched", "dry run"])
+@pytest.mark.parametrize("name", ["300", "not fetched", "warned", "dry run"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_is_sufficient(show: Callable[..., Page], scheme: str, name: str) -> None:
     shown = show(name, color_scheme=scheme)
@@ -137,7 +137,7 @@ def test_contrast_is_sufficient(show: Callable[..., Page], scheme: str, name: st
     assert shown.evaluate(CONTRAST) == []
 
 
-@pytest.mark.parametrize("name", ["300", "not fetched"])
+@pytest.mark.parametrize("name", ["300", "not fetched", "warned"])
 def test_no_landmark_is_there_twice(show: Callable[..., Page], name: str) -> None:
     marks = "main, nav, body > header, footer, section[aria-labelledby], [role=region]"
     found: list[str] = show(name).eval_on_selector_all(

@@ -209,11 +209,11 @@ SMALL = Loss(Project(f"{2:024x}", "Project 2", "group"), (("files", 10_000, 9_99
 @pytest.mark.parametrize(
     ("changes", "clause", "kind"),
     [
-        (Changes(gone=(GONE,)), "; since the earlier batch, 1 gone.", "warning"),
-        (Changes(fewer=(LOST, SMALL)), "; since the earlier batch, 1 with less.", "warning"),
+        (Changes(gone=(GONE,)), "; since the earlier batch, 1 is gone.", "warning"),
+        (Changes(fewer=(LOST, SMALL)), "; since the earlier batch, 1 holds less.", "warning"),
         (
-            Changes(gone=(GONE,), fewer=(LOST,)),
-            "; since the earlier batch, 1 gone and 1 with less.",
+            Changes(gone=(GONE, GONE), fewer=(LOST, LOST, SMALL)),
+            "; since the earlier batch, 2 are gone and 2 hold less.",
             "warning",
         ),
         (Changes(new=(GONE,), fewer=(SMALL,)), ".", "complete"),
