@@ -42,7 +42,7 @@ test: setup ## run the tests, and measure their coverage
 ifeq ($(strip $(TESTS)),)
 	@$(BIN)/coverage erase
 	@status=0; \
-	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile || status=$$?; \
+	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder || status=$$?; \
 	$(BIN)/coverage combine --quiet; \
 	$(BIN)/coverage report || { reported=$$?; [ $$status -ne 0 ] || status=$$reported; }; \
 	exit $$status

@@ -22,9 +22,12 @@ settings.load_profile("patient")
 
 LONGEST = (
     "gear/test_schedules.py",
-    "gear/test_killed.py",
-    "unit/download/test_downloader.py",
+    "unit/site/test_transport_faults.py",
     "project/test_schedules_and_rules.py",
+    "project/test_nightly.py",
+    "gear/test_killed.py",
+    "gear/test_restarted.py",
+    "gear/test_reuse.py",
 )
 
 
