@@ -86,12 +86,12 @@ def run(
         )
         _finish(report, summary, clock.monotonic() - began)
     try:
-        ended = site.now()
+        ended, retried = site.now(), config.retry_report
         facts = page.Run(
             ended=ended,
             began=ended - timedelta(seconds=clock.monotonic() - began),
             site_url=site_url,
-            asked_for=config.retry_report.name if config.retry_report else config.filter_text,
+            asked_for=f"the report {retried.name}" if retried else config.filter_text,
             is_all=config.is_all,
             options=config.described(),
             job_id=job_id,
