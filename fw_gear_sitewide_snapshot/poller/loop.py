@@ -165,15 +165,15 @@ class Poller:
 
     def _collect(self, until: float) -> None:
         """Apply what comes until then; return early where more can be sent."""
-        came = True
-        while came:
-            came = False
+        nothing_to_send = True
+        while nothing_to_send:
+            nothing_to_send = False
             wake = max(self._clock.monotonic() + TICK_SECONDS, self._schedule.next_due())
             wake = min([until, wake, *self._schedule.overdue().values()])
             for project_id, result in self._queue.results(wake):
                 self._ended(project_id, self._site.observe(result))
-                if until < math.inf:  # it may have made something due before
-                    came = not self._schedule.can_send(self._clock.monotonic())
+                if until < math.inf:  # it may have made something due earlier than that
+                    nothing_to_send = not self._schedule.can_send(self._clock.monotonic())
                     break
         self._abandon(self._clock.monotonic())
 
