@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..models import SnapshotRecord, report_order
 from ..text import counted, one_line
-from . import page_content, page_table, page_verdict
+from . import page_content, page_headline, page_table
 from .atomic_write import atomic_write
 from .summary import Summary
 
@@ -71,11 +71,11 @@ def render(records: Iterable[SnapshotRecord], summary: Summary, run: Run) -> Ite
         script_hash=_hash(script),
         written_at=page_content.display_time(run.ended),
         batches=page_content.batch_names(records),
-        severity=page_verdict.severity(summary),
-        headline=page_verdict.headline(summary),
-        hidden_groups=page_verdict.hidden_groups(summary),
+        severity=page_headline.severity(summary),
+        headline=page_headline.headline(summary),
+        hidden_groups=page_headline.hidden_groups(summary),
         is_coverage_unknown=run.is_all and summary.hidden is None,
-        changes=page_verdict.changes(summary.changes, run.site_url) if summary.changes else None,
+        changes=page_headline.changes(summary.changes, run.site_url) if summary.changes else None,
         provenance=_provenance(run),
         version=__version__,
         summary=summary,

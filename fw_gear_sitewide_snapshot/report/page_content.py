@@ -1,6 +1,6 @@
 """What the page says of a batch: its groups, what needs a look, and the words for both.
 
-Values only, and words as they are to be read. The headline is in ``page_verdict.py``, the table of
+Values only, and words as they are to be read. The headline is in ``page_headline.py``, the table of
 all projects in ``page_table.py``; how anything looks is the templates' part.
 """
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
-from fw_gear_sitewide_snapshot.report import page_verdict
+from fw_gear_sitewide_snapshot.report import page_headline
 from fw_gear_sitewide_snapshot.report.changes import Changes, Loss
 from fw_gear_sitewide_snapshot.report.summary import Summary
 from tests.support.page import Reader, content, record, render, render_summary
@@ -45,7 +45,7 @@ def test_the_headline_is_one_sentence(statuses: dict[str, int], sentence: str) -
     words = list(Counter(statuses).elements())
     records = [record(number, status) for number, status in enumerate(words, 1)]
 
-    assert page_verdict.headline(Summary.of(records)) == sentence
+    assert page_headline.headline(Summary.of(records)) == sentence
     assert sentence in Reader(render(records)).text
 
 
@@ -92,8 +92,8 @@ def fetched_of(complete: int, fetched: int, **others: int) -> list[SnapshotRecor
 def test_the_headline_tells_what_could_not_be_fetched(
     records: list[SnapshotRecord], sentence: str
 ) -> None:
-    assert page_verdict.headline(Summary.of(records, to_fetch=True)) == sentence
-    assert "fetched" not in page_verdict.headline(Summary.of(records))
+    assert page_headline.headline(Summary.of(records, to_fetch=True)) == sentence
+    assert "fetched" not in page_headline.headline(Summary.of(records))
     assert sentence in Reader(render(records, to_fetch=True)).text
 
 
@@ -110,7 +110,7 @@ def test_the_page_is_green_when_and_only_when_the_batch_is_complete(
     ]
     summary = Summary.of(records, to_fetch=to_fetch)
 
-    green = page_verdict.severity(summary) == "complete"
+    green = page_headline.severity(summary) == "complete"
     assert green == (bool(records) and summary.is_complete)
 
 
@@ -159,7 +159,7 @@ def hidden(count: int) -> tuple[Project, ...]:
         ({"complete": 3}, 0, "All 3 projects have a complete snapshot.", "complete"),
     ],
 )
-def test_what_is_not_visible_is_in_the_verdict(
+def test_what_is_not_visible_is_in_the_headline(
     statuses: dict[str, int], count: int, sentence: str, kind: str
 ) -> None:
     words = list(Counter(statuses).elements())
@@ -167,7 +167,7 @@ def test_what_is_not_visible_is_in_the_verdict(
     summary = Summary.of(records, hidden=hidden(count))
     html = render_summary(records, summary, is_all=True)
 
-    assert page_verdict.headline(summary) == sentence
+    assert page_headline.headline(summary) == sentence
     assert f'<p class="headline mark {kind}">{sentence}</p>' in html
     assert "It is not known" not in html
 
@@ -175,10 +175,10 @@ def test_what_is_not_visible_is_in_the_verdict(
 def test_an_audit_tells_what_is_not_visible() -> None:
     summary = Summary.of([record(1), record(2)], hidden=hidden(5), audit_hours=24.0)
 
-    assert page_verdict.headline(summary) == (
+    assert page_headline.headline(summary) == (
         "2 of the site’s 7 projects have a snapshot of the last 24 hours; 5 are not visible to you."
     )
-    assert page_verdict.severity(summary) == "warning"
+    assert page_headline.severity(summary) == "warning"
 
 
 def test_the_groups_of_what_is_not_visible_are_counted() -> None:
@@ -220,18 +220,18 @@ SMALL = Loss(Project(f"{2:024x}", "Project 2", "group"), (("files", 10_000, 9_99
         (None, ".", "complete"),
     ],
 )
-def test_a_loss_is_in_the_verdict(changes: Changes | None, clause: str, kind: str) -> None:
+def test_a_loss_is_in_the_headline(changes: Changes | None, clause: str, kind: str) -> None:
     summary = Summary.of([record(1), record(2)], changes=changes)
 
     expected = f"All 2 projects have a complete snapshot{clause}"
-    assert page_verdict.headline(summary) == expected
-    assert page_verdict.severity(summary) == kind
+    assert page_headline.headline(summary) == expected
+    assert page_headline.severity(summary) == kind
 
 
 def test_a_failure_stays_one_beside_a_loss() -> None:
     summary = Summary.of([record(1), record(2, "failed")], changes=Changes(gone=(GONE,)))
 
-    assert page_verdict.severity(summary) == "failed"
+    assert page_headline.severity(summary) == "failed"
 
 
 def test_what_has_changed_is_told_losses_first() -> None:
