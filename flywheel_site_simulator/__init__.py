@@ -6,7 +6,6 @@ serves one over HTTP to the real flywheel-sdk; `Engine` runs the jobs that are l
 """
 
 from .behaviour import Behaviour
-from .core import DEFAULT_KEY, DEFAULT_USER
 from .downloads import BREAKAGES, Breakage
 from .engine import EndedJob, Engine
 from .faults import (
@@ -29,7 +28,7 @@ from .job import Job
 from .jobs import SiteJob
 from .protocol import Request, Response
 from .server import SimulatorServer
-from .site import SimulatedSite
+from .site import DEFAULT_KEY, DEFAULT_USER, SimulatedSite
 from .snapshots import SnapshotState
 from .traffic import LoggedRequest, StorageRequest
 

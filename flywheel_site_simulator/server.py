@@ -14,10 +14,9 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from .core import DEFAULT_KEY
 from .protocol import Request, Response
 from .sending import send
-from .site import SimulatedSite
+from .site import DEFAULT_KEY, SimulatedSite
 from .traffic import Traffic
 
 HOST = "127.0.0.1"
