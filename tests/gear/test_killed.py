@@ -137,7 +137,7 @@ def test_a_run_that_is_told_to_end_does_so_within_five_seconds_and_says_what_to_
             assert run.cut.took_seconds < 5, run
             assert status in {0, EXIT_INCOMPLETE, EXIT_TERMINATED}, run
             assert "Traceback" not in log, run
-            assert status != EXIT_TERMINATED or "run it again with the report" in log, run
+            assert status != EXIT_TERMINATED or "run again with the report" in log, run
 
 
 TELL = """
@@ -221,4 +221,4 @@ def test_creates_that_the_site_is_slow_to_answer_do_not_hold_the_end_up(
     rows = csv_report.read(tmp_path / "output" / csv_report.REPORT_NAME)
     assert {row.status for row in rows} == {"pending"}
     assert len(rows) == len(projects)
-    assert "run it again with the report" in cut.log
+    assert "run again with the report" in cut.log

@@ -194,7 +194,7 @@ def incomplete(served: SimulatorServer, gear: MakeGear) -> Incomplete:
     asked = len(served.site.requests)
     retry = gear().run(retry_failed=run.report)
     kinds = [request.kind for request in served.site.requests[asked:]]
-    assert set(kinds) == {"auth", "project", "create", "detail"}  # none for the metadata
+    assert set(kinds) == {"auth", "job", "project", "create", "detail"}  # none for the metadata
     return Incomplete(run, retry, served.site)
 
 
@@ -222,7 +222,7 @@ def test_the_metadata_is_written_for_a_failed_job_too(
     assert run.exit_status == 1
     assert qc(run)["state"] == "FAIL"
     assert (run.folder / "output" / "snapshot_report.html").exists()
-    assert "run again with the report" in run.log
+    assert "a retry can't help" in run.log
 
 
 @pytest.mark.process
