@@ -1,8 +1,8 @@
 # What a developer runs. `make` alone lists it. Needed beforehand: Python (3.11 to 3.13), make, git.
 #
-#   make test TESTS="tests/unit/test_poller.py -k deadline"   a part of the tests, without coverage
-#   make setup PYTHON=python3.13                              another Python; it is kept from then on
-#   make lock LOCK_OPTIONS=--upgrade                          newer versions, not just what changed
+#   make test TESTS="tests/unit/poller -k deadline"   a part of the tests, without coverage
+#   make setup PYTHON=python3.13                      another Python; it is kept from then on
+#   make lock LOCK_OPTIONS=--upgrade                  newer versions, not just what changed
 
 # Unless one is asked for, the Python that .venv was made with, as long as it is there.
 PYTHON ?= $(or $(wildcard $(shell sed -n 's/^executable = //p' .venv/pyvenv.cfg 2>/dev/null)),python3)

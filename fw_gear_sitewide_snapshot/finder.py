@@ -109,15 +109,15 @@ def find_by_report(rows: Iterable[SnapshotRecord], batch_label: str, moment: Mom
     orders: list[SnapshotOrder] = []
     for row in sorted(rows, key=report_order):
         record = replace(row, batch_label=row.batch_label or batch_label)
-        if moment.is_audit and row.snapshot_id:  # also of what is complete: it may be too old
-            record = record.reset_to_pending(moment.begin)
-            orders.append(moment.order(record))
+        if moment.is_audit and row.snapshot_id:
+            # Also of what is complete: it may be too old. Until that is known, the row stays.
+            orders.append(moment.order(record.reset_to_pending(moment.begin)))
         elif record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
             record = record.reset_to_pending(moment.begin)
             orders.append(moment.order(record, look_up=True, failed_id=row.snapshot_id))
         elif record.is_running:
             orders.append(moment.order(record))
-        elif not record.is_complete and not record.is_running:
+        elif not record.is_complete:
             # The run was cut off: its create may or may not have reached the site.
             order = moment.order(record, look_up=True)
             orders.append(replace(order, wanted_since=record.timestamp))

@@ -49,6 +49,11 @@ class Project:
         """The project's name for people: ``group/label``."""
         return f"{self.group}/{self.label}"
 
+    @property
+    def described(self) -> str:
+        """The project for the log: ``group/label (id)``."""
+        return f"{self.path} ({self.id})"
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -116,8 +121,8 @@ class SnapshotRecord:
 
     @property
     def described(self) -> str:
-        """The row's project for the log: ``group/label (id)``."""
-        return f"{self.project.path} ({self.project.id})"
+        """The row's project for the log."""
+        return self.project.described
 
     @property
     def is_complete(self) -> bool:

@@ -55,9 +55,9 @@ class Download:
     lacked: NoRoomError | None = None  # the last attempt's error, if that is what it was
 
     def __post_init__(self) -> None:
-        project, snapshot_id = self.record.project, self.record.snapshot_id
-        self.path = self.archive.folder / f"{project.id}.gz"
-        self.title = f"{project.path} ({project.id}): snapshot {snapshot_id}"  # for the log
+        record = self.record
+        self.path = self.archive.folder / f"{record.project.id}.gz"
+        self.title = f"{record.described}: snapshot {record.snapshot_id}"  # for the log
         self._failures: defaultdict[type, list[float]] = defaultdict(list)
 
     def backoff(self, error: Exception) -> float | None:

@@ -117,12 +117,9 @@ class Poller:
         left = [p for p, state in self._states.items() if state.call in {Call.POLL, Call.LIST}]
         self._schedule.poll_once_more(left)
         self._is_final = True
-        now, seconds = (
-            self._clock.monotonic(),
-            _FINAL_POLL_SECONDS + 1.25 * poll_interval(len(left)),
-        )
-        while self._schedule.is_busy and self._clock.monotonic() < now + seconds:
-            self._turn(now + seconds)
+        until = _FINAL_POLL_SECONDS + 1.25 * poll_interval(len(left)) + self._clock.monotonic()
+        while self._schedule.is_busy and self._clock.monotonic() < until:
+            self._turn(until)
 
     def _turn(self, until: float) -> None:
         """Send what is due, apply what comes, and let the time pass until more is due."""

@@ -48,8 +48,8 @@ class Schedule:
         """The message of the failures, while the site answers with nothing else; or empty."""
         return self._create_gate.problem or self._read_gate.problem
 
-    def add(self, state: ProjectState, now: float, polled: float | None = None) -> None:
-        """Add a project's next call; ``polled``: when it was last polled, None for just now."""
+    def add(self, state: ProjectState, now: float) -> None:
+        """Add a project's next call; one that is to be polled was polled just now."""
         project_id = state.record.project.id
         assert state.call is not None  # noqa: S101  the caller's promise
         is_new = state.record.is_running and project_id not in self._running_since
@@ -59,8 +59,7 @@ class Schedule:
             if is_new and math.isfinite(self._quickest):
                 self._push(Call.POLL, now + rates.min_age(self._quickest), project_id)
             else:
-                first = now - (_FIRST_POLL_SECONDS if is_new else 0.0)
-                self._to_poll[project_id] = first if polled is None else polled
+                self._to_poll[project_id] = now - (_FIRST_POLL_SECONDS if is_new else 0.0)
             return
         if state.heeds_site:
             self._held_by_site.add(project_id)

@@ -23,12 +23,12 @@ class Loss:
         return self.share >= _LARGE_LOSS
 
     def described(self) -> str:
-        """Say what has become fewer: ``subjects 200 → 3 (-98 %), files 410 → 205 (-50 %)``.
+        """Say what has become fewer: ``3 subjects of 9 (66 % fewer), 5 files of 10 (50 % fewer)``.
 
-        Percents are rounded down: -100 % only where nothing is left.
+        Percents are rounded down: 100 % only where nothing is left.
         """
         return ", ".join(
-            f"{name} {before:,} → {now:,} (-{100 * (before - now) // before} %)"
+            f"{now:,} {name} of {before:,} ({_percent(before, now)} % fewer)"
             for name, before, now in self.counts
         )
 
@@ -74,6 +74,11 @@ def compare(previous: Iterable[SnapshotRecord], records: Iterable[SnapshotRecord
         fewer=tuple(sorted(fewer, key=lambda loss: -loss.share)),  # stable: else as the report
         compared=sum(bool(old.content and new.content) for old, new in both),
     )
+
+
+def _percent(before: int, now: int) -> str:
+    lost = 100 * (before - now) // before
+    return str(lost) if lost else "less than 1"
 
 
 def _is_other(before: Project, now: Project) -> bool:

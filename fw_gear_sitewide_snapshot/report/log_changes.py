@@ -2,7 +2,6 @@
 
 import logging
 
-from ..models import Project
 from ..text import counted, listed
 from .changes import Changes
 
@@ -21,21 +20,17 @@ def log_changes(changes: Changes) -> None:
         fewer = f"of {compared} with contents in both, {len(changes.fewer):,} with fewer"
     log.info("Since the earlier report: %s; %s", found, fewer)
     if changes.new:
-        log.info("New: %s", listed([_described(project) for project in changes.new]))
+        log.info("New: %s", listed([project.described for project in changes.new]))
     if changes.renamed:
-        pairs = [f"{before.path} → {_described(now)}" for before, now in changes.renamed]
+        pairs = [f"{before.path} → {now.described}" for before, now in changes.renamed]
         log.info("Renamed or moved: %s", listed(pairs))
     if changes.gone:
-        names = listed([_described(project) for project in changes.gone])
+        names = listed([project.described for project in changes.gone])
         log.warning("Gone, or no longer visible to you: %s", names)
     for loss in changes.fewer[:_MOST_LOSSES]:
         level = logging.WARNING if loss.is_large else logging.INFO
-        log.log(level, "Fewer: %s: %s", _described(loss.project), loss.described())
+        log.log(level, "Fewer: %s: %s", loss.project.described, loss.described())
     rest = changes.fewer[_MOST_LOSSES:]
     if rest:
         level = logging.WARNING if rest[0].is_large else logging.INFO
         log.log(level, "Fewer in %s", counted(len(rest), "more project"))
-
-
-def _described(project: Project) -> str:
-    return f"{project.path} ({project.id})"

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ..models import Project, SnapshotRecord
-from ..text import duration, is_id, one_line
-from .reasons import advice_for, mask_identifiers
+from ..models import Project, SnapshotRecord, SnapshotStatus
+from ..text import duration, is_id, listed, one_line
+from .reasons import group_by_reason
 from .summary import Summary
 
 MOST_REASONS = 200  # that the page shows; the table of all projects has the rest
@@ -70,14 +70,13 @@ def slowest(records: Iterable[SnapshotRecord], site_url: str) -> list[tuple[Proj
 
 def batch_names(records: Iterable[SnapshotRecord]) -> str:
     """Return the batch's name; of several, which a retry's rows may have, the first few."""
-    names = list(dict.fromkeys(one_line(r.batch_label, 100) for r in records if r.batch_label))
-    more = len(names) - _MOST_BATCHES
-    return ", ".join(names[:_MOST_BATCHES]) + (f" and {more:,} more" if more > 0 else "")
+    names = dict.fromkeys(one_line(r.batch_label, 100) for r in records if r.batch_label)
+    return listed(list(names), _MOST_BATCHES)
 
 
 def statuses(records: Sequence[SnapshotRecord]) -> list[tuple[str, str, int]]:
     """Return kind, status and number of rows of each status, in the order of the bars."""
-    counts = Counter((kind_of(record.status), display_status(record)) for record in records)
+    counts = Counter((kind_of(record.status), display_status(record.status)) for record in records)
     ordered = sorted(counts, key=lambda found: (_KIND_ORDER.index(found[0]), found[1]))
     return [(kind, status, counts[kind, status]) for kind, status in ordered]
 
@@ -109,29 +108,22 @@ def reasons(records: Iterable[SnapshotRecord], summary: Summary, site_url: str) 
     A complete snapshot that something is to be said about is among them; a plan is not. One that
     could not be fetched is a failure here, where a bar shows the site's word alone.
     """
-    unfetched = frozenset(record.project.id for record in summary.unfetched)
-    found: dict[tuple[str, str, str], list[SnapshotRecord]] = {}
-    for record in records:
-        kind, status = kind_of(record.status), display_status(record)
-        if record.project.id in unfetched:
-            kind, status = "failed", f"{status}, not fetched"
-        text = display_text(record.error if kind == "planned" else record.reason)
-        if text or kind == "failed":
-            key = kind, status, mask_identifiers(text) or "No reason is known"
-            found.setdefault(key, []).append(record)
+    unfetched = {record.project.id for record in summary.unfetched}
+    shown = (record for record in records if _needs_look(record) or record.project.id in unfetched)
+    found = []
+    for status, text, advice, concerned in group_by_reason(shown, summary):
+        first = concerned[0]
+        kind = "failed" if first.project.id in unfetched else kind_of(first.status)
+        words = display_status(status), display_text(text), advice
+        links = tuple(project_link(r.project, site_url) for r in concerned[:_MOST_NAMES])
+        found.append(Reason(kind, *words, len(concerned), links))
     order = {"failed": 0, _RUNNING: 1}
-    ordered = sorted(found, key=lambda key: (order.get(key[0], 2), -len(found[key]), key))
-    return [
-        Reason(
-            key[0],
-            key[1],
-            key[2] if len(found[key]) > 1 else display_text(found[key][0].reason) or key[2],
-            advice_for(key[2], summary),
-            len(found[key]),
-            tuple(project_link(r.project, site_url) for r in found[key][:_MOST_NAMES]),
-        )
-        for key in ordered
-    ]
+    return sorted(found, key=lambda reason: order.get(reason.kind, 2))  # stable
+
+
+def _needs_look(record: SnapshotRecord) -> bool:
+    is_plan = record.status == SnapshotStatus.PLANNED
+    return bool(record.error if is_plan else record.reason)
 
 
 def project_link(project: Project, site_url: str) -> ProjectLink:
@@ -149,9 +141,9 @@ def kind_of(status: str) -> str:
     return str(status) if status in _KIND_ORDER else _RUNNING
 
 
-def display_status(record: SnapshotRecord) -> str:
+def display_status(status: str) -> str:
     """Return the site's word, without its underscores."""
-    return display_text(record.status).replace("_", " ")
+    return display_text(status).replace("_", " ")
 
 
 def display_text(text: str) -> str:

@@ -64,13 +64,7 @@ def changes(found: Changes, site_url: str) -> list[Change]:
         (
             "warning",
             "Less than before",
-            [
-                (
-                    loss.project,
-                    ", ".join(_fewer(name, before, now) for name, before, now in loss.counts),
-                )
-                for loss in found.fewer
-            ],
+            [(loss.project, loss.described()) for loss in found.fewer],
         ),
         ("complete", "New", [(project, "") for project in found.new]),
         (
@@ -89,12 +83,6 @@ def changes(found: Changes, site_url: str) -> list[Change]:
         for kind, title, projects in lists
         if projects
     ]
-
-
-def _fewer(name: str, before: int, now: int) -> str:
-    percent = 100 * (before - now) / before
-    lost = f"{percent:.0f}" if percent >= 1 else "less than 1"
-    return f"{now:,} {name} of {before:,} ({lost} % fewer)"
 
 
 def _is_all_complete(summary: Summary) -> bool:

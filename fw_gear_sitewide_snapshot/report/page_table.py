@@ -43,7 +43,7 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
     found = [
         Column("group", "Group", lambda record: display_name(record.project.group)),
         Column("label", "Project", lambda record: display_name(record.project.label)),
-        Column("status", "Status", page_content.display_status),
+        Column("status", "Status", lambda r: page_content.display_status(r.status)),
         Column("snapshot", "Snapshot id", lambda record: one_line(record.snapshot_id)),
         Column("time", "Time (UTC)", lambda record: page_content.display_time(record.timestamp)),
     ]

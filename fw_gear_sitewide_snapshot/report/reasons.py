@@ -10,60 +10,70 @@ from .summary import Summary
 
 _IDENTIFIER = re.compile(r"\b[0-9a-f]{16,}\b")  # of a project, a snapshot, a request, a checksum
 
-# What to do, by the words that this gear writes into rows; the first that fits is given.
-# Second, whether a retry can help.
-_ADVICE: tuple[tuple[str, bool, str], ...] = (
-    (
-        r"the site says 40[13]\b",
-        False,
-        "You lack a right there, so a retry can't help. By default a project's Admin may make "
-        "snapshots; an administrator of the project or the site can give you that role.",
-    ),
-    (
-        r"there is no such project",
-        False,
-        "It was deleted, and nothing is left to do; or you can't see it any more: then ask an "
-        "administrator of the project for access.",
-    ),
-    (
-        r"the snapshot is gone",
-        True,
-        'Somebody has deleted the snapshot. A retry ("retry failed") starts another one.',
-    ),
-    (
-        r"not finished within|no snapshot was seen within|not known within",
-        True,
+
+class Advice(NamedTuple):
+    """What a person can do about a reason."""
+
+    words: str  # a regular expression: what this gear writes into such a row
+    text: str
+    may_retry_help: bool
+
+
+# The first one that fits is given. What a retry waits or looks for comes first, whatever the site
+# has said of it.
+_ADVICE = (
+    Advice(
+        r"not finished within|no snapshot was seen within|whether a snapshot was started",
         'A retry ("retry failed") waits for it and starts nothing twice.{slowest} A longer '
         '"timeout minutes" gives the site more time.',
+        may_retry_help=True,
     ),
-    (
+    Advice(
+        r"the site says 40[13]\b",
+        "You lack a right there, so a retry can't help. By default a project's Admin may make "
+        "snapshots; an administrator of the project or the site can give you that role.",
+        may_retry_help=False,
+    ),
+    Advice(
+        r"there is no such project",
+        "It was deleted, and nothing is left to do; or you can't see it any more: then ask an "
+        "administrator of the project for access.",
+        may_retry_help=False,
+    ),
+    Advice(
+        r"the snapshot is gone",
+        'Somebody has deleted the snapshot. A retry ("retry failed") starts another one.',
+        may_retry_help=True,
+    ),
+    Advice(
         r"no room|the disk is full",
-        True,
         "The job's disk is too small. Fetch fewer projects at a time, or run on a larger disk.",
+        may_retry_help=True,
     ),
-    (
+    Advice(
         r"^download failed",
-        True,
         'A retry ("retry failed", with "download snapshots") fetches it again.',
+        may_retry_help=True,
     ),
-    (
+    Advice(
         r"the site reports that it failed",
-        True,
         'A retry ("retry failed") starts another one. If that fails too, show the reason to the '
         "site's administrator.",
+        may_retry_help=True,
     ),
-    (
+    Advice(
         r"the site says (408|421|425|429|499|5\d\d)\b|no connection|no answer|did not answer|"
         r"broken connection|unexpected response|redirect|was not asked|before the site was asked",
-        True,
         'The site, or the way to it, was in trouble. Retry later ("retry failed").',
+        may_retry_help=True,
     ),
-    (
+    Advice(
         r"the site says 4\d\d\b",
-        False,
         "The site refuses it, and will again until what it says has been put right.",
+        may_retry_help=False,
     ),
 )
+_UNKNOWN = Advice("", "", may_retry_help=True)
 
 
 class ReasonGroup(NamedTuple):
@@ -76,43 +86,38 @@ class ReasonGroup(NamedTuple):
 
 
 def group_by_reason(records: Iterable[SnapshotRecord], summary: Summary) -> list[ReasonGroup]:
-    """Group rows by why they are not complete, the reason that concerns most first."""
+    """Group rows by why they need a look, the reason that concerns most first."""
+    unfetched = {record.project.id for record in summary.unfetched}
     groups: dict[tuple[str, str], list[SnapshotRecord]] = {}
     for record in records:
-        key = str(record.status), mask_identifiers(_reason(record))
+        more = ", not fetched" if record.project.id in unfetched else ""
+        key = f"{record.status}{more}", _IDENTIFIER.sub("…", _reason(record))
         groups.setdefault(key, []).append(record)
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))  # stable
     return [
         ReasonGroup(
             status,
             text if len(found) > 1 else _reason(found[0]),
-            advice_for(text, summary),
+            _advice(text).text.format(slowest=_slowest(summary)),
             tuple(found),
         )
         for (status, text), found in ordered
     ]
 
 
+def may_retry_help(summary: Summary) -> bool:
+    """Say whether a retry may bring any row further; where nothing is known of a reason, it may."""
+    return any(_advice(_reason(record)).may_retry_help for record in summary.incomplete)
+
+
 def _reason(record: SnapshotRecord) -> str:
     return record.reason or "the run ended before it was fetched"
 
 
-def mask_identifiers(text: str) -> str:
-    """Replace what differs from row to row: 25 vanished projects have one reason."""
-    return _IDENTIFIER.sub("…", text)
+def _advice(text: str) -> Advice:
+    return next((advice for advice in _ADVICE if re.search(advice.words, text)), _UNKNOWN)
 
 
-def advice_for(text: str, summary: Summary) -> str:
-    """Say what a person can do about a row's error; empty where nothing is known."""
+def _slowest(summary: Summary) -> str:
     seconds = summary.slowest_seconds
-    slowest = f" The slowest one took {duration(seconds)}." if seconds else ""
-    found = (advice for words, _, advice in _ADVICE if re.search(words, text))
-    return next(found, "").format(slowest=slowest)
-
-
-def may_retry_help(summary: Summary) -> bool:
-    """Say whether a retry may bring any row further; where nothing is known of a reason, it may."""
-    return any(
-        next((helps for words, helps, _ in _ADVICE if re.search(words, record.reason)), True)
-        for record in summary.incomplete
-    )
+    return f" The slowest one took {duration(seconds)}." if seconds else ""

@@ -46,7 +46,6 @@ class CallResult(Generic[Value]):
     date: datetime | None  # the site's time when it answered, if it says so
     is_service: bool  # whether the Snapshot service was called
     received: float  # monotonic time of the end
-    seconds: float  # how long the call took
 
 
 class Site:
@@ -218,7 +217,6 @@ class Site:
 
     def _call(self, request: Request, parse: Callable[[object], Value]) -> CallResult[Value]:
         """Send a request once. Safe in any thread."""
-        began = self._clock.monotonic()
         response = Response(None)
         value: Value | SiteError
         try:
@@ -226,9 +224,8 @@ class Site:
             value = parse(response.data)
         except SiteError as error:
             value = error
-        now = self._clock.monotonic()
         is_service = request.path.startswith("/snapshot/")
-        return CallResult(value, response.date, is_service, now, now - began)
+        return CallResult(value, response.date, is_service, self._clock.monotonic())
 
 
 def _parse_created(data: object) -> Snapshot:

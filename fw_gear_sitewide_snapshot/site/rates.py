@@ -45,7 +45,7 @@ def poll_interval(pending: int) -> float:
 
 def min_age(quickest: float) -> float:
     """Return the age in seconds below which no snapshot is polled, from that of the quickest."""
-    return 0.0 if math.isinf(quickest) else min(quickest / 2, _MAX_MIN_AGE_SECONDS)
+    return min(quickest / 2, _MAX_MIN_AGE_SECONDS)
 
 
 class RateLimit:

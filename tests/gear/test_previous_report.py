@@ -74,8 +74,10 @@ def test_the_log_ends_with_what_has_changed(nights: Nights) -> None:
     assert f"INFO New: {named['new']}" in told
     assert f"INFO Renamed or moved: neuro/renamed → cardio/other ({project})" in told
     fewer = [line for line in told if " Fewer: " in line]
-    assert fewer[0].startswith(f"WARNING Fewer: {named['emptied']}: subjects 20 → 1 (-95 %), ses")
-    assert fewer[1].startswith(f"INFO Fewer: {named['thinned']}: subjects 20 → 19 (-5 %), sess")
+    assert fewer[0].startswith(
+        f"WARNING Fewer: {named['emptied']}: 1 subjects of 20 (95 % fewer), "
+    )
+    assert fewer[1].startswith(f"INFO Fewer: {named['thinned']}: 19 subjects of 20 (5 % ")
     gone = nights.second.lines(" WARNING ", "Gone, or no longer visible to you: ")
     assert [line.count("neuro/") for line in gone] == [2]
     assert all(named[name] in gone[0] for name in ("deleted", "hidden"))

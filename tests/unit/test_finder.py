@@ -152,8 +152,11 @@ def test_what_may_be_reused_is_no_reason_to_think_that_one_was_started(
 @pytest.mark.parametrize("status", ["complete", "in_progress"])
 def test_an_audit_looks_at_what_an_earlier_report_calls_complete_too(status: str) -> None:
     audit = finder.Moment(START, reuse_since=START - timedelta(hours=24), is_audit=True)
+    earlier = row(status, snapshot_id=SNAPSHOT)
 
-    [order] = finder.find_by_report([row(status, snapshot_id=SNAPSHOT)], "", audit).orders
+    batch = finder.find_by_report([earlier], "", audit)
 
+    [order] = batch.orders
     assert (order.record.status, order.record.snapshot_id) == ("pending", "")
     assert order.reuse_since == audit.reuse_since
+    assert batch.records == (earlier,), "until the site has answered"

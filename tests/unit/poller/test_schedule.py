@@ -43,10 +43,10 @@ class Sender:
             if unasked:
                 self.schedule.unasked.add(each.record.project.id)
 
-    def add(self, each: ProjectState, now: float, polled: float | None = None) -> None:
+    def add(self, each: ProjectState, now: float) -> None:
         assert each.call is not None
         self.calls[each.record.project.id] = each.call
-        self.schedule.add(each, now, polled)
+        self.schedule.add(each, now)
 
     def send(self, now: float) -> list[int]:
         sent = []
@@ -135,7 +135,7 @@ def test_those_that_hang_leave_slots_to_the_others() -> None:
 def test_polls_come_in_turn_the_one_asked_longest_ago_first() -> None:
     sender = Sender()
     for number, polled in ((3, -3.0), (1, -2.0), (2, -1.0)):
-        sender.add(state(number, Call.POLL), -100.0, polled)
+        sender.add(state(number, Call.POLL), polled)
 
     asked = [number for tick in range(100) for number in sender.send(tick / 50)]
 

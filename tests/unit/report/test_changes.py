@@ -71,7 +71,7 @@ def test_what_a_project_has_lost_is_told_with_before_and_now_and_the_largest_par
     assert loss.project == project(1)
     assert loss.counts == (("subjects", 200, 3), ("files", 5000, 2500))
     assert loss.share == pytest.approx(0.985)
-    assert loss.described() == "subjects 200 → 3 (-98 %), files 5,000 → 2,500 (-50 %)"
+    assert loss.described() == "3 subjects of 200 (98 % fewer), 2,500 files of 5,000 (50 % fewer)"
 
 
 def test_the_largest_loss_comes_first_and_equal_ones_in_the_report_s_order() -> None:
@@ -86,11 +86,11 @@ def test_the_largest_loss_comes_first_and_equal_ones_in_the_report_s_order() -> 
 @pytest.mark.parametrize(
     ("files", "is_loss", "told"),
     [
-        (4501, False, "files 5,000 → 4,501 (-9 %)"),
-        (4500, True, "files 5,000 → 4,500 (-10 %)"),
-        (4999, False, "files 5,000 → 4,999 (-0 %)"),
-        (1, True, "files 5,000 → 1 (-99 %)"),
-        (0, True, "files 5,000 → 0 (-100 %)"),
+        (4501, False, "4,501 files of 5,000 (9 % fewer)"),
+        (4500, True, "4,500 files of 5,000 (10 % fewer)"),
+        (4999, False, "4,999 files of 5,000 (less than 1 % fewer)"),
+        (1, True, "1 files of 5,000 (99 % fewer)"),
+        (0, True, "0 files of 5,000 (100 % fewer)"),
     ],
 )
 def test_a_tenth_and_more_of_something_is_a_loss(files: int, is_loss: bool, told: str) -> None:

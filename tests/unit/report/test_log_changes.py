@@ -54,8 +54,8 @@ def test_what_is_lost_is_a_warning_and_the_rest_is_told(caplog: pytest.LogCaptur
         f"INFO New: neuro/New ({2:024x})",
         f"INFO Renamed or moved: neuro/Before → neuro/Now ({3:024x})",
         f"WARNING Gone, or no longer visible to you: neuro/Old ({1:024x})",
-        f"WARNING Fewer: neuro/Study ({4:024x}): files 1,000 → 10 (-99 %)",
-        f"INFO Fewer: neuro/Study ({5:024x}): files 1,000 → 990 (-1 %)",
+        f"WARNING Fewer: neuro/Study ({4:024x}): 10 files of 1,000 (99 % fewer)",
+        f"INFO Fewer: neuro/Study ({5:024x}): 990 files of 1,000 (1 % fewer)",
     ]
 
 

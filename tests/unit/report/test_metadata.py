@@ -132,7 +132,7 @@ def test_it_tells_what_has_changed_since_an_earlier_report() -> None:
     assert told["gone projects"] == ["neuro/Old"]
     assert told["new projects"] == ["neuro/New", "neuro/Newer"]
     assert told["renamed projects"] == ["neuro/Before → neuro/Now"]
-    assert told["fewer projects"][0] == "neuro/Less: files 10 → 5 (-50 %)"
+    assert told["fewer projects"][0] == "neuro/Less: 5 files of 10 (50 % fewer)"
 
 
 def test_it_names_no_more_than_can_be_read_and_counts_them_all() -> None:

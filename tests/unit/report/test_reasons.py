@@ -8,7 +8,6 @@ import pytest
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.report.log_summary import log_summary
 from fw_gear_sitewide_snapshot.report.reasons import (
-    advice_for,
     group_by_reason,
     may_retry_help,
 )
@@ -25,11 +24,28 @@ def vanished(count: int) -> list[SnapshotRecord]:
     return [failed(n, words.format(n)) for n in range(count)]
 
 
+def advice(error: str, summary: Summary | None = None) -> str:
+    """Return what a person can do about an error."""
+    [group] = group_by_reason([failed(1, error)], summary or Summary())
+    return group.advice
+
+
 def test_projects_that_vanished_have_one_reason() -> None:
     [group] = group_by_reason(vanished(25), Summary())
 
     assert len(group.records) == 25
     assert group.text.endswith("the site says 404: No project …")
+
+
+def test_a_snapshot_that_was_not_fetched_is_no_plain_complete_one() -> None:
+    complete = SnapshotRecord(Project("a" * 24, "Study", "neuro"), "5" * 24, status="complete")
+    summary = Summary.of([complete], to_fetch=True)
+
+    [group] = group_by_reason(summary.incomplete, summary)
+
+    assert (group.status, group.text) == (
+        "complete, not fetched", "the run ended before it was fetched",
+    )  # fmt: skip
 
 
 def test_the_reason_of_one_project_alone_is_told_whole() -> None:
@@ -56,6 +72,10 @@ def test_the_reason_that_concerns_most_projects_comes_first() -> None:
         ("the site says 403: Forbidden", "lack a right"),
         ("there is no such project, or you can't see it: the site says 404", "was deleted"),
         ("not finished within 10 min 0 s: the site is still at it, a retry waits", "waits for it"),
+        (
+            "not known whether a snapshot was started, a retry looks: the site says 403",
+            "waits for it",
+        ),
         ("the site reports that it failed: no space", "starts another one"),
         ("download failed: the site says 404", "fetches it again"),
         ("the site says 503", "Retry later"),
@@ -65,17 +85,17 @@ def test_the_reason_that_concerns_most_projects_comes_first() -> None:
     ],
 )
 def test_each_kind_of_reason_has_its_advice(error: str, words: str) -> None:
-    assert words in advice_for(error, Summary())
+    assert words in advice(error)
 
 
 def test_what_nobody_knows_has_none() -> None:
-    assert advice_for("words of somebody's own", Summary()) == ""
+    assert advice("words of somebody's own") == ""
 
 
 def test_who_waited_too_short_learns_how_long_the_slowest_took() -> None:
-    advice = advice_for("not finished within 10 min 0 s", Summary(slowest_seconds=400.0))
+    told = advice("not finished within 10 min 0 s", Summary(slowest_seconds=400.0))
 
-    assert "The slowest one took 6 min 40 s." in advice
+    assert "The slowest one took 6 min 40 s." in told
 
 
 @pytest.mark.parametrize(
@@ -83,6 +103,11 @@ def test_who_waited_too_short_learns_how_long_the_slowest_took() -> None:
     [
         ("the site says 403: Forbidden", False),
         ("the site says 422: archived", False),
+        (
+            "not finished within 12 s: its state could not be asked (the site says 403), a retry",
+            True,
+        ),
+        ("not known whether a snapshot was started, a retry looks for it: the site says 403", True),
         ("the site says 503", True),
         ("words of somebody's own", True),
     ],

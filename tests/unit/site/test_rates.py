@@ -35,10 +35,6 @@ def test_the_few_are_asked_every_second_and_the_many_in_turns(pending: int, seco
     assert poll_interval(pending) == seconds
 
 
-def test_before_anything_is_finished_every_snapshot_may_be() -> None:
-    assert min_age(math.inf) == 0.0
-
-
 @pytest.mark.parametrize(("quickest", "seconds"), [(0.0, 0.0), (4.0, 2.0), (240.0, 5.0)])
 def test_half_of_what_the_quickest_took_is_waited_but_never_more_than_five_seconds(
     quickest: float, seconds: float
