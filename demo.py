@@ -50,7 +50,7 @@ class Demo:
         with laid_out.started() as gear:
             for line in gear.stdout or ():
                 say(f"  | {line.rstrip()}")
-        self.site.end_job(job.id, "failed" if gear.returncode else "complete")
+        self.site.jobs.end(job.id, "failed" if gear.returncode else "complete")
         outputs = sorted(path.name for path in laid_out.output.iterdir())
         kept = KEPT / name
         shutil.copytree(laid_out.output, kept, dirs_exist_ok=True)
@@ -70,7 +70,7 @@ class Demo:
                 say(f"  | {line.rstrip()}")
         self.site.clear_faults()
         say(f"killed when {self.made().total() - made} snapshots were made; its report is lost")
-        return self.site.restart_job(job.id)
+        return self.site.jobs.restart(job.id)
 
     def _lay_out(self, name: str, job: SiteJob, retry_failed: Path | None = None) -> Job:
         """Make a job's folder as the platform does."""
@@ -116,17 +116,17 @@ def demonstrate(demo: Demo) -> bool:
     """Run the gear twice, kill it and run it again; return whether everything came as it should."""
     say("", "== First run: every project ==")
     config = {"project filter": "ALL", "snapshot batch name": "demo"}
-    first_status = demo.run("first", demo.site.add_job(config))
+    first_status = demo.run("first", demo.site.jobs.add(config))
     first = show_report(demo.report("first"))
 
     say("", "== Second run: that report as the input 'retry failed' ==")
-    second_status = demo.run("second", demo.site.add_job({}), demo.report("first"))
+    second_status = demo.run("second", demo.site.jobs.add({}), demo.report("first"))
     second = show_report(demo.report("second"))
     made = demo.made()
 
     say("", "== Third run: every project anew; the job is killed (SIGKILL) ==")
     config = {"project filter": "ALL", "snapshot batch name": "killed"}
-    following = demo.kill("killed", demo.site.add_job(config))
+    following = demo.kill("killed", demo.site.jobs.add(config))
     before_death = demo.made() - made
 
     say("", "== The platform starts that job again ==")

@@ -26,9 +26,10 @@ from .faults import (
 from .files import ProjectFile
 from .job import Job
 from .jobs import SiteJob
+from .population import DEFAULT_KEY, DEFAULT_USER
 from .protocol import Request, Response
 from .server import SimulatorServer
-from .site import DEFAULT_KEY, DEFAULT_USER, SimulatedSite
+from .site import SimulatedSite
 from .snapshots import SnapshotState
 from .traffic import LoggedRequest, StorageRequest
 

@@ -71,7 +71,7 @@ class Api:
             case "other":
                 raise SiteError(route.status, f"{request.method} {request.path}: no such call")
             case _:
-                response = self._jobs.answer(route, request, user, now)
+                response = self._jobs.answer(route, request, user)
         return Outcome(response)
 
     def create_later(self, project_id: str, user: User, now: float, later_seconds: float) -> None:

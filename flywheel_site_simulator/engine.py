@@ -93,7 +93,7 @@ class Engine:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         manifest = json.loads((gear / "manifest.json").read_text(encoding="utf-8"))
-        server.site.install_gear(manifest)
+        server.site.jobs.manifest = manifest
 
     def __enter__(self) -> Self:
         """Begin to run jobs."""
@@ -140,7 +140,7 @@ class Engine:
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_SECONDS):
             with self._lock:
-                while (taken := self._server.site.take_job()) is not None:
+                while (taken := self._server.site.jobs.take()) is not None:
                     self._running[taken.id] = self._start(taken)
                 for running in list(self._running.values()):
                     self._look_after(running)
@@ -159,7 +159,7 @@ class Engine:
         if not running.lost:
             state = "failed" if ended.exit_status else "complete"
             with suppress(ValueError):  # it was cancelled or started again meanwhile
-                self._server.site.end_job(job_id, state, list(_outputs(running.job)))
+                self._server.site.jobs.end(job_id, state, list(_outputs(running.job)))
         self.ended[job_id] = ended
 
 

@@ -1,10 +1,11 @@
 """The files of the site's projects: what people bring and what jobs put out.
 
-Values and a store of them. Nothing here reads a file.
+Values and a store of them, safe to use from several threads. Nothing here reads a file.
 """
 
+import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,34 +46,42 @@ class ProjectFile:
 class FileStore:
     """The newest version of each file, by project and name."""
 
-    def __init__(self, identifiers: IdentifierFactory, behaviour: Behaviour) -> None:
+    def __init__(
+        self,
+        identifiers: IdentifierFactory,
+        behaviour: Behaviour,
+        now: Callable[[], float],
+        lock: threading.RLock,
+    ) -> None:
         """Start without files.
 
         Args:
             identifiers: where ids come from.
             behaviour: what a new version has of the one before.
+            now: reads the site's clock, in unix seconds.
+            lock: the site's.
         """
         self._identifiers = identifiers
         self._behaviour = behaviour
+        self._now = now
+        self._lock = lock
         self._by_project: dict[str, dict[str, ProjectFile]] = defaultdict(dict)
 
-    def of_project(self, project_id: str) -> list[ProjectFile]:
-        """List a project's files."""
-        return list(self._by_project.get(project_id, {}).values())
+    def of_project(self, project_id: str) -> dict[str, ProjectFile]:
+        """Give a project's files by their names."""
+        with self._lock:
+            return dict(self._by_project.get(project_id, {}))
 
-    def get(self, project_id: str, name: str) -> ProjectFile | None:
-        """Find a file of a project by its name, or None."""
-        return self._by_project.get(project_id, {}).get(name)
-
-    def put(self, project_id: str, file: ProjectFile, now: float) -> ProjectFile:
+    def put(self, project_id: str, file: ProjectFile) -> ProjectFile:
         """Keep a new version of a file, which has the information of the one before; give it."""
-        old = self.get(project_id, file.name) or file
-        tags = old.tags if self._behaviour.file_tags_stay else ()
-        kept = replace(
-            file,
-            file_id=old.file_id or str(self._identifiers.make(now)),
-            info={**old.info, **file.info},
-            tags=tuple(dict.fromkeys([*tags, *file.tags])),
-        )
-        self._by_project[project_id][file.name] = kept
-        return kept
+        with self._lock:
+            old = self.of_project(project_id).get(file.name, file)
+            tags = old.tags if self._behaviour.file_tags_stay else ()
+            kept = replace(
+                file,
+                file_id=old.file_id or str(self._identifiers.make(self._now())),
+                info={**old.info, **file.info},
+                tags=tuple(dict.fromkeys([*tags, *file.tags])),
+            )
+            self._by_project[project_id][file.name] = kept
+            return kept

@@ -3,26 +3,19 @@
 Answers requests of a known user.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from .behaviour import Behaviour
 from .files import FileStore, ProjectFile
-from .jobs import GEAR_ID, JobStore, SiteJob
+from .jobs import GEAR_ID, GEAR_NAME, JobStore, SiteJob
 from .listing import parse_page
 from .population import Population, Project, User
 from .protocol import Request, Response, SiteError, json_response
 from .routes import Route
 
-GEAR_NAME = "sitewide-snapshot"
-
 
 class JobCalls:
-    """What the site can be asked about jobs.
-
-    Attributes:
-        manifest: the gear's.
-    """
+    """What the site can be asked about jobs."""
 
     def __init__(
         self, jobs: JobStore, files: FileStore, population: Population, behaviour: Behaviour
@@ -32,10 +25,9 @@ class JobCalls:
         self._files = files
         self._population = population
         self._behaviour = behaviour
-        self.manifest: Mapping[str, Any] = {"name": GEAR_NAME, "config": {}, "inputs": {}}
 
-    def answer(self, route: Route, request: Request, user: User, now: float) -> Response:
-        """Answer a request at a time by the site's clock.
+    def answer(self, route: Route, request: Request, user: User) -> Response:
+        """Answer a request.
 
         Raises:
             SiteError: the request is refused.
@@ -46,16 +38,16 @@ class JobCalls:
             case "jobs":
                 return self._list(request, user)
             case "jobs/add":
-                return self._add(request, user, now)
+                return self._add(request, user)
             case "jobs/change":
-                return self._change(self._find(route.job_id, user), request, now)
+                return self._change(self._find(route.job_id, user), request)
             case "jobs/retry":
-                return self._retry(self._find(route.job_id, user), now)
+                return self._retry(self._find(route.job_id, user))
         return self._look_up(request, user)
 
     def files_of(self, project: Project) -> list[dict[str, Any]]:
         """Write the records of a project's files."""
-        return [file.document() for file in self._files.of_project(project.id)]
+        return [file.document() for file in self._files.of_project(project.id).values()]
 
     def _find(self, job_id: str, user: User) -> SiteJob:
         job = self._jobs.get(job_id)
@@ -83,7 +75,7 @@ class JobCalls:
         chosen = page.cut(job for job in matching if job.id > page.after_id)
         return json_response([self._jobs.document(job) for job in chosen])
 
-    def _add(self, request: Request, user: User, now: float) -> Response:
+    def _add(self, request: Request, user: User) -> Response:
         body = request.document
         if body.get("gear_id") != GEAR_ID:
             raise SiteError(404, f"Gear {body.get('gear_id')} not found")
@@ -91,37 +83,40 @@ class JobCalls:
         if self._population.open_project(destination, user) is None:
             raise SiteError(404, f"Project {destination} not found")
         inputs = {name: self._input(given) for name, given in (body.get("inputs") or {}).items()}
-        job = self._jobs.add(user, now, body.get("config") or {}, inputs, destination)
+        job = self._jobs.add(
+            body.get("config"),
+            key=user.key,
+            inputs=inputs,
+            destination=destination,
+            state="pending",
+        )
         return json_response({"_id": job.id})
 
     def _input(self, given: dict[str, Any]) -> ProjectFile:
-        file = self._files.get(str(given.get("id")), str(given.get("name")))
+        file = self._files.of_project(str(given.get("id"))).get(str(given.get("name")))
         if file is None:
             raise SiteError(404, f"File {given.get('name')} not found")
         return file
 
-    def _change(self, job: SiteJob, request: Request, now: float) -> Response:
+    def _change(self, job: SiteJob, request: Request) -> Response:
         if request.document.get("state") != "cancelled":
             raise SiteError(403, "The state of a job can only be set to cancelled")
-        self._ended_only_if_not(job)
-        self._jobs.move(job.id, "cancelled", now)
-        return json_response({"modified": 1})
-
-    def _ended_only_if_not(self, job: SiteJob) -> None:
         if job.is_final:
             raise SiteError(409, f"Job {job.id} has ended: it is {job.state}")
+        self._jobs.move(job.id, "cancelled")
+        return json_response({"modified": 1})
 
-    def _retry(self, job: SiteJob, now: float) -> Response:
+    def _retry(self, job: SiteJob) -> Response:
         if job.state != "failed" or job.retried is not None:
             raise SiteError(409, "Only a failed job that was not retried can be retried")
-        return json_response({"_id": self._jobs.restart(job.id, now).id})
+        return json_response({"_id": self._jobs.restart(job.id, state="pending").id})
 
     def _look_up(self, request: Request, user: User) -> Response:
         path = request.document.get("path")
         match path:
             case ["gears", name] if name == GEAR_NAME:
                 found = {"_id": GEAR_ID, "category": "utility", "container_type": "gear"}
-                return json_response({**found, "gear": dict(self.manifest)})
+                return json_response({**found, "gear": dict(self._jobs.manifest)})
             case [group, label]:
                 for project in self._population.projects():
                     if (project.group, project.label) == (group, label):

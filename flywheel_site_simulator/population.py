@@ -15,6 +15,12 @@ from .protocol import SiteError, iso_time, utc_datetime
 
 SITE_ADMIN = "site_admin"
 
+DEFAULT_KEY = "secret-key"
+"""The API key of the user that every site has from the start."""
+
+DEFAULT_USER = "gear.runner@example.org"
+"""The id of that user; its role is `user`."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:

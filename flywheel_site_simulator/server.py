@@ -14,9 +14,10 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from .population import DEFAULT_KEY
 from .protocol import Request, Response
 from .sending import send
-from .site import DEFAULT_KEY, SimulatedSite
+from .site import SimulatedSite
 from .traffic import Traffic
 
 HOST = "127.0.0.1"

@@ -8,8 +8,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .api import Api
@@ -17,22 +16,15 @@ from .behaviour import Behaviour
 from .dispatcher import Dispatcher
 from .downloads import Breakage, Downloads
 from .faults import Fault
-from .files import FileStore, ProjectFile
+from .files import FileStore
 from .identifiers import Identifier, IdentifierFactory, is_identifier
-from .job import DESTINATION_ID
 from .job_calls import JobCalls
-from .jobs import JobStore, SiteJob
-from .population import Population, Project, User
+from .jobs import JobStore
+from .population import DEFAULT_KEY, DEFAULT_USER, Population, Project, User
 from .protocol import Request, Response, SiteError
 from .snapshots import SnapshotState, SnapshotStore
 
 log = logging.getLogger(__name__)
-
-DEFAULT_KEY = "secret-key"
-"""The API key of the user that every site has from the start."""
-
-DEFAULT_USER = "gear.runner@example.org"
-"""The id of that user; its role is `user`."""
 
 
 class SimulatedSite:
@@ -44,6 +36,7 @@ class SimulatedSite:
         traffic: what passed through; the HTTP face counts there what is in flight.
         requests: every request that came, oldest first, but for those to the storage's address.
         storage_requests: what reached the storage's address, oldest first.
+        jobs, files: the site's jobs, which run because somebody says so, and its projects' files.
     """
 
     def __init__(
@@ -71,10 +64,11 @@ class SimulatedSite:
         self._population = Population()
         self._downloads = Downloads(source, self.behaviour)
         self._snapshots = SnapshotStore(self._identifiers, source, self.behaviour)
-        self._files = FileStore(self._identifiers, self.behaviour)
-        self._jobs = JobStore(self._identifiers, self._population, self._files, self.behaviour)
-        self._calls = JobCalls(self._jobs, self._files, self._population, self.behaviour)
-        api = Api(self._population, self._snapshots, self._downloads, self._calls, self.behaviour)
+        shared = self._identifiers, self.behaviour, self.now, self._lock
+        self.files = FileStore(*shared)
+        self.jobs = JobStore(self._population, self.files, *shared)
+        calls = JobCalls(self.jobs, self.files, self._population, self.behaviour)
+        api = Api(self._population, self._snapshots, self._downloads, calls, self.behaviour)
         self._dispatcher = Dispatcher(self._population, api, self.behaviour)
         self.traffic = self._dispatcher.traffic
         self.requests = self.traffic.requests
@@ -184,102 +178,6 @@ class SimulatedSite:
         """Delete a snapshot, as anybody with rights on the project can."""
         with self._lock:
             self._snapshots.delete(project_id, snapshot_id)
-
-    # Jobs
-
-    def add_job(
-        self,
-        config: Mapping[str, Any] | None = None,
-        *,
-        key: str = DEFAULT_KEY,
-        inputs: Mapping[str, ProjectFile] | None = None,
-        destination: str = DESTINATION_ID,
-        state: str = "running",
-    ) -> SiteJob:
-        """Add a job; its `id` and its own `key` are among what is given back.
-
-        Args:
-            config: the gear's options by their names.
-            key: the API key of who launches it.
-            inputs: the files that the gear is given, by the names of its inputs.
-            destination: the id of the project that it runs in.
-            state: `"running"` since now; `"pending"` for an engine to take.
-
-        Raises:
-            KeyError: nobody has that key.
-        """
-        with self._lock:
-            user = self._population.user_of(key)
-            if user is None:
-                raise KeyError(key)
-            now = self.now()
-            job = self._jobs.add(user, now, config or {}, inputs, destination)
-            return job if state == "pending" else self._jobs.move(job.id, state, now)
-
-    def take_job(self) -> SiteJob | None:
-        """Let the oldest pending job run, and give it, as an engine does."""
-        with self._lock:
-            return self._jobs.take(self.now())
-
-    def end_job(
-        self, job_id: str, state: str = "complete", outputs: Iterable[ProjectFile] = ()
-    ) -> None:
-        """End a job with what it has put out: its key dies.
-
-        Raises:
-            KeyError: there is no such job.
-            ValueError: it has ended.
-        """
-        with self._lock:
-            self._jobs.end(job_id, state, self.now(), outputs)
-
-    def restart_job(self, job_id: str, state: str = "running") -> SiteJob:
-        """Start a job again, as the platform does: as a copy that follows on it.
-
-        A job that has not ended fails: its engine was lost.
-
-        Args:
-            job_id: the job.
-            state: the copy's, as for `add_job`.
-
-        Raises:
-            KeyError: there is no such job.
-            ValueError: it was started again before.
-        """
-        with self._lock:
-            job = self._jobs.restart(job_id, self.now())
-            return job if state == "pending" else self._jobs.move(job.id, state, self.now())
-
-    @property
-    def jobs(self) -> list[SiteJob]:
-        """The jobs, oldest first."""
-        with self._lock:
-            return list(self._jobs.all())
-
-    def add_file(
-        self, project_id: str, path: Path, *, tags: Iterable[str] = (), **details: Any
-    ) -> ProjectFile:
-        """Add a file to a project, or a new version of the one of that name.
-
-        Args:
-            project_id: the project's id.
-            path: the file; it is read when a job is given it.
-            tags: its tags.
-            details: the further attributes of `ProjectFile`, by their names.
-        """
-        with self._lock:
-            file = ProjectFile(path.name, path, tags=tuple(tags), **details)
-            return self._files.put(project_id, file, self.now())
-
-    def files(self, project_id: str) -> dict[str, ProjectFile]:
-        """Give a project's files by their names."""
-        with self._lock:
-            return {file.name: file for file in self._files.of_project(project_id)}
-
-    def install_gear(self, manifest: Mapping[str, Any]) -> None:
-        """Say what a look-up of the gear answers."""
-        with self._lock:
-            self._calls.manifest = manifest
 
     # What goes wrong
 

@@ -65,10 +65,10 @@ def kill_twice(folder: Path) -> Batch:
     projects = [site.add_project(label=f"Study {n}") for n in range(PROJECTS)]
     moments = random.uniform(0.0, 1.5), random.uniform(0.0, 1.0)
     with SimulatorServer(site) as server:
-        jobs = [site.add_job(CONFIG)]
+        jobs = [site.jobs.add(CONFIG)]
         for moment in moments:
             kill(lay_out(folder, server, jobs[-1]), site, moment)
-            jobs.append(site.restart_job(jobs[-1].id))
+            jobs.append(site.jobs.restart(jobs[-1].id))
         last = lay_out(folder, server, jobs[-1]).run()
     return Batch(moments, site, projects, jobs, last)
 
@@ -113,9 +113,9 @@ def test_the_job_s_id_is_taken_from_the_key_where_the_config_has_none(
 ) -> None:
     site = served.site
     project = site.add_project()
-    first = site.add_job(CONFIG)
+    first = site.jobs.add(CONFIG)
     site.add_snapshot(project)
-    again = site.restart_job(first.id)
+    again = site.jobs.restart(first.id)
 
     run = GearFolder(tmp_path / "again", served.api_key(again.key), CONFIG, "").run()
 
@@ -128,7 +128,7 @@ def test_a_first_attempt_costs_one_call_more_and_says_nothing(
     served: SimulatorServer, tmp_path: Path
 ) -> None:
     project = served.site.add_project()
-    job = served.site.add_job(CONFIG)
+    job = served.site.jobs.add(CONFIG)
 
     run = lay_out(tmp_path, served, job).run()
 
@@ -145,7 +145,7 @@ def test_where_the_site_does_not_tell_of_the_job_the_run_is_a_first_attempt(
 ) -> None:
     site = served.site
     project = site.add_project()
-    again = site.restart_job(site.add_job(CONFIG).id)
+    again = site.jobs.restart(site.jobs.add(CONFIG).id)
     site.fault(Fault("job", action=refuse(status)))
 
     run = lay_out(tmp_path, served, again).run()
@@ -165,9 +165,9 @@ def test_a_retry_that_is_started_again_starts_only_what_is_still_missing(
     for project in failing:
         site.outcome(project, "failed")
     whole = site.add_project(label="Whole")
-    first = GearFolder(tmp_path / "first", served.api_key(), CONFIG, site.add_job(CONFIG).id).run()
+    first = GearFolder(tmp_path / "first", served.api_key(), CONFIG, site.jobs.add(CONFIG).id).run()
     assert first.exit_status == 1
-    retry = site.add_job({})
+    retry = site.jobs.add({})
     folder = lay_out(tmp_path, served, retry)
     folder.prepare(first.report)
     with folder.started() as process:
@@ -176,7 +176,7 @@ def test_a_retry_that_is_started_again_starts_only_what_is_still_missing(
         process.kill()
         process.communicate(timeout=PATIENCE_SECONDS)
 
-    again = lay_out(tmp_path, served, site.restart_job(retry.id)).run(first.report)
+    again = lay_out(tmp_path, served, site.jobs.restart(retry.id)).run(first.report)
 
     assert again.exit_status == 0
     assert again.statuses == dict.fromkeys([*failing, whole], "complete")

@@ -281,13 +281,13 @@ class Life:
         kept: list[bytes] = []
         self.is_restarted = is_restarted or (self.is_restarted and not self.report.exists())
         if self.is_restarted:
-            self.job_id = self.simulated.restart_job(self.job_id).id
+            self.job_id = self.simulated.jobs.restart(self.job_id).id
             self.report.unlink(missing_ok=True)
             self.states = {}
             known = csv_report.read(self.given) if self.given.exists() else []
             self.complete = {row.project.id: row for row in known if row.is_complete}
         elif not dry_run:
-            self.job_id = self.simulated.add_job().id
+            self.job_id = self.simulated.jobs.add().id
             self.given.unlink(missing_ok=True)
             if self.report.exists():
                 self.given.write_bytes(self.report.read_bytes())

@@ -72,7 +72,7 @@ class Night:
 
     @property
     def jobs(self) -> list[SiteJob]:
-        return self.site.jobs
+        return self.site.jobs.all()
 
     @contextmanager
     def started(self, *arguments: str, **constants: str) -> Iterator[subprocess.Popen[str]]:
@@ -169,7 +169,7 @@ def test_a_night_is_one_job_and_makes_the_snapshots_that_are_not_there_yet(whole
     log = whole.engine.ended[job.id].log
     assert (job.state, job.destination) == ("complete", whole.project), log
     assert [whole.site.creates(study) for study in studies] == [1, 2, 0], log
-    assert "snapshot_report.csv" in whole.site.files(whole.project)
+    assert "snapshot_report.csv" in whole.site.files.of_project(whole.project)
 
 
 @pytest.mark.process
@@ -183,7 +183,7 @@ def test_a_job_whose_machine_dies_is_followed_to_the_end_of_the_one_that_follows
         job = whole.running_job()
         until(lambda: whole.site.creates() == 4)
         whole.engine.kill(job.id)
-        copy = whole.site.restart_job(job.id, "pending")
+        copy = whole.site.jobs.restart(job.id, "pending")
         assert ended(script) == (0, "")
 
     assert (copy.state, copy.attempt) == ("complete", 2)
@@ -215,7 +215,7 @@ def test_the_last_report_there_is_handed_over_and_tells_what_is_gone(whole: Nigh
     assert (list(first.inputs), list(second.inputs)) == ([], ["previous-report"])
     log = whole.engine.ended[second.id].log
     assert f"Gone, or no longer visible to you: neuro/Study 0 ({studies[0]})" in log
-    report = whole.site.files(whole.project)["snapshot_report.csv"]
+    report = whole.site.files.of_project(whole.project)["snapshot_report.csv"]
     assert report.tags == ("snapshots-complete", "content-lost")
 
 
@@ -237,9 +237,9 @@ def test_a_failed_job_that_the_site_starts_again_by_itself_is_followed(night: Ni
     night.site.behaviour.job_restarts = 2
     with night.started(PLACE) as script:
         job = night.running_job()
-        night.site.end_job(job.id, "failed")
+        night.site.jobs.end(job.id, "failed")
         again = night.running_job(1)
-        night.site.end_job(again.id, "failed")
+        night.site.jobs.end(again.id, "failed")
         last = night.running_job(2)
         night.order.write_text("0")
 
@@ -250,12 +250,12 @@ def test_a_failed_job_that_the_site_starts_again_by_itself_is_followed(night: Ni
 
 @pytest.mark.parametrize("found", ["none", "another"])
 def test_a_copy_that_is_not_in_the_list_yet_is_waited_for(night: Night, found: str) -> None:
-    other = night.site.restart_job(night.site.add_job().id)
+    other = night.site.jobs.restart(night.site.jobs.add().id)
     answer = [] if found == "none" else [other.record()]
     with night.started(PLACE) as script:
         job = night.running_job(2)
         hidden = night.site.fault(Fault(kind="jobs", times=3, action=answer_with(answer)))
-        night.site.restart_job(job.id, "pending")
+        night.site.jobs.restart(job.id, "pending")
         until(lambda: hidden.hits == 3)
         night.order.write_text("0")
 
@@ -279,7 +279,7 @@ def test_the_last_of_several_attempts_decides(night: Night) -> None:
 def test_a_job_that_ends_otherwise_than_complete_is_told(night: Night, state: str) -> None:
     with night.started(PLACE) as script:
         job = night.running_job()
-        night.site.end_job(job.id, state)
+        night.site.jobs.end(job.id, state)
 
         status, said = ended(script)
 
@@ -314,7 +314,7 @@ def test_told_to_stop_it_cancels_the_job_that_follows_on_its_own(
     night: Night, number: signal.Signals
 ) -> None:
     with night.started(PLACE) as script:
-        copy = night.site.restart_job(night.running_job().id, "pending")
+        copy = night.site.jobs.restart(night.running_job().id, "pending")
         script.send_signal(number)
 
         status, said = ended(script)

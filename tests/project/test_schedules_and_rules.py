@@ -331,11 +331,11 @@ class Jobs:
     def launch(self, config: Mapping[str, Any], given: Path | None = None) -> SiteJob:
         inputs = {} if given is None else {"retry failed": ProjectFile(REPORT, given)}
         place = self.project
-        return self.site.add_job(config, inputs=inputs, destination=place, state="pending")
+        return self.site.jobs.add(config, inputs=inputs, destination=place, state="pending")
 
     def restart(self, job: SiteJob) -> SiteJob:
         """Start a job again, as its Retry button does."""
-        return self.site.restart_job(job.id, "pending")
+        return self.site.jobs.restart(job.id, "pending")
 
     def run(self, job: SiteJob) -> GearRun:
         return as_run(self.engine.wait(job.id))

@@ -130,7 +130,7 @@ def test_what_a_failed_job_tells_is_not_applied_and_its_outputs_are_flagged(
 
     assert engine.wait(job_id).exit_status == 1
     assert str(client.get_job_detail(job_id).state) == "failed"
-    report = site.files(project)["report.csv"]
+    report = site.files.of_project(project)["report.csv"]
     assert (report.from_failed_job, report.info, report.tags) == (True, {}, ())
 
 
@@ -164,13 +164,13 @@ def test_a_job_whose_machine_dies_keeps_its_state_until_it_is_started_again(
     assert engine.wait(job_id).exit_status == -9
     assert str(client.get_job_detail(job_id).state) == "running"
     assert client.jobs.find_first(f"previous_job_id={job_id}") is None
-    copy = site.restart_job(job_id, "pending")
+    copy = site.jobs.restart(job_id, "pending")
     until(begun(tmp_path, copy.id))
     assert client.get_job_detail(job_id).retried is not None
     assert client.jobs.find_first(f"previous_job_id={job_id}").id == copy.id
     assert [job.id for job in client.jobs.find(f"previous_job_id={job_id}")] == [copy.id]
     assert [job.attempt for job in client.jobs.iter_find("state=running")] == [2]
-    assert site.files(project) == {}
+    assert site.files.of_project(project) == {}
 
 
 def test_a_site_can_start_failed_jobs_again_by_itself(
@@ -181,7 +181,9 @@ def test_a_site_can_start_failed_jobs_again_by_itself(
     launch(exit=1)
 
     until(lambda: len(engine.ended) == 3)
-    assert [(job.attempt, job.state) for job in site.jobs] == [(n, "failed") for n in (1, 2, 3)]
+    assert [(job.attempt, job.state) for job in site.jobs.all()] == [
+        (n, "failed") for n in (1, 2, 3)
+    ]
 
 
 def test_a_failed_job_can_be_retried_once_by_hand(
@@ -219,7 +221,7 @@ def test_a_job_of_what_is_not_there_is_refused(
     with pytest.raises(flywheel.ApiException, match="not found"):
         client.add_job({"gear_id": gear_id, "destination": place, "inputs": inputs})
 
-    assert site.jobs == []
+    assert site.jobs.all() == []
 
 
 def test_a_path_that_leads_nowhere_is_a_404(client: Any) -> None:

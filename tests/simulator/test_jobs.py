@@ -1,5 +1,6 @@
 """Jobs: their keys, their records, and how the platform starts them again."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from flywheel_site_simulator import (
     DEFAULT_USER,
     Fault,
+    ProjectFile,
     Request,
     Response,
     SimulatedSite,
@@ -25,7 +27,7 @@ def test_a_job_s_key_acts_for_its_user_and_says_which_job_it_is(
     site: SimulatedSite, caller: Caller
 ) -> None:
     project = site.add_project(members=[DEFAULT_USER])
-    job = site.add_job()
+    job = site.jobs.add()
 
     own = Caller(site, job.key)
 
@@ -38,9 +40,9 @@ def test_a_job_s_key_acts_for_its_user_and_says_which_job_it_is(
 
 @pytest.mark.parametrize("state", ["complete", "failed", "cancelled"])
 def test_a_job_s_key_dies_with_it(site: SimulatedSite, caller: Caller, state: str) -> None:
-    job = site.add_job()
+    job = site.jobs.add()
 
-    site.end_job(job.id, state)
+    site.jobs.end(job.id, state)
 
     assert detail(Caller(site, job.key), job).status == 401
     assert detail(caller, job).document["state"] == state
@@ -49,10 +51,10 @@ def test_a_job_s_key_dies_with_it(site: SimulatedSite, caller: Caller, state: st
 def test_the_detail_of_a_job_has_what_the_facts_say(
     site: SimulatedSite, caller: Caller, clock: Clock
 ) -> None:
-    job = site.add_job({"debug": True}, state="pending")
+    job = site.jobs.add({"debug": True}, state="pending")
     clock.advance(60)
-    assert site.take_job() is job
-    assert site.take_job() is None
+    assert site.jobs.take() is job
+    assert site.jobs.take() is None
 
     told = detail(caller, job).document
 
@@ -69,11 +71,11 @@ def test_the_detail_of_a_job_has_what_the_facts_say(
 def test_a_job_that_is_started_again_is_a_copy_that_follows_on_it(
     site: SimulatedSite, caller: Caller, clock: Clock
 ) -> None:
-    first = site.add_job({"project filter": "ALL"})
+    first = site.jobs.add({"project filter": "ALL"})
     clock.advance(60)
-    second = site.restart_job(first.id)
+    second = site.jobs.restart(first.id)
     clock.advance(60)
-    third = site.restart_job(second.id)
+    third = site.jobs.restart(second.id)
 
     old, copy = detail(caller, first).document, detail(caller, third).document
     assert (old["state"], old["retried"]) == ("failed", "2027-01-15T08:01:00.000000+00:00")
@@ -86,17 +88,17 @@ def test_a_job_that_is_started_again_is_a_copy_that_follows_on_it(
 
 
 def test_a_job_is_started_again_once(site: SimulatedSite) -> None:
-    job = site.add_job()
-    site.restart_job(job.id)
+    job = site.jobs.add()
+    site.jobs.restart(job.id)
     with pytest.raises(ValueError, match="already"):
-        site.restart_job(job.id)
+        site.jobs.restart(job.id)
 
 
 def test_a_job_that_has_ended_stays_so(site: SimulatedSite) -> None:
-    job = site.add_job()
-    site.end_job(job.id)
+    job = site.jobs.add()
+    site.jobs.end(job.id)
     with pytest.raises(ValueError, match="it is complete"):
-        site.end_job(job.id, "failed")
+        site.jobs.end(job.id, "failed")
 
 
 def test_a_job_is_shown_to_who_launched_it_and_to_administrators(
@@ -104,7 +106,7 @@ def test_a_job_is_shown_to_who_launched_it_and_to_administrators(
 ) -> None:
     site.add_user("other-key", email="stranger@example.org")
     site.add_user("admin-key", ("user", "site_admin"), email="admin@example.org")
-    job = site.add_job()
+    job = site.jobs.add()
     stranger, admin = Caller(site, "other-key"), Caller(site, "admin-key")
 
     assert detail(stranger, job).status == 403
@@ -120,8 +122,8 @@ def test_a_job_is_shown_to_who_launched_it_and_to_administrators(
 def test_fields_of_a_job_can_be_left_out_and_its_detail_be_refused_or_odd(
     site: SimulatedSite, caller: Caller
 ) -> None:
-    first = site.add_job()
-    job = site.restart_job(first.id)
+    first = site.jobs.add()
+    job = site.jobs.restart(first.id)
 
     site.behaviour.job_fields_left_out = ["original_job_id", "transitions", "outputs"]
     told = detail(caller, job).document
@@ -152,7 +154,7 @@ def test_a_change_that_a_caller_can_t_make_is_refused(
     site: SimulatedSite, path: str, body: bytes, status: int
 ) -> None:
     site.add_user("other-key", email="stranger@example.org")
-    job, other = site.add_job(), site.add_job(key="other-key")
+    job, other = site.jobs.add(), site.jobs.add(key="other-key")
     headers = {"authorization": f"scitran-user {job.key}"}
 
     request = Request("PUT", path.format(job=job.id, other=other.id), {}, headers, body)
@@ -162,8 +164,8 @@ def test_a_change_that_a_caller_can_t_make_is_refused(
 
 
 def test_jobs_are_listed_by_filter_and_in_pages(site: SimulatedSite, caller: Caller) -> None:
-    first, second, third = (site.add_job() for _ in range(3))
-    site.end_job(second.id)
+    first, second, third = (site.jobs.add() for _ in range(3))
+    site.jobs.end(second.id)
 
     def ids(**query: str) -> list[str]:
         return [job["_id"] for job in caller.ask("GET", "/api/jobs", **query).document]
@@ -176,19 +178,20 @@ def test_jobs_are_listed_by_filter_and_in_pages(site: SimulatedSite, caller: Cal
 
 def test_nobody_s_key_launches_no_job(site: SimulatedSite) -> None:
     with pytest.raises(KeyError):
-        site.add_job(key="nobody's")
+        site.jobs.add(key="nobody's")
 
 
 def test_a_new_version_of_a_file_keeps_its_id_and_its_information(
     site: SimulatedSite, caller: Caller, tmp_path: Path
 ) -> None:
+    report = partial(ProjectFile, "report.csv", tmp_path / "report.csv")
     project = site.add_project()
-    old = site.add_file(project, tmp_path / "report.csv", tags=["old"], info={"a": 1, "b": 1})
-    site.add_file(project, tmp_path / "report.csv", tags=["new"], info={"b": 2})
+    old = site.files.put(project, report(tags=("old",), info={"a": 1, "b": 1}))
+    site.files.put(project, report(tags=("new",), info={"b": 2}))
 
     [file] = caller.project(project).document["files"]
     assert (file["file_id"], file["info"]) == (old.file_id, {"a": 1, "b": 2})
     assert file["tags"] == ["new"]
     site.behaviour.file_tags_stay = True
-    site.add_file(project, tmp_path / "report.csv", tags=["newer", "new"])
-    assert site.files(project)["report.csv"].tags == ("new", "newer")
+    site.files.put(project, report(tags=("newer", "new")))
+    assert site.files.of_project(project)["report.csv"].tags == ("new", "newer")

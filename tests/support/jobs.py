@@ -92,7 +92,7 @@ class Platform:
     @property
     def runs(self) -> list[GearRun]:
         """Those of all jobs, in turn."""
-        return [as_run(self.engine.ended[job.id]) for job in self.site.jobs]
+        return [as_run(self.engine.ended[job.id]) for job in self.site.jobs.all()]
 
     @property
     def exit_statuses(self) -> list[int]:
@@ -102,34 +102,34 @@ class Platform:
     @property
     def tags(self) -> list[str]:
         """Those of the report."""
-        return list(self.site.files(self.project)[REPORT].tags)
+        return list(self.site.files.of_project(self.project)[REPORT].tags)
 
     def start(
         self, config: Mapping[str, Any], given: Path | None = None, key: str = DEFAULT_KEY
     ) -> None:
         """Run a job to its end, with all that follows from it."""
         inputs = {} if given is None else {"retry failed": ProjectFile(REPORT, given)}
-        job: SiteJob | None = self.site.add_job(
+        job: SiteJob | None = self.site.jobs.add(
             config, key=key, inputs=inputs, destination=self.project, state="pending"
         )
         while job is not None:
             self.engine.wait(job.id)
             if any(file.name == REPORT for file in job.outputs):
                 self._look(from_failed_job=job.state == "failed")
-            copies = [copy for copy in self.site.jobs if copy.previous_job_id == job.id]
+            copies = [copy for copy in self.site.jobs.all() if copy.previous_job_id == job.id]
             job = copies[0] if copies else None
 
     def upload(self, report: Path, *tags: str) -> None:
         """Keep a report that a person brings, as if no job had to do with it."""
-        self.site.add_file(self.project, report, tags=tags)
+        self.site.files.put(self.project, ProjectFile(report.name, report, tags=tags))
         self._look(from_failed_job=False)
 
     def _look(self, *, from_failed_job: bool) -> None:
         """Let the rule look at the report as it now is, and start its job where it matches."""
         held = self.held
-        report = self.site.files(self.project)[REPORT]
+        report = self.site.files.of_project(self.project)[REPORT]
         may_look = self.rules_see_failed or not from_failed_job
         self.held = may_look and self.rule.matches(report.tags)
         is_new = self.each_version_is_new or not held
-        if self.held and is_new and len(self.site.jobs) < self.most_jobs:
+        if self.held and is_new and len(self.site.jobs.all()) < self.most_jobs:
             self.start(self.rule.config, report.path, self.rule.key)
