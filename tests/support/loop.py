@@ -133,6 +133,18 @@ class Loop:
         hit = kind if kind is None or isinstance(kind, str) else set(kind)
         self.simulated.fault(Fault(hit, action=action, **how))
 
+    def lose_folder(self, begin: float, end: float) -> None:
+        """Take the output folder away from one of the test's seconds to another."""
+        gone = self.folder.with_name(f"{self.folder.name} is gone")
+
+        def before(_: object) -> None:
+            if begin < self.clock.seconds < end and self.folder.exists():
+                self.folder.rename(gone)
+            elif self.clock.seconds > end and gone.exists():
+                gone.rename(self.folder)
+
+        self.transport.before = before
+
     def at(self, seconds: float) -> datetime:
         """Return the site's time at so many of the test's seconds."""
         return START + timedelta(seconds=seconds)

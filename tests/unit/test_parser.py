@@ -24,6 +24,7 @@ from fw_gear_sitewide_snapshot.parser import (
 from tests.support.repository import ROOT, read_manifest
 
 MANIFEST = read_manifest()
+OPTIONS = sorted(MANIFEST["config"])
 KEY = "site.example.org:djEtsecretsecretsecret"
 
 
@@ -126,18 +127,7 @@ def test_an_option_is_taken(
     assert getattr(job.parse(**{option: value}), attribute) == expected
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        "snapshot batch name",
-        "timeout minutes",
-        "attempts per project",
-        "dry run",
-        "fail on incomplete",
-        "download snapshots",
-        "debug",
-    ],
-)
+@pytest.mark.parametrize("option", [name for name in OPTIONS if name != "project filter"])
 def test_an_option_that_is_null_is_as_if_left_out(job: Job, option: str) -> None:
     assert job.parse(**{option: None}) == job.parse()
 
@@ -195,19 +185,7 @@ def test_a_problem_is_told_in_one_line(job: Job, value: str) -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1E-400"])
-@pytest.mark.parametrize(
-    "option",
-    [
-        "project filter",
-        "snapshot batch name",
-        "timeout minutes",
-        "attempts per project",
-        "dry run",
-        "fail on incomplete",
-        "download snapshots",
-        "debug",
-    ],
-)
+@pytest.mark.parametrize("option", OPTIONS)
 def test_an_odd_number_of_json_is_told_with_its_option(
     tmp_path: Path, option: str, number: str
 ) -> None:

@@ -137,18 +137,10 @@ def test_the_report_is_not_written_more_often_than_it_is_worth(loop: Loop) -> No
 
 
 def test_a_folder_that_can_t_be_written_for_a_while_stops_nothing(
-    loop: Loop, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    loop: Loop, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop.projects(10)
-    gone = tmp_path.with_name(f"{tmp_path.name} is gone")
-
-    def before(_: object) -> None:
-        if 1 < loop.clock.seconds < 30 and tmp_path.exists():
-            tmp_path.rename(gone)
-        elif loop.clock.seconds > 30 and gone.exists():
-            gone.rename(tmp_path)
-
-    loop.transport.before = before
+    loop.lose_folder(1, 30)
 
     last = loop.run()
 

@@ -106,19 +106,11 @@ def test_before_a_second_create_the_report_on_disk_says_since_when_to_look(loop:
 
 
 def test_nothing_is_started_again_while_the_report_can_t_be_written(
-    loop: Loop, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    loop: Loop, caplog: pytest.LogCaptureFixture
 ) -> None:
     project = loop.running("failed", seconds=5).project.id
     loop.running(seconds=60)
-    gone = tmp_path.with_name(f"{tmp_path.name} is gone")
-
-    def before(_: object) -> None:
-        if 1 < loop.clock.seconds < 30 and tmp_path.exists():
-            tmp_path.rename(gone)
-        elif loop.clock.seconds > 30 and gone.exists():
-            gone.rename(tmp_path)
-
-    loop.transport.before = before
+    loop.lose_folder(1, 30)
 
     last = loop.run(attempts=3)
 

@@ -27,13 +27,6 @@ BAD_PROXIES = [
 CA_VARIABLES = ["SSL_CERT_FILE", "SSL_CERT_DIR", "FW_SSL_CERT_FILE"]
 
 
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.lower().endswith("_proxy") or "SSL_CERT" in name or name.endswith("_CA_BUNDLE"):
-            monkeypatch.delenv(name)
-
-
 @pytest.mark.parametrize(("name", "value"), BAD_PROXIES)
 def test_a_proxy_that_cannot_be_used_is_told_by_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str

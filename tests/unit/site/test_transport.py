@@ -50,26 +50,6 @@ MOST_CALLS = 16  # at a time, by the whole gear
 Connect = Callable[[str], SdkTransport]
 
 
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    """Make transports whose connections end with the test."""
-    made: list[SdkTransport] = []
-
-    def make(api_key: str) -> SdkTransport:
-        made.append(SdkTransport(api_key))
-        return made[-1]
-
-    yield make
-    for transport in made:
-        transport._client.rest_client.client.close()
-
-
 @pytest.fixture
 def transport(connect: Connect, served: SimulatorServer) -> SdkTransport:
     served.site.add_project(project_id=PROJECT)

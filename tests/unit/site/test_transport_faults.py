@@ -87,27 +87,6 @@ class RawServer:
 Serve = Callable[..., RawServer]
 
 
-@pytest.fixture(autouse=True)
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def connect() -> Iterator[Connect]:
-    """Make transports whose connections end with the test."""
-    made: list[SdkTransport] = []
-
-    def make(api_key: str) -> SdkTransport:
-        made.append(SdkTransport(api_key))
-        return made[-1]
-
-    yield make
-    for transport in made:
-        transport._client.rest_client.client.close()
-
-
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     made: list[RawServer] = []
