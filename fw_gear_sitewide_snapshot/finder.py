@@ -115,12 +115,11 @@ def find_by_report(rows: Iterable[SnapshotRecord], batch_label: str, moment: Mom
         elif record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
             record = record.reset_to_pending(moment.begin)
             orders.append(moment.order(record, look_up=True, failed_id=row.snapshot_id))
-        elif record.is_running:
-            orders.append(moment.order(record))
         elif not record.is_complete:
-            # The run was cut off: its create may or may not have reached the site.
-            order = moment.order(record, look_up=True)
-            orders.append(replace(order, wanted_since=record.timestamp))
+            # The run was cut off: its create may or may not have reached the site. And where the
+            # running one has failed, a run whose report was lost may have started another.
+            order = moment.order(record, look_up=not record.is_running)
+            orders.append(replace(order, wanted_since=record.timestamp or order.wanted_since))
         records.append(record)
     running = sum(record.is_running for record in records)
     complete = sum(record.is_complete for record in records)

@@ -23,9 +23,14 @@ class Advice(NamedTuple):
 # has said of it.
 _ADVICE = (
     Advice(
-        r"not finished within|no snapshot was seen within|whether a snapshot was started",
+        r"not finished within|no snapshot was seen within",
         'A retry ("retry failed") waits for it and starts nothing twice.{slowest} A longer '
         '"timeout minutes" gives the site more time.',
+        may_retry_help=True,
+    ),
+    Advice(
+        r"whether a snapshot was started",
+        'With this report as "retry failed" none is started twice.',
         may_retry_help=True,
     ),
     Advice(

@@ -59,6 +59,13 @@ def test_a_running_row_is_waited_for_not_started(status: str) -> None:
 
     assert order.record == running
     assert order.record.is_running
+    assert not order.look_up
+
+
+def test_where_a_running_one_has_failed_another_made_since_will_do() -> None:
+    [order] = finder.find_by_report([row("in_progress", snapshot_id=SNAPSHOT)], "", MOMENT).orders
+
+    assert order.wanted_since == START
 
 
 @pytest.mark.parametrize("status", ["failed", "planned"])

@@ -99,7 +99,7 @@ def test_a_run_that_is_ended_while_it_fetches_says_so_of_each_snapshot_in_the_lo
     with pytest.raises(TerminatedError):
         gear.run(download=True)
 
-    assert caplog.messages[-1].endswith("complete: the run ended before it was fetched")
+    assert caplog.messages[-1].endswith("not fetched: the run ended before it was fetched")
 
 
 def test_before_a_snapshot_is_started_again_the_report_on_disk_says_since_when_to_look(

@@ -111,7 +111,7 @@ def test_what_is_not_complete_comes_first_with_its_reason() -> None:
         "site's administrator. c/mute "
         "in progress the run ended before the snapshot was finished: a retry waits for it a/late "
         "pending the run ended before it was known whether a snapshot was started: a retry looks "
-        "c/cut off"
+        'With this report as "retry failed" none is started twice. c/cut off'
     )
 
 

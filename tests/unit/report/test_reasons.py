@@ -74,7 +74,7 @@ def test_the_reason_that_concerns_most_projects_comes_first() -> None:
         ("not finished within 10 min 0 s: the site is still at it, a retry waits", "waits for it"),
         (
             "not known whether a snapshot was started, a retry looks: the site says 403",
-            "waits for it",
+            "none is started twice",
         ),
         ("the site reports that it failed: no space", "starts another one"),
         ("download failed: the site says 404", "fetches it again"),
