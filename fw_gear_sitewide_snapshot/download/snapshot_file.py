@@ -3,12 +3,22 @@
 A gzip file with a SQLite database in it: the tables of ``TABLES``, two columns each, the second
 one, ``data``, a JSON document. Nothing of what a snapshot holds gets into an error's text, not even
 the words of SQLite, which can name what it found.
+
+It counts what a person would. A row of ``file`` is a *version* of a file, its ``_id`` an object of
+``file_id`` and ``version`` (as fw-dataset's loader reads them); rows of all four tables can be
+``deleted``, those of ``file`` also ``replaced``. That such rows are really in a snapshot is
+inferred. So a file counts once, and only if its newest version is neither; a subject, a session, an
+acquisition once, unless it is deleted. A row that is no JSON document, or has no ``_id``, counts as
+one: a complete snapshot is not refused for a strange row, unless that is larger than any document
+of the site.
 """
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import json
+import os
 import sqlite3
 import zlib
 from pathlib import Path
@@ -25,6 +35,36 @@ GZIP_MAGIC = b"\x1f\x8b"
 _MOST_GZIP_CAN_PACK = 1032  # to one: deflate's limit
 _CHUNK_BYTES = 1 << 18
 _LONGEST_DOCUMENT_BYTES = 1 << 26  # the site's database takes documents of 16 MiB
+_COUNTED_ROW_BYTES = 64  # at most, in the file that rows are counted by; measured: 35
+
+# Each id once, with the newest of its versions: twice the version's number, plus one if that is
+# current. An odd number so is something to count. Text, because data may be BLOBs, which newer
+# SQLite takes for its own binary JSON; json_extract, because SQLite has ``->>`` only since 3.38.
+_COLLECT = """
+INSERT INTO counting.newest
+SELECT
+    lower(coalesce(
+        json_extract(found, '$[0].file_id."$oid"'), json_extract(found, '$[0].file_id'),
+        json_extract(found, '$[0]."$oid"'), json_extract(found, '$[1]'),
+        json_extract(found, '$[0]'), hex(randomblob(12))
+    )),
+    2 * CAST(coalesce(
+        json_extract(found, '$[0].version."$numberInt"'),
+        json_extract(found, '$[0].version."$numberLong"'),
+        json_extract(found, '$[0].version'), json_extract(found, '$[2]'), 0
+    ) AS INTEGER) + (
+        coalesce(json_extract(found, '$[3]'), 0) IN (0, '')
+        AND coalesce(json_extract(found, '$[4]'), 0) IN (0, '')
+    )
+FROM (
+    SELECT CASE WHEN json_valid(document) THEN json_extract(
+        document, '$._id', '$.file_id', '$.version', '$.deleted', '$.replaced'
+    ) ELSE '[]' END AS found
+    FROM (SELECT CAST(data AS TEXT) AS document FROM main.{table})
+)
+WHERE true
+ON CONFLICT (id) DO UPDATE SET rank = max(rank, excluded.rank)
+"""
 
 
 class SnapshotFileError(Exception):
@@ -40,16 +80,18 @@ def check(path: Path, project_id: str, reservation: Reservation, clock: Clock) -
         OSError: The disk can't be read or written.
         TerminatedError: The run is to end.
     """
-    database = path.with_suffix(".unpacked")
+    database, counting = path.with_suffix(".unpacked"), path.with_suffix(".counting")
     used = reservation.used
     try:
         with path.open("rb") as packed:
             _unpack(packed, database, reservation, clock)
             packed.seek(0)
             sha256 = hashlib.file_digest(packed, "sha256").hexdigest()
-            return SnapshotContent(packed.tell(), sha256, *_inspect(database, project_id))
+            counts = _inspect(database, project_id, counting, reservation)
+            return SnapshotContent(packed.tell(), sha256, *counts)
     finally:
         database.unlink(missing_ok=True)
+        counting.unlink(missing_ok=True)
         reservation.used = used
 
 
@@ -83,12 +125,12 @@ def _unpack(packed: BinaryIO, database: Path, reservation: Reservation, clock: C
         raise SnapshotFileError(f"the gzip file {problem}") from None
 
 
-def _inspect(path: Path, project_id: str) -> list[int]:
-    """Check the database, and count the rows of the tables in COUNTED."""
+def _inspect(path: Path, project_id: str, counting: Path, reservation: Reservation) -> list[int]:
+    """Check the database, and count what is in the tables of COUNTED."""
     # Immutable: SQLite takes no locks and makes no files beside it.
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
             database.execute("PRAGMA trusted_schema = OFF")
             if database.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
                 raise SnapshotFileError("the SQLite database is damaged")
@@ -98,8 +140,10 @@ def _inspect(path: Path, project_id: str) -> list[int]:
             if missing := [table for table in TABLES if table not in names]:
                 raise SnapshotFileError(f"the snapshot has no table {', '.join(missing)}")
             database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_DOCUMENT_BYTES)
-            if "data" not in [row[1] for row in database.execute("PRAGMA table_info(project)")]:
-                raise SnapshotFileError("the snapshot's table project has no column data")
+            for table in ("project", *COUNTED):
+                columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+                if "data" not in columns:
+                    raise SnapshotFileError(f"the snapshot's table {table} has no column data")
             identifier = None
             for (document,) in database.execute("SELECT CAST(data AS BLOB) FROM project"):
                 if not (identifier := _identifier(document)):
@@ -110,11 +154,30 @@ def _inspect(path: Path, project_id: str) -> list[int]:
             if identifier is None:
                 problem = "the snapshot has no project row: was the project there when it was made?"
                 raise SnapshotFileError(problem)
-            counts = (f"SELECT count(*) FROM {table}" for table in COUNTED)  # noqa: S608 - our own names
-            return [int(database.execute(count).fetchone()[0]) for count in counts]
+            return _count(database, counting, reservation)
     except (sqlite3.Error, UnicodeError) as error:  # names in the schema needn't be UTF-8
         name = getattr(error, "sqlite_errorname", type(error).__name__)
+        if name == "SQLITE_FULL":  # said of the file that is written
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         raise SnapshotFileError(f"the SQLite database can't be read ({name})") from None
+
+
+def _count(database: sqlite3.Connection, path: Path, reservation: Reservation) -> list[int]:
+    """Count what is current in the tables of COUNTED, by a file that holds each id once."""
+    totals = " UNION ALL ".join(f"SELECT count(*) FROM {table}" for table in COUNTED)  # noqa: S608
+    most = max(rows for (rows,) in database.execute(totals))
+    reservation.reserve(most * _COUNTED_ROW_BYTES, "to count what it holds")
+    database.execute("ATTACH ? AS counting", (str(path.absolute()),))
+    database.execute("PRAGMA counting.journal_mode = OFF")
+    database.execute("PRAGMA counting.synchronous = OFF")
+    database.execute("CREATE TABLE counting.newest (id PRIMARY KEY, rank) WITHOUT ROWID")
+    counts = []
+    for table in COUNTED:
+        database.execute("DELETE FROM counting.newest")
+        database.execute(_COLLECT.format(table=table))
+        count = database.execute("SELECT count(*) FROM counting.newest WHERE rank & 1")
+        counts.append(int(count.fetchone()[0]))
+    return counts
 
 
 def _identifier(document: bytes | None) -> str:
