@@ -96,7 +96,7 @@ class SnapshotContent:
 
     size_bytes: int  # of the file as it was fetched, compressed
     sha256: str  # of the same; 64 hex digits
-    subjects: int  # rows of the table, like the three that follow
+    subjects: int  # that are not deleted, like the three that follow
     sessions: int
     acquisitions: int
     files: int

@@ -7,13 +7,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flywheel_site_simulator import BREAKAGES, Breakage, SimulatedSite
+from flywheel_site_simulator.content import Counts, counts
 from tests.simulator.caller import Caller, Clock
 
 TABLES = {"project", "subject", "session", "acquisition", "file", "analysis"}
+CONTAINERS = TABLES - {"file"}
 
 
 @pytest.fixture
@@ -39,21 +42,18 @@ def broken(caller: Caller, project: str, how: Breakage) -> bytes:
     return fetch(caller, project)
 
 
+def documents(database: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
+    return [json.loads(row[1]) for row in database.execute(f"SELECT * FROM {table}")]
+
+
 def test_a_snapshot_is_a_gzipped_sqlite_file_of_the_project(caller: Caller, project: str) -> None:
     with opened(gzip.decompress(fetch(caller, project))) as database:
         assert database.execute("PRAGMA quick_check").fetchone() == ("ok",)
         names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         assert {name for (name,) in names} == TABLES
-        counts = {
-            table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in TABLES
-        }
         ((identifier, data),) = database.execute("SELECT * FROM project")
         column = database.execute("SELECT * FROM file").description[1][0]
-        files = [json.loads(row[1]) for row in database.execute("SELECT * FROM file")]
-    assert counts == {
-        "project": 1, "subject": 3, "session": 6, "acquisition": 6, "file": 6, "analysis": 0,
-    }  # fmt: skip
+        files = documents(database, "file")
     assert (identifier, column) == (project, "data")
     document = json.loads(data)
     assert (document["_id"], document["label"], document["group"]) == (
@@ -62,6 +62,43 @@ def test_a_snapshot_is_a_gzipped_sqlite_file_of_the_project(caller: Caller, proj
         "neuro",
     )
     assert {file["parents"]["project"] for file in files} == {project}
+
+
+def test_what_a_person_counts_is_told_and_is_less_than_the_rows(
+    caller: Caller, project: str
+) -> None:
+    with opened(gzip.decompress(fetch(caller, project))) as database:
+        rows = {table: documents(database, table) for table in TABLES}
+    there = {
+        table: [row for row in found if not row["deleted"] and not row.get("replaced")]
+        for table, found in rows.items()
+    }
+    told = counts(3, 2)
+    assert (len(there["subject"]), len(there["session"])) == (told.subjects, told.sessions)
+    assert (len(there["acquisition"]), len(there["file"])) == (told.acquisitions, told.files)
+    assert told == Counts(subjects=3, sessions=6, acquisitions=6, files=22)
+    assert all(len(rows[table]) > len(there[table]) for table in TABLES - {"project"})
+
+
+def test_a_row_of_file_is_a_version_of_a_file(caller: Caller, project: str) -> None:
+    with opened(gzip.decompress(fetch(caller, project))) as database:
+        files = documents(database, "file")
+    images = [file for file in files if file["name"] == "image-01.nii.gz"]
+    first, second = images[:2]
+    assert first["_id"]["file_id"] == second["_id"]["file_id"]
+    assert [file["_id"]["version"] for file in (first, second)] == [1, 2]
+    assert [file["replaced"] for file in (first, second)] == [True, False]
+    assert len({file["uuid"] for file in files}) == len(files)
+
+
+def test_every_level_has_files_that_say_whose_they_are(caller: Caller, project: str) -> None:
+    with opened(gzip.decompress(fetch(caller, project))) as database:
+        ids = {table: {row["_id"] for row in documents(database, table)} for table in CONTAINERS}
+        files = documents(database, "file")
+    assert {file["parent_ref"]["type"] for file in files} == CONTAINERS
+    for file in files:
+        assert file["parent_ref"]["id"] in ids[file["parent_ref"]["type"]]
+        assert all(file["parents"][level] in ids[level] for level in file["parents"].keys() & ids)
 
 
 def test_a_snapshot_is_the_same_bytes_every_time(caller: Caller, project: str) -> None:
@@ -185,7 +222,7 @@ def test_the_project_may_be_another_one(caller: Caller, project: str) -> None:
 def test_the_project_may_be_missing(caller: Caller, project: str) -> None:
     with opened(gzip.decompress(broken(caller, project, "no project row"))) as database:
         assert database.execute("SELECT * FROM project").fetchall() == []
-        assert len(database.execute("SELECT * FROM subject").fetchall()) == 3
+        assert len(database.execute("SELECT * FROM subject").fetchall()) == 4
 
 
 @pytest.mark.parametrize("how", [how for how in BREAKAGES if how not in ("500", "hang")])

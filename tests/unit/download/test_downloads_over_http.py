@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from flywheel_site_simulator import answer_with, break_off, refuse
+from flywheel_site_simulator.content import counts
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot.clock import SystemClock
 from tests.support.downloads import LONG_SECONDS, MEBIBYTE, Fetching, in_threads, served
@@ -18,11 +19,11 @@ def test_a_snapshot_is_the_same_whichever_way_it_comes(over_http: Fetching) -> N
 
     after = over_http.run()
 
-    expected = {small: (3, 6), large: (3, 6 + 3)}
-    for project, (subjects, files) in expected.items():
+    expected = {small: counts(3, 2), large: counts(3, 2, 3 * MEBIBYTE)}
+    for project, held in expected.items():
         data, content = over_http.archived(project), after[project].content
         assert content is not None
-        assert (content.subjects, content.files) == (subjects, files)
+        assert (content.subjects, content.files) == (held.subjects, held.files)
         assert content.sha256 == hashlib.sha256(data).hexdigest()
         assert gzip.decompress(data).startswith(b"SQLite format 3\0")
 
