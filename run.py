@@ -7,15 +7,22 @@ import sys
 import threading
 from pathlib import Path
 
-from fw_gear_sitewide_snapshot import __version__, errors, main, parser
-from fw_gear_sitewide_snapshot.clock import SystemClock
-from fw_gear_sitewide_snapshot.report import csv_report, log_format, metadata
-from fw_gear_sitewide_snapshot.report.reasons import may_retry_help
-from fw_gear_sitewide_snapshot.report.summary import Summary
-from fw_gear_sitewide_snapshot.site.client import Site
-from fw_gear_sitewide_snapshot.site.rates import MAX_CONCURRENT_CALLS
-from fw_gear_sitewide_snapshot.site.transport import SdkTransport
-from fw_gear_sitewide_snapshot.workers import ThreadWorkers
+from fw_gear_sitewide_snapshot import __version__, dependencies, errors
+
+try:
+    dependencies.check()
+    from fw_gear_sitewide_snapshot import main, parser
+    from fw_gear_sitewide_snapshot.clock import SystemClock
+    from fw_gear_sitewide_snapshot.report import csv_report, log_format, metadata
+    from fw_gear_sitewide_snapshot.report.reasons import may_retry_help
+    from fw_gear_sitewide_snapshot.report.summary import Summary
+    from fw_gear_sitewide_snapshot.site.client import Site
+    from fw_gear_sitewide_snapshot.site.rates import MAX_CONCURRENT_CALLS
+    from fw_gear_sitewide_snapshot.site.transport import SdkTransport
+    from fw_gear_sitewide_snapshot.workers import ThreadWorkers
+except Exception as _error:  # noqa: BLE001  a library may raise anything while it is imported
+    print(f"ERROR sitewide-snapshot {__version__}: {dependencies.described(_error)}")
+    sys.exit(errors.EXIT_UNUSABLE)
 
 log = logging.getLogger("sitewide-snapshot")
 
@@ -85,8 +92,6 @@ def write_metadata(
     folder: Path, job: parser.JsonObject, config: parser.GearConfig, summary: Summary
 ) -> None:
     """Write ``.metadata.json`` with the gear toolkit; where it goes wrong, the log says so."""
-    from flywheel_gear_toolkit import GearToolkitContext  # noqa: PLC0415  see parser
-
     container_type = parser.destination_type(job)
     if not container_type:
         log.warning("config.json names no destination: no metadata is written")
@@ -94,10 +99,14 @@ def write_metadata(
     values = metadata.file_metadata(summary, config, parser.job_id(job))
     # The toolkit writes on leaving the block; and it writes what is not valid, rather than exit.
     try:
+        with dependencies.importing("flywheel-gear-toolkit"):
+            from flywheel_gear_toolkit import GearToolkitContext  # noqa: PLC0415  see parser
         with GearToolkitContext(folder, log_metadata=False, fail_on_validation=False) as context:
             context.metadata.update_file_metadata(
                 csv_report.REPORT_NAME, container_type=container_type, **values
             )
+    except errors.ConfigError as error:
+        log.warning("The metadata can't be written: %s", error)
     except OSError as error:
         log.warning("The metadata can't be written: %s", error.strerror or error)
     except Exception:

@@ -9,7 +9,7 @@ from pathlib import Path
 from . import finder
 from .clock import Clock
 from .download import downloader
-from .errors import OutputError, ReportLostError
+from .errors import ConfigError, OutputError, ReportLostError
 from .finder import Batch, Moment
 from .models import Project, whole_seconds
 from .parser import PREVIOUS_INPUT, GearConfig
@@ -97,8 +97,8 @@ def run(
             job_id=job_id,
         )
         page.write(report.records, summary, output, facts)
-    except OutputError as error:
-        log.warning("%s", error)
+    except (ConfigError, OutputError) as error:
+        log.warning("The page is not made: %s", error)
     except Exception:  # the report is what counts, and is written
         log.exception(
             "The page could not be made, which is a defect of the gear; the report is whole"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
+from ..dependencies import importing
 from ..errors import ReportError
 from ..models import SnapshotRecord, report_order
 from ..parser import RETRY_INPUT
@@ -44,9 +45,11 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
     The records may come in any order; they are sorted by group, project label, id on the way.
 
     Raises:
+        ConfigError: pandas can't be imported.
         OutputError: The folder can't be written to.
     """
-    import pandas as pd  # noqa: PLC0415  0.4 s, which nothing before the first report needs
+    with importing("pandas"):  # not sooner: 0.4 s, which nothing before the first report needs
+        import pandas as pd  # noqa: PLC0415
 
     ordered = sorted(records, key=report_order)
     path = folder / REPORT_NAME

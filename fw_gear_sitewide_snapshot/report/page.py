@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..dependencies import importing
 from ..models import SnapshotRecord, report_order
 from ..text import counted, one_line
 from . import page_content, page_headline, page_table
@@ -112,7 +113,8 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
 @functools.cache
 def _template() -> "tuple[jinja2.Template, str, str]":
     """Read the page's template, style and script, once."""
-    import jinja2  # noqa: PLC0415  nothing before the first page needs it
+    with importing("jinja2"):  # not sooner: nothing before the first page needs it
+        import jinja2  # noqa: PLC0415
 
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -16,17 +16,20 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import quote
 
-import flywheel.rest
-from flywheel.api_client import ApiClient
-from flywheel.flywheel import SDK_VERSION, config_from_api_key
 from typing_extensions import override
 
 from .. import __version__, errors
+from ..dependencies import importing
 from ..text import blank_secrets, one_line
 from .environment import check_proxies, find_ca_bundle, proxy_error
 from .http import Request, Response, Stream, Transport, date_of, decode_json, error_for, read_body
 
-httpx2 = flywheel.rest.httpx2  # the SDK's HTTP library, whose errors the SDK doesn't wrap
+with importing("flywheel-sdk"):
+    import flywheel.rest
+    from flywheel.api_client import ApiClient
+    from flywheel.flywheel import SDK_VERSION, config_from_api_key
+
+    httpx2 = flywheel.rest.httpx2  # the SDK's HTTP library, whose errors the SDK doesn't wrap
 
 log = logging.getLogger(__name__)
 
