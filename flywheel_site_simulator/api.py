@@ -1,20 +1,23 @@
-"""The calls of the site: who am I, which projects are there; and a project's snapshots.
+"""The calls of the site: who am I; and a project's snapshots. Other calls are handed on.
 
 Answers requests of a known user. A create succeeds for every well-formed project id, even where
 there is no such project, as on a site.
 """
 
-import bisect
-from collections.abc import Iterable
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 from .behaviour import Behaviour
+from .containers import ContainerCalls
 from .downloads import Downloads
+from .files import FileStore
+from .identifiers import IdentifierFactory
 from .job_calls import JobCalls
-from .listing import parse_page
+from .jobs import JobStore
+from .listing import asks_for_counts, list_response, parse_page
 from .population import Population, Project, User, require_identifier
-from .protocol import Request, Response, SiteError, iso_time, json_body, json_response
+from .protocol import Request, Response, SiteError, iso_time, json_response
 from .routes import Route
 from .snapshots import Snapshot, SnapshotStore
 
@@ -35,14 +38,19 @@ class Api:
         population: Population,
         snapshots: SnapshotStore,
         downloads: Downloads,
-        jobs: JobCalls,
+        files: FileStore,
+        jobs: JobStore,
+        identifiers: IdentifierFactory,
         behaviour: Behaviour,
     ) -> None:
-        """Answer for these users, projects, snapshots and jobs."""
+        """Answer for these users, projects, snapshots, files and jobs."""
         self._population = population
         self._snapshots = snapshots
         self._downloads = downloads
-        self._jobs = jobs
+        self._jobs = JobCalls(jobs, files, population, behaviour)
+        self._containers = ContainerCalls(
+            population, snapshots, files, jobs, identifiers, behaviour
+        )
         self._behaviour = behaviour
 
     def answer(self, route: Route, request: Request, user: User, now: float) -> Outcome:
@@ -54,14 +62,6 @@ class Api:
         match route.kind:
             case "create":
                 return self._create(route.project_id, user, now)
-            case "auth":
-                response = json_response(user.session())
-            case "users/self":
-                response = json_response(user.document())
-            case "projects":
-                response = self._list_projects(request, user)
-            case "project":
-                response = self._project(route.project_id, user)
             case "list":
                 response = self._list_snapshots(route.project_id, request, user, now)
             case "detail":
@@ -70,8 +70,12 @@ class Api:
                 response = self._download(self._find(route, user), now)
             case "other":
                 raise SiteError(route.status, f"{request.method} {request.path}: no such call")
-            case _:
+            case "auth" | "users/self" | "version" | "config":
+                response = json_response(_about(route.kind, user))
+            case kind if kind.startswith("job"):
                 response = self._jobs.answer(route, request, user)
+            case _:
+                response = self._containers.answer(route, request, user, now)
         return Outcome(response)
 
     def create_later(self, project_id: str, user: User, now: float, later_seconds: float) -> None:
@@ -95,34 +99,6 @@ class Api:
             raise SiteError(404, "No such key")
         return self._downloads.response(snapshot)
 
-    def _list_projects(self, request: Request, user: User) -> Response:
-        page = parse_page(request.query)
-        exhaustive = request.query.get("exhaustive", "").lower() in ("true", "1")
-        if exhaustive and not user.is_site_admin:
-            raise SiteError(403, "Only site administrators may list exhaustively")
-        cut, with_total = self._behaviour.project_listing_cut, self._behaviour.page_total
-        is_whole_needed = with_total or cut is not None
-        projects = self._population.projects("" if is_whole_needed else page.after_id)
-        seen = (item for item in projects if exhaustive or item.has_member(user))
-        matching = page.matching(seen, lambda project: project.filter_fields)
-        if not is_whole_needed:
-            return json_body(_array(page.cut(matching)))
-        everything = list(matching)
-        chosen = page.cut(project for project in everything[:cut] if project.id > page.after_id)
-        if not with_total:
-            return json_body(_array(chosen))
-        counts = f'{{"count": {len(chosen)}, "total": {len(everything)}, "results": '
-        return json_body(counts.encode() + _array(chosen) + b"}")
-
-    def _project(self, project_id: str, user: User) -> Response:
-        project = self._population.open_project(project_id, user)
-        if project is None:
-            raise SiteError(404, f"Project {project_id} not found")
-        files = self._jobs.files_of(project)
-        if files:
-            return json_response({**project.document, "files": files})
-        return json_body(project.encoded)
-
     def _project_to_snapshot(self, project_id: str, user: User, now: float) -> Project | None:
         """Find the project of a create; refuse it while too many snapshots are being built."""
         project = self._population.open_project(project_id, user)
@@ -141,17 +117,15 @@ class Api:
         self, project_id: str, request: Request, user: User, now: float
     ) -> Response:
         self._population.open_project(project_id, user)
-        page = parse_page(request.query)
+        page = parse_page(request.query, self._behaviour)
         lag = self._behaviour.list_lag_seconds
         everything = self._snapshots.of_project(project_id)
-        snapshots = [item for item in everything if now >= item.created + lag]
-        start = bisect.bisect_right(snapshots, page.after_id, key=lambda item: item.id)
-        matching = page.matching(snapshots[start:], lambda item: item.filter_fields(now))
-        records = [self._record(snapshot, now) for snapshot in page.cut(matching)]
-        if self._behaviour.list_shape == "bare":
-            return json_response(records)
-        counted = {"count": len(records), "total_count": len(snapshots), "results": records}
-        return json_response(counted)
+        listed = [item for item in everything if now >= item.created + lag]
+        matching = list(page.matching(listed, lambda item: item.filter_fields(now)))
+        after = (item for item in matching if item.id > page.after_id)
+        records = (json.dumps(self._record(item, now)).encode() for item in page.cut(after))
+        with_total = self._behaviour.list_shape == "results" or asks_for_counts(request)
+        return list_response(records, len(matching) if with_total else None)
 
     def _detail(self, snapshot: Snapshot, now: float) -> Response:
         if now < snapshot.created + self._behaviour.detail_lag_seconds:
@@ -195,5 +169,11 @@ def _not_found(snapshot_id: str) -> SiteError:
     return SiteError(404, f"Snapshot {snapshot_id} not found")
 
 
-def _array(projects: Iterable[Project]) -> bytes:
-    return b"[" + b",".join(project.encoded for project in projects) + b"]"
+def _about(kind: str, user: User) -> dict[str, Any]:
+    """Write what the site says of the caller and of itself."""
+    return {
+        "auth": user.session(),
+        "users/self": user.document(),
+        "version": {"flywheel_release": "23.0.0"},
+        "config": {"site": {"name": "Simulated site"}, "features": {}},
+    }[kind]

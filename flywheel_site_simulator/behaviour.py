@@ -24,7 +24,8 @@ class Behaviour:
         status_seconds: how long a status call takes.
         list_seconds: how long a list of a project's snapshots takes.
         page_seconds: how long a page of projects takes.
-        list_shape: a list of snapshots is bare, or in `{"results": [...]}`.
+        list_shape: a list of snapshots is bare unless the caller asks otherwise, or always comes
+            in `{"count", "total", "results"}`.
         whole_seconds: a snapshot's `created` has no fraction.
         content_encoding: downloads bear `Content-Encoding: gzip`, so that HTTP libraries unpack
             them on the way.
@@ -36,7 +37,10 @@ class Behaviour:
         detail_lag_seconds: its detail is a 404 until so long after its `created`.
         most_builds: while so many snapshots are unfinished on the site, whoever made them, creates
             are refused with 429; None: any number.
-        page_total: a page of projects comes as `{"count", "total", "results"}`.
+        bad_filter_status: what a filter that can't be read is answered with, 400 or 422.
+        empty_filter_is_none: `?filter=` is as if there were none; else it is a bad one.
+        quoted_parents_match: whether a quoted value of `group` or `parents.…` finds anything.
+        page_total: a page of projects always comes in `{"count", "total", "results"}`.
         project_listing_cut: the list of projects ends after so many, whatever its `total` says;
             None: at its end.
         job_needs_admin: a job without `/detail` is for site administrators; its detail is for who
@@ -65,6 +69,9 @@ class Behaviour:
     list_lag_seconds: float = 0.0
     detail_lag_seconds: float = 0.0
     most_builds: int | None = None
+    bad_filter_status: int = 400
+    empty_filter_is_none: bool = False
+    quoted_parents_match: bool = True
     page_total: bool = False
     project_listing_cut: int | None = None
     job_needs_admin: bool = True

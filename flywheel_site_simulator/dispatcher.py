@@ -122,5 +122,9 @@ class Dispatcher:
 
 
 def _api_key(request: Request) -> str:
+    """Read the key, with or without a host before it; a site takes what is behind the last colon.
+
+    `Bearer` is told by its capital, as the site does.
+    """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if scheme.lower() in ("scitran-user", "bearer") else ""
+    return key.strip().rpartition(":")[2] if scheme in ("scitran-user", "Bearer") else ""

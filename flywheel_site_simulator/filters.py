@@ -22,6 +22,7 @@ _CLAUSE = re.compile(r"(?P<key>.*?)(?P<operator><=|>=|!=|=~|<|=|>)(?P<value>.*)"
 _SEPARATOR = re.compile(r"(?<!\\),")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)?")
+_ALIASES = {"id": "_id", "group._id": "group"}
 _WORDS: Mapping[str, Any] = {"null": None, "true": True, "false": False}
 _ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -36,11 +37,12 @@ class FilterError(ValueError):
 
 
 @functools.lru_cache(maxsize=256)
-def parse_filter(text: str) -> Predicate:
+def parse_filter(text: str, *, quoted_parents_match: bool = True) -> Predicate:
     """Turn a filter into a test on documents.
 
     Args:
         text: the filter as it was sent.
+        quoted_parents_match: whether a quoted value of `group` or `parents.…` is found.
 
     Returns:
         A function that says whether a document matches. In the document, ids are `Identifier`s
@@ -55,7 +57,8 @@ def parse_filter(text: str) -> Predicate:
     """
     if not text:
         raise FilterError("Invalid filter: the filter is empty")
-    tests = [_parse_clause(clause.replace("\\,", ",")) for clause in _SEPARATOR.split(text)]
+    clauses = [clause.replace("\\,", ",") for clause in _SEPARATOR.split(text)]
+    tests = [_parse_clause(clause, quoted_parents_match) for clause in clauses]
     if len(tests) == 1:
         return tests[0]
     return lambda document: all(test(document) for test in tests)
@@ -83,7 +86,7 @@ def parse_value(text: str) -> Any:
     return text
 
 
-def _parse_clause(clause: str) -> Predicate:
+def _parse_clause(clause: str, quoted_parents_match: bool) -> Predicate:  # noqa: FBT001 - a knob
     match = _CLAUSE.fullmatch(clause)
     if match is None:
         raise FilterError(
@@ -92,8 +95,10 @@ def _parse_clause(clause: str) -> Predicate:
     key, sign, value = match["key"], match["operator"], match["value"]
     if not key:
         raise FilterError(f"Invalid filter: {clause!r} has no key before {sign!r}")
-    path = tuple(("_id" if key == "id" else key).split("."))
+    path = tuple(_ALIASES.get(key, key).split("."))
     holds = _pattern_test(value) if sign == "=~" else _comparison(sign, parse_value(value))
+    if path[0] in ("group", "parents") and value.startswith('"') and not quoted_parents_match:
+        holds = _nothing
 
     def test(document: Document) -> bool:
         found = _look_up(document, path)
@@ -117,8 +122,12 @@ def _comparison(sign: str, wanted: Any) -> Callable[[Any], bool]:
     """Compare values of one kind only: others are neither equal nor ordered."""
     compare: Callable[[Any, Any], bool] = _ORDERS.get(sign, operator.eq)
     if wanted is None and sign in _ORDERS:
-        return lambda _: False
+        return _nothing
     return lambda item: _kind(item) == _kind(wanted) and compare(item, wanted)
+
+
+def _nothing(_: Any) -> bool:
+    return False
 
 
 def _look_up(document: Document, path: tuple[str, ...]) -> Any:

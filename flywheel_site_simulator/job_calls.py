@@ -1,15 +1,16 @@
-"""The calls about jobs: launch, look at, list, cancel and retry them; and what a path leads to.
+"""The calls about jobs: launch, look at, list, cancel and retry them.
 
 Answers requests of a known user.
 """
 
+import json
 from typing import Any
 
 from .behaviour import Behaviour
 from .files import FileStore, ProjectFile
-from .jobs import GEAR_ID, GEAR_NAME, JobStore, SiteJob
-from .listing import parse_page
-from .population import Population, Project, User
+from .jobs import GEAR_ID, JobStore, SiteJob
+from .listing import asks_for_counts, list_response, parse_page
+from .population import Population, User
 from .protocol import Request, Response, SiteError, json_response
 from .routes import Route
 
@@ -41,13 +42,7 @@ class JobCalls:
                 return self._add(request, user)
             case "jobs/change":
                 return self._change(self._find(route.job_id, user), request)
-            case "jobs/retry":
-                return self._retry(self._find(route.job_id, user))
-        return self._look_up(request, user)
-
-    def files_of(self, project: Project) -> list[dict[str, Any]]:
-        """Write the records of a project's files."""
-        return [file.document() for file in self._files.of_project(project.id).values()]
+        return self._retry(self._find(route.job_id, user))
 
     def _find(self, job_id: str, user: User) -> SiteJob:
         job = self._jobs.get(job_id)
@@ -69,11 +64,12 @@ class JobCalls:
         return json_response(document)
 
     def _list(self, request: Request, user: User) -> Response:
-        page = parse_page(request.query)
+        page = parse_page(request.query, self._behaviour)
         seen = (job for job in self._jobs.all() if user.is_site_admin or job.user.id == user.id)
-        matching = page.matching(seen, lambda job: job.filter_fields())
+        matching = list(page.matching(seen, lambda job: job.filter_fields()))
         chosen = page.cut(job for job in matching if job.id > page.after_id)
-        return json_response([self._jobs.document(job) for job in chosen])
+        documents = (json.dumps(self._jobs.document(job)).encode() for job in chosen)
+        return list_response(documents, len(matching) if asks_for_counts(request) else None)
 
     def _add(self, request: Request, user: User) -> Response:
         body = request.document
@@ -110,18 +106,3 @@ class JobCalls:
         if job.state != "failed" or job.retried is not None:
             raise SiteError(409, "Only a failed job that was not retried can be retried")
         return json_response({"_id": self._jobs.restart(job.id, state="pending").id})
-
-    def _look_up(self, request: Request, user: User) -> Response:
-        path = request.document.get("path")
-        match path:
-            case ["gears", name] if name == GEAR_NAME:
-                found = {"_id": GEAR_ID, "category": "utility", "container_type": "gear"}
-                return json_response({**found, "gear": dict(self._jobs.manifest)})
-            case [group, label]:
-                for project in self._population.projects():
-                    if (project.group, project.label) == (group, label):
-                        self._population.open_project(project.id, user)
-                        files = self.files_of(project)
-                        told = {**project.document, "container_type": "project", "files": files}
-                        return json_response(told)
-        raise SiteError(404, f"Could not resolve: {path}")

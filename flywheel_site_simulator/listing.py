@@ -1,6 +1,6 @@
-"""Pages of a list: the query parameters `filter sort limit after_id` of every list call.
+"""Pages of a list: the parameters `filter sort limit skip page after_id` of every list call.
 
-Knows no projects and no snapshots, only how a list is narrowed, ordered and cut.
+Knows no projects and no snapshots, only how a list is narrowed, ordered, cut and written down.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,8 +9,9 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
+from .behaviour import Behaviour
 from .filters import FilterError, Predicate, parse_filter
-from .protocol import SiteError
+from .protocol import Request, Response, SiteError, json_body
 
 DEFAULT_LIMIT = 250
 """How many entries a call without `limit` gets. Not verified on a real site."""
@@ -27,6 +28,7 @@ class Page:
         sort_key: the key to sort by, or `""`.
         falling: whether the largest comes first.
         limit: how many entries at most; None: all.
+        skip: how many entries are left out first.
         after_id: only entries whose id comes after this one.
     """
 
@@ -34,6 +36,7 @@ class Page:
     sort_key: str
     falling: bool
     limit: int | None
+    skip: int
     after_id: str
 
     def matching(
@@ -55,32 +58,58 @@ class Page:
 
     def cut(self, items: Iterable[Item]) -> list[Item]:
         """Choose the page's entries of those that match, up to `after_id` already left out."""
-        return list(islice(items, self.limit))
+        end = None if self.limit is None else self.skip + self.limit
+        return list(islice(items, self.skip, end))
 
 
-def parse_page(query: Mapping[str, str]) -> Page:
+def parse_page(query: Mapping[str, str], behaviour: Behaviour) -> Page:
     """Read the parameters of a list call.
 
     Raises:
-        SiteError: a parameter is not valid (400); the message says which and why.
+        SiteError: a parameter is not valid (400, or for a filter what the site answers to such);
+            the message says which and why.
     """
     matches: Predicate | None = None
-    if "filter" in query:
+    text = query.get("filter")
+    if text or (text is not None and not behaviour.empty_filter_is_none):
         try:
-            matches = parse_filter(query["filter"])
+            matches = parse_filter(text, quoted_parents_match=behaviour.quoted_parents_match)
         except FilterError as problem:
-            raise SiteError(400, str(problem)) from problem
-    limit = query.get("limit", str(DEFAULT_LIMIT))
-    if not (limit.isascii() and limit.isdecimal()):
-        raise SiteError(400, f"Invalid paging: limit must be a whole number, not {limit!r}")
+            raise SiteError(behaviour.bad_filter_status, str(problem)) from problem
+    limit = _number(query, "limit", DEFAULT_LIMIT)
+    skip, page = _number(query, "skip", 0), _number(query, "page", 1)
     key, _, direction = query.get("sort", "").partition(":")
     if direction not in ("", "asc", "desc"):
         raise SiteError(400, f"Invalid sort: {direction!r} is neither asc nor desc")
     after_id = query.get("after_id", "")
-    if after_id and key:
-        raise SiteError(400, "Invalid paging: after_id does not go with sort")
+    if after_id and (key or "skip" in query or "page" in query):
+        raise SiteError(400, "Invalid paging: after_id does not go with sort, skip or page")
+    skip += max(page - 1, 0) * limit
     sort_key = "_id" if key == "id" else key
-    return Page(matches, sort_key, direction == "desc", int(limit) or None, after_id)
+    return Page(matches, sort_key, direction == "desc", limit or None, skip, after_id)
+
+
+def asks_for_counts(request: Request) -> bool:
+    """Tell whether the caller wants `{count, total, results}` instead of a bare list."""
+    features = request.headers.get("x-accept-feature", "").lower().split(",")
+    return "pagination" in (feature.strip() for feature in features)
+
+
+def list_response(documents: Iterable[bytes], total: int | None = None) -> Response:
+    """Answer a list of documents that are written down; with a total, together with counts."""
+    chosen = list(documents)
+    array = b"[" + b",".join(chosen) + b"]"
+    if total is None:
+        return json_body(array)
+    counts = f'{{"count": {len(chosen)}, "total": {total}, "results": '
+    return json_body(counts.encode() + array + b"}")
+
+
+def _number(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdecimal()):
+        raise SiteError(400, f"Invalid paging: {name} must be a whole number, not {text!r}")
+    return int(text)
 
 
 def _sorted_by(

@@ -134,12 +134,12 @@ def with_headers(headers: Mapping[str, str], more: Mapping[str, str]) -> dict[st
 
 
 def iso_time(unix_seconds: float) -> str:
-    """Write a time as the site's documents do: ISO 8601, microseconds, offset.
+    """Write a time as the site's documents do: ISO 8601, milliseconds, offset.
 
     >>> iso_time(0.5)
-    '1970-01-01T00:00:00.500000+00:00'
+    '1970-01-01T00:00:00.500+00:00'
     """
-    return utc_datetime(unix_seconds).isoformat(timespec="microseconds")
+    return utc_datetime(unix_seconds).isoformat(timespec="milliseconds")
 
 
 def utc_datetime(unix_seconds: float) -> datetime:

@@ -4,6 +4,7 @@ Reads paths and nothing else; whether the things that a path names exist is deci
 """
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import unquote
 
 from .identifiers import is_identifier
@@ -18,6 +19,7 @@ class Route:
         project_id: the project that the path names, decoded, or `""`.
         snapshot_id: the snapshot that it names, or `""`.
         job_id: the job that it names, or `""`.
+        group: the group that it names, or `""`.
         status: for `"other"`: how the site refuses it, 404 or 405.
     """
 
@@ -25,15 +27,38 @@ class Route:
     project_id: str = ""
     snapshot_id: str = ""
     job_id: str = ""
+    group: str = ""
     status: int = 0
 
 
-_CORE = {
-    ("auth", "status"): "auth",
-    ("projects",): "projects",
-    ("users", "self"): "users/self",
-    ("jobs",): "jobs",
-}
+_ROUTES = [
+    (method, template.split("/"), kind)
+    for method, template, kind in (
+        ("GET", "api/auth/status", "auth"),
+        ("GET", "api/users/self", "users/self"),
+        ("GET", "api/version", "version"),
+        ("GET", "api/config", "config"),
+        ("GET", "api/projects", "projects"),
+        ("GET", "api/projects/{project_id}", "project"),
+        ("PATCH", "api/projects/{project_id}/info", "info"),
+        ("POST", "api/projects/{project_id}/info", "info"),
+        ("POST", "api/projects/{project_id}/copy", "copy"),
+        ("GET", "api/containers/{project_id}", "container"),
+        ("GET", "api/groups/{group}", "group"),
+        ("POST", "api/lookup", "lookup"),
+        ("POST", "api/resolve", "resolve"),
+        ("GET", "api/jobs", "jobs"),
+        ("POST", "api/jobs/add", "jobs/add"),
+        ("GET", "api/jobs/{job_id}", "job"),
+        ("PUT", "api/jobs/{job_id}", "jobs/change"),
+        ("GET", "api/jobs/{job_id}/detail", "job"),
+        ("POST", "api/jobs/{job_id}/retry", "jobs/retry"),
+        ("POST", "snapshot/projects/{project_id}/snapshots", "create"),
+        ("GET", "snapshot/projects/{project_id}/snapshots", "list"),
+        ("GET", "snapshot/projects/{project_id}/snapshots/{snapshot_id}/detail", "detail"),
+        ("GET", "snapshot/projects/{project_id}/snapshots/{snapshot_id}", "download"),
+    )
+]
 
 
 def find_route(method: str, path: str) -> Route:
@@ -46,44 +71,30 @@ def find_route(method: str, path: str) -> Route:
     >>> find_route("POST", "/snapshot/projects/..%2Fgroups/snapshots").project_id
     '../groups'
     """
-    match [_decoded(segment) for segment in path.split("/")[1:]]:
-        case ["api", "projects", project_id]:
-            return _allow(method, {"GET": Route("project", project_id)})
-        case ["api", "jobs", *rest] if rest:
-            return _find_job_route(method, rest)
-        case ["api", "lookup"]:
-            return _allow(method, {"POST": Route("lookup")})
-        case ["api", *rest] if kind := _CORE.get(tuple(rest)):
-            return _allow(method, {"GET": Route(kind)})
-        case ["snapshot", "projects", project_id, "snapshots"]:
-            create, listing = Route("create", project_id), Route("list", project_id)
-            return _allow(method, {"POST": create, "GET": listing})
-        case ["snapshot", "projects", project_id, "snapshots", snapshot_id, "detail"]:
-            return _allow(method, {"GET": Route("detail", project_id, snapshot_id)})
-        case ["snapshot", "projects", project_id, "snapshots", snapshot_id]:
-            return _allow(method, {"GET": Route("download", project_id, snapshot_id)})
-    return Route("other", status=404)
+    segments = [_decoded(segment) for segment in path.split("/")[1:]]
+    status = 404
+    for verb, template, kind in _ROUTES:
+        names = _names(template, segments)
+        if names is not None and verb == method:
+            return Route(kind, **names)
+        status = status if names is None else 405
+    return Route("other", status=status)
 
 
-def _find_job_route(method: str, rest: list[str]) -> Route:
-    match rest:
-        case ["add"]:
-            return _allow(method, {"POST": Route("jobs/add")})
-        case [job_id]:
-            job, change = Route("job", job_id=job_id), Route("jobs/change", job_id=job_id)
-            return _allow(method, {"GET": job, "PUT": change})
-        case [job_id, "detail"]:
-            return _allow(method, {"GET": Route("job", job_id=job_id)})
-        case [job_id, "retry"]:
-            return _allow(method, {"POST": Route("jobs/retry", job_id=job_id)})
-    return Route("other", status=404)
+def _names(template: list[str], segments: list[str]) -> dict[str, Any] | None:
+    """Give what a path has in the places of a template's names, or None if it does not fit."""
+    if len(template) != len(segments):
+        return None
+    names = {}
+    for part, segment in zip(template, segments, strict=True):
+        if part.startswith("{"):
+            names[part[1:-1]] = segment
+        elif part != segment:
+            return None
+    return names
 
 
 def _decoded(segment: str) -> str:
     """Decode a segment; an id is the same id in capitals."""
     text = unquote(segment)
     return text.lower() if is_identifier(text) else text
-
-
-def _allow(method: str, routes: dict[str, Route]) -> Route:
-    return routes.get(method) or Route("other", status=405)

@@ -18,7 +18,6 @@ from .downloads import Breakage, Downloads
 from .faults import Fault
 from .files import FileStore
 from .identifiers import Identifier, IdentifierFactory, is_identifier
-from .job_calls import JobCalls
 from .jobs import JobStore
 from .population import DEFAULT_KEY, DEFAULT_USER, Population, Project, User
 from .protocol import Request, Response, SiteError
@@ -67,8 +66,8 @@ class SimulatedSite:
         shared = self._identifiers, self.behaviour, self.now, self._lock
         self.files = FileStore(*shared)
         self.jobs = JobStore(self._population, self.files, *shared)
-        calls = JobCalls(self.jobs, self.files, self._population, self.behaviour)
-        api = Api(self._population, self._snapshots, self._downloads, calls, self.behaviour)
+        stores = self._population, self._snapshots, self._downloads, self.files, self.jobs
+        api = Api(*stores, self._identifiers, self.behaviour)
         self._dispatcher = Dispatcher(self._population, api, self.behaviour)
         self.traffic = self._dispatcher.traffic
         self.requests = self.traffic.requests

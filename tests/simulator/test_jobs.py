@@ -62,8 +62,8 @@ def test_the_detail_of_a_job_has_what_the_facts_say(
     assert told["config"]["config"] == {"debug": True}
     assert (told["attempt"], told["state"]) == (1, "running")
     assert (told["previous_job_id"], told["original_job_id"], told["retried"]) == (None,) * 3
-    assert told["created"] == "2027-01-15T08:00:00.000000+00:00"
-    assert told["transitions"]["running"] == "2027-01-15T08:01:00.000000+00:00"
+    assert told["created"] == "2027-01-15T08:00:00.000+00:00"
+    assert told["transitions"]["running"] == "2027-01-15T08:01:00.000+00:00"
     assert told["outputs"] == []
     assert [request.kind for request in site.requests] == ["job"]
 
@@ -78,10 +78,10 @@ def test_a_job_that_is_started_again_is_a_copy_that_follows_on_it(
     third = site.jobs.restart(second.id)
 
     old, copy = detail(caller, first).document, detail(caller, third).document
-    assert (old["state"], old["retried"]) == ("failed", "2027-01-15T08:01:00.000000+00:00")
+    assert (old["state"], old["retried"]) == ("failed", "2027-01-15T08:01:00.000+00:00")
     assert (copy["state"], copy["attempt"], copy["retried"]) == ("running", 3, None)
     assert (copy["previous_job_id"], copy["original_job_id"]) == (second.id, first.id)
-    assert copy["created"] == "2027-01-15T08:02:00.000000+00:00"
+    assert copy["created"] == "2027-01-15T08:02:00.000+00:00"
     assert copy["config"] == old["config"]
     keys = [Caller(site, job.key).projects().status for job in (first, second, third)]
     assert keys == [401, 401, 200]
@@ -147,7 +147,7 @@ def test_fields_of_a_job_can_be_left_out_and_its_detail_be_refused_or_odd(
         ("/api/jobs/{other}", b'{"state": "cancelled"}', 403),
         ("/api/jobs/nonsense", b'{"state": "cancelled"}', 404),
         ("/api/jobs/{job}/logs", b'{"state": "cancelled"}', 404),
-        ("/api/jobs/add", b'{"state": "cancelled"}', 405),
+        ("/api/jobs/add", b'{"state": "cancelled"}', 404),
     ],
 )
 def test_a_change_that_a_caller_can_t_make_is_refused(

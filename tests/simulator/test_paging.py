@@ -2,7 +2,7 @@
 
 import pytest
 
-from flywheel_site_simulator import Response, SimulatedSite
+from flywheel_site_simulator import Request, Response, SimulatedSite
 from tests.simulator.caller import Caller, Clock
 
 
@@ -51,6 +51,9 @@ def test_a_limit_of_zero_is_none(caller: Caller, projects: list[str]) -> None:
         {"limit": "-1"},
         {"sort": "label:up"},
         {"after_id": "0" * 24, "sort": "label"},
+        {"after_id": "0" * 24, "skip": "1"},
+        {"after_id": "0" * 24, "page": "2"},
+        {"page": "two"},
         {"filter": "label"},
         {"filter": ""},
     ],
@@ -61,6 +64,30 @@ def test_a_parameter_without_sense_is_a_400_that_says_so(
     response = caller.projects(**query)
     assert response.status == 400
     assert response.document["message"].startswith("Invalid")
+
+
+def test_a_site_may_answer_422_to_a_bad_filter(caller: Caller, site: SimulatedSite) -> None:
+    site.behaviour.bad_filter_status = 422
+    assert caller.projects(filter="label").status == 422
+    assert caller.projects(filter="").status == 422
+    assert caller.projects(limit="many").status == 400
+
+
+def test_a_site_may_take_an_empty_filter_for_none(caller: Caller, site: SimulatedSite) -> None:
+    site.behaviour.empty_filter_is_none = True
+    project = site.add_project()
+    assert ids(caller.projects(filter="")) == [project]
+    assert caller.projects(filter=",").status == 400
+
+
+def test_a_site_may_find_nothing_by_a_group_in_quotes(caller: Caller, site: SimulatedSite) -> None:
+    project = site.add_project("neuro", "A")
+    quoted = ('group="neuro"', 'group._id="neuro"', 'parents.group="neuro"')
+    plain = ("group=neuro", "group._id=neuro", "group=~^neuro$", 'label="A"', 'group!="neuro"')
+    assert [ids(caller.projects(filter=text)) for text in quoted] == [[project]] * 3
+    site.behaviour.quoted_parents_match = False
+    assert [ids(caller.projects(filter=text)) for text in quoted] == [[]] * 3
+    assert [ids(caller.projects(filter=text)) for text in plain] == [[project]] * 5
 
 
 def test_the_newest_snapshot_comes_first_when_asked(
@@ -85,6 +112,35 @@ def test_snapshots_can_be_filtered(caller: Caller, site: SimulatedSite, clock: C
     assert ids(caller.list(project, filter="created<2027-01-15")) == [old]
 
 
+def test_pages_are_counted_from_one_and_entries_can_be_skipped(
+    caller: Caller, projects: list[str]
+) -> None:
+    assert ids(caller.projects(limit="40", page="1")) == projects[:40]
+    assert ids(caller.projects(limit="40", page="3")) == projects[80:120]
+    assert ids(caller.projects(limit="40", skip="3")) == projects[3:43]
+    assert ids(caller.projects(limit="40", page="16")) == []
+
+
+def test_a_list_comes_with_counts_where_the_caller_asks_for_pages(
+    caller: Caller, site: SimulatedSite
+) -> None:
+    project = site.add_project()
+    snapshot = site.add_snapshot(project)
+    headers = {
+        "authorization": f"scitran-user {caller.key}",
+        "x-accept-feature": "safe-redirect, pagination",
+    }
+    job = site.jobs.add()
+    for path, identifier in (
+        ("/api/projects", project),
+        (f"/snapshot/projects/{project}/snapshots", snapshot),
+        ("/api/jobs", job.id),
+    ):
+        page = site.handle(Request("GET", path, {"limit": "1"}, headers)).document
+        assert (page["count"], page["total"]) == (1, 1)
+        assert [entry["_id"] for entry in page["results"]] == [identifier]
+
+
 def test_a_list_of_snapshots_comes_in_either_shape(caller: Caller, site: SimulatedSite) -> None:
     project = site.add_project()
     snapshot = caller.start(project)
@@ -92,7 +148,7 @@ def test_a_list_of_snapshots_comes_in_either_shape(caller: Caller, site: Simulat
     site.behaviour.list_shape = "results"
     counted = caller.list(project).document
     assert [record["_id"] for record in bare] == [snapshot]
-    assert counted == {"count": 1, "total_count": 1, "results": bare}
+    assert counted == {"count": 1, "total": 1, "results": bare}
 
 
 def test_a_site_may_tell_whole_seconds_only(
@@ -103,4 +159,4 @@ def test_a_site_may_tell_whole_seconds_only(
     project = site.add_project()
     caller.start(project)
     [record] = caller.list(project).document
-    assert record["created"].endswith(".000000+00:00")
+    assert record["created"].endswith(".000+00:00")

@@ -25,15 +25,30 @@ def closed(site: SimulatedSite) -> str:
     return site.add_project(label="Closed", members=[DEFAULT_USER])
 
 
-@pytest.mark.parametrize("header", ["scitran-user secret-key", "Bearer secret-key"])
-def test_a_key_opens_the_site_in_either_scheme(site: SimulatedSite, header: str) -> None:
+@pytest.mark.parametrize(
+    "header",
+    [
+        "scitran-user secret-key",
+        "Bearer secret-key",
+        "scitran-user flywheel.example.org:secret-key",
+        "scitran-user flywheel.example.org:443:secret-key",
+    ],
+)
+def test_a_key_opens_the_site_in_each_form_that_clients_send(
+    site: SimulatedSite, header: str
+) -> None:
     request = Request("GET", "/api/auth/status", {}, {"authorization": header})
     assert site.handle(request).document["user_id"] == DEFAULT_USER
 
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"authorization": "scitran-user wrong"}, {"authorization": "Basic secret-key"}],
+    [
+        {},
+        {"authorization": "scitran-user wrong"},
+        {"authorization": "Basic secret-key"},
+        {"authorization": "bearer secret-key"},
+    ],
 )
 def test_without_a_valid_key_every_call_is_a_401(
     site: SimulatedSite, headers: dict[str, str]
