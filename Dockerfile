@@ -4,10 +4,11 @@
 FROM python:3.13-slim-bookworm AS dependencies
 
 COPY requirements.txt /tmp/requirements.txt
-# Hashes for every file, wheels only: no code of a package runs here. Bytecode is made now, since the gear's
-# user can't write it; "unchecked", since nothing changes in an image. The libraries' own tests stay out.
+# Hashes for every file, wheels only: no code of a package runs here. Nothing is installed that the lock
+# leaves out (see the Makefile). Bytecode is made now, since the gear's user can't write it; "unchecked",
+# since nothing changes in an image. The libraries' own tests stay out.
 RUN pip install --quiet --no-cache-dir --no-compile --disable-pip-version-check --root-user-action=ignore \
-        --require-hashes --only-binary=:all: --ignore-installed --prefix=/dependencies \
+        --require-hashes --no-deps --only-binary=:all: --ignore-installed --prefix=/dependencies \
         -r /tmp/requirements.txt \
     && find /dependencies -type d -name tests -prune -exec rm -rf {} + \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /dependencies/lib

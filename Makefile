@@ -76,9 +76,12 @@ COMPILE := env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX
 	$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK_OPTIONS)
 
+# The gear toolkit asks for these to check manifests, which the gear doesn't do; and rfc3987 is under the GPL.
+LEFT_OUT := --no-emit-package flywheel-gears --no-emit-package rfc3987
+
 lock: setup ## bring the lock files up to date with pyproject.toml
 	@$(COMPILE) pyproject.toml --group dev --output-file requirements-dev.txt
-	@$(COMPILE) pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt
+	@$(COMPILE) pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt $(LEFT_OUT)
 
 clean: ## remove all that the other targets made
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist \

@@ -21,16 +21,11 @@ from fw_gear_sitewide_snapshot.report.summary import Summary
 from fw_gear_sitewide_snapshot.site.transport import SdkTransport
 from tests.support.config import gear_config
 from tests.support.repository import ROOT, read
+from tests.support.requirements import requirements
 
 LOCKS = ["requirements.txt", "requirements-dev.txt"]
 # Where packages come from is the affair of the machine that installs them.
 ADDRESSES = re.compile(r"\w+://|file:|\.(?:org|com|net|io)\b|--(?:extra-)?index-url|--find-links")
-
-
-def requirements(name: str) -> list[Requirement]:
-    """The pins of a lock file, without their hashes."""
-    lines = (line.removesuffix("\\").strip() for line in read(name).splitlines())
-    return [Requirement(line) for line in lines if line and not line.startswith(("#", "--"))]
 
 
 def pins(name: str) -> dict[str, set[str]]:
@@ -300,4 +295,5 @@ def test_the_image_installs_what_is_locked() -> None:
 
     assert len(installs) == 1
     assert "--require-hashes" in installs[0]
+    assert "--no-deps" in installs[0]  # else pip asks for what the lock leaves out
     assert "requirements.txt" in installs[0]
