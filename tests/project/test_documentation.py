@@ -25,7 +25,7 @@ DOCUMENTS = ["README.md", "FAQ.md", "CONTRIBUTING.md", "CHANGELOG.md"] + [
     f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))
 ]
 QC_RESULT = "docs/qc-result.md"
-NO_COMMANDS = {"FAQ.md", "CHANGELOG.md", "docs/qc-result.md", "docs/restoring.md"}
+NO_COMMANDS = {"FAQ.md", "CHANGELOG.md", "docs/qc-result.md", "docs/restoring.md", "docs/rules.md"}
 # What a stranger needs first, then the sections of Flywheel's template for a gear's README.
 SECTIONS = {
     "Install": [],
@@ -104,6 +104,34 @@ def test_the_first_page_of_the_readme_is_one_page_and_the_whole_is_short() -> No
 
     assert len(first_page.splitlines()) <= 60
     assert len(read("README.md").split()) <= 1800
+
+
+def test_the_faq_is_short() -> None:
+    assert len(read("FAQ.md").split()) <= 2000
+
+
+def test_the_faq_s_list_of_questions_has_each_once_in_its_order() -> None:
+    begin, _, rest = prose("FAQ.md").partition("\n## ")
+    questions = re.findall(r"^## (.+)$", f"## {rest}", re.MULTILINE)
+    listed = re.findall(r"\(#([^)]+)\)", begin)
+
+    assert listed == list(map(slug, questions))
+
+
+def test_every_page_of_the_docs_is_linked_from_the_readme_or_the_faq() -> None:
+    linked = {
+        target.partition("#")[0] for name in ("README.md", "FAQ.md") for target in links(name)
+    }
+
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} <= linked
+
+
+def test_one_variable_holds_the_api_key_in_all_documents() -> None:
+    named = {
+        name for document in DOCUMENTS for name in re.findall(r"\b\w*API_KEY\b", read(document))
+    }
+
+    assert named == {"FW_API_KEY"}
 
 
 def test_the_first_page_names_the_commands_that_set_everything_up() -> None:
@@ -211,12 +239,13 @@ def test_a_name_with_a_blank_is_one_of_the_manifest(name: str, manifest: dict[st
     """`timeout minutes` is set as code; a misspelt option would be found here."""
     known = {*manifest["inputs"], *manifest["config"], TAG_COMPLETE, TAG_INCOMPLETE, TAG_LOST}
     named = set(re.findall(r"`([a-z]+(?:[ -][a-z]+)+)`", prose(name)))
-    commands = {text for text in named if text.startswith("make ")} | {
+    others = {text for text in named if text.startswith("make ")} | {
         "pre-commit install",
+        "scitran-user",
         "sha256sum -c",
     }
 
-    assert named - commands - known == set()
+    assert named - others - known == set()
 
 
 # ------------------------------------------------------------------------------ commands and links

@@ -1,6 +1,7 @@
 """docs/restoring.md: every command on the page is run, as it stands there.
 
-Against an archive that the downloader has made of a simulated site's snapshots.
+Against an archive that the downloader has made of a simulated site's snapshots. What needs
+fw-dataset is run where that is installed: with the other clients.
 """
 
 import csv
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, answer_with
+from flywheel_site_simulator import SimulatedSite, SimulatorServer
+from flywheel_site_simulator.content import counts
 from fw_gear_sitewide_snapshot.download import downloader
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.site.client import Site
@@ -24,17 +26,15 @@ from tests.support.time import FakeClock
 
 PAGE = "docs/restoring.md"
 TOOLS = ("sh", "unzip", "sha256sum", "gunzip", "sqlite3")
-COPY = "c" * 24
 
 # What each command block says or leaves, in the page's order: a part of it that no other has.
 EXPECTED = (
     "snapshot_report.csv: OK",
-    "sub-003",
+    "sub-003\n",
     "$.parents.subject",
     "files.csv",
     "parents.subject",
     "Tumour atlas",
-    f"new project: {COPY}",
     "completed None",
 )
 
@@ -48,9 +48,10 @@ class Block:
 
 
 def blocks() -> list[Block]:
-    """The page's commands, in order."""
+    """The page's commands, in order, without those for fw-dataset."""
     found = re.findall(r"^```(\w+)\n(.*?)^```$", read(PAGE), re.MULTILINE | re.DOTALL)
-    return [Block(language, commands) for language, commands in found if language != "text"]
+    told = [Block(language, commands) for language, commands in found if language != "text"]
+    return [block for block in told if "fw_dataset" not in block.commands]
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,11 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     clock = FakeClock()
     site = SimulatedSite(clock.unix)
     record = archived(site, clock, folder)
-    answers = {
-        "other": {"task_id": "d" * 24, "snapshot_id": record.snapshot_id, "project_id": COPY},
-        "project": {"_id": COPY, "label": "Copy", "group": "neuro", "copy_status": "completed"},
-    }
-    for kind, answer in answers.items():
-        site.fault(Fault(kind, action=answer_with(answer, work=False)))
     with SimulatorServer(site) as server:
         environment = os.environ | {
-            "API_KEY": server.api_key(),
+            "FW_API_KEY": server.api_key(),
             "PROJECT_ID": record.project.id,
             "SNAPSHOT_ID": record.snapshot_id,
-            "COPY_ID": COPY,
         }
         said = [run(block, folder, environment) for block in blocks()]
     return Followed(said, folder, site, record)
@@ -93,10 +87,10 @@ def archived(site: SimulatedSite, clock: FakeClock, folder: Path) -> SnapshotRec
     """Let the downloader make snapshots.zip in the folder; gives the page's project."""
     records = []
     for label in ("Tumour atlas", "Another"):
-        project = site.add_project(label=label, subjects=3, sessions_per_subject=2)
+        project = site.add_project("cardio", label, subjects=3, sessions_per_subject=2)
         snapshot = site.add_snapshot(project)
         records.append(
-            SnapshotRecord(Project(project, label, "neuro"), snapshot, status="complete")
+            SnapshotRecord(Project(project, label, "cardio"), snapshot, status="complete")
         )
     list(
         downloader.fetch_all(
@@ -143,19 +137,40 @@ def test_the_checksums_are_good_for_every_file_of_the_archive(followed: Followed
     assert followed.said[0].count(": OK\n") == 3
 
 
-def test_the_files_that_the_page_lists_are_those_of_the_project(followed: Followed) -> None:
+def test_the_files_that_the_page_lists_are_those_that_a_person_counts(followed: Followed) -> None:
     with (followed.folder / "files.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
 
-    assert len(rows) == 6
-    assert {row["session"] for row in rows} == {"ses-01", "ses-02"}
-    assert {row["file"] for row in rows} == {"image-01.nii.gz"}
+    assert len(rows) == counts(3, 2).files
+    assert {tuple(row.values()) for row in rows} >= {
+        ("project", "", "", "", "", "protocol.pdf"),
+        ("subject", "sub-001", "", "", "", "consent.pdf"),
+        ("session", "sub-001", "ses-02", "", "", "notes.txt"),
+        ("acquisition", "sub-001", "ses-02", "acq-01", "", "image-01.nii.gz"),
+        ("analysis", "sub-001", "ses-02", "", "Volumes", "volumes.html"),
+    }
+    assert not {row["subject"] for row in rows} - {"", "sub-001", "sub-002", "sub-003"}
 
 
-def test_the_copy_is_one_request_of_the_sdk(followed: Followed) -> None:
+def test_the_report_of_the_archive_counts_the_same(followed: Followed) -> None:
+    with (followed.folder / "snapshots" / "snapshot_report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    assert [row["files"] for row in rows] == [str(counts(3, 2).files)] * 2
+
+
+def test_deleted_subjects_are_not_listed(followed: Followed) -> None:
+    assert "sub-004" not in followed.said[1]
+
+
+def test_the_copy_is_one_request_and_a_new_project(followed: Followed) -> None:
     asked = [(request.method, request.path) for request in followed.site.requests]
+    told = re.match(r"new project: ([0-9a-f]{24}) made from snapshot: (\S+)\n", followed.said[-1])
 
     assert asked.count(("POST", f"/api/projects/{followed.record.project.id}/copy")) == 1
+    assert told
+    assert told[1] != followed.record.project.id
+    assert told[2] == followed.record.snapshot_id
 
 
 def test_the_page_says_what_the_sdk_has() -> None:

@@ -1,4 +1,4 @@
-"""What the FAQ says of gear rules and of jobs that are started again.
+"""What docs/rules.md says of gear rules, and the FAQ of jobs that are started again.
 
 Each job is a run of the whole gear against the simulated site, which launches it.
 """
@@ -110,24 +110,28 @@ FIRST_RUN = {"project filter": "label=Own", "fail on incomplete": False}
 WORST = {"file_tags_stay": True, "each_version_is_new": True}
 
 
-def faq_on_rules() -> str:
-    section = read("FAQ.md").partition("\n## Can a gear rule retry what failed?\n")[2]
-    return section.partition("\n## ")[0]
+PAGE = "docs/rules.md"
 
 
-def faq_rule() -> dict[str, str]:
-    """Read what the FAQ says to enter, by the rule's field."""
-    return dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \|$", faq_on_rules(), re.MULTILINE))
+def rule_on_the_page() -> dict[str, str]:
+    """Read what the page says to enter, by the rule's field."""
+    return dict(re.findall(r"^\| `(\w+)`[^|]*\| ([^|]+) \|$", read(PAGE), re.MULTILINE))
 
 
 def conditions(entered: str) -> tuple[tuple[str, str], ...]:
     return tuple(re.findall(r"`(file\.\w+)` is `([^`]+)`", entered))
 
 
+def test_the_page_says_first_that_the_rule_may_not_be_possible() -> None:
+    recipe = read(PAGE).partition("\n## A rule that retries what failed\n")[2]
+
+    assert recipe.lstrip().startswith("**It may not be possible on your site.**")
+
+
 @pytest.fixture
 def rule() -> Rule:
-    """Make the FAQ's rule, which finds one project only."""
-    entered = faq_rule()
+    """Make the page's rule, which finds one project only."""
+    entered = rule_on_the_page()
     options = re.findall(r"`([a-z ]+)` \*\*(on|off)\*\*", entered["config"])
     assert options
     assert "`project filter` empty" in entered["config"]
@@ -148,8 +152,8 @@ def make_platform(ruled: Ruled, rule: Rule, tmp_path: Path) -> Iterator[Callable
         yield make
 
 
-def test_the_faq_s_rule_has_the_fields_and_conditions_that_the_sdk_knows(rule: Rule) -> None:
-    entered = faq_rule()
+def test_the_page_s_rule_has_the_fields_and_conditions_that_the_sdk_knows(rule: Rule) -> None:
+    entered = rule_on_the_page()
 
     assert set(entered) <= set(flywheel.GearRuleInput.attribute_map.values())
     assert entered["triggering_input"] == "`retry failed`"
@@ -258,8 +262,8 @@ def test_a_rule_s_job_can_t_finish_a_batch_of_other_projects_but_a_person_can(
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Path:
-    """Write the report that the FAQ has for trying the rule out."""
-    block = re.search(r"^```text\n(group_label.*?)^```$", faq_on_rules(), re.DOTALL | re.MULTILINE)
+    """Write the report that the page has for trying the rule out."""
+    block = re.search(r"^```text\n(group_label.*?)^```$", read(PAGE), re.DOTALL | re.MULTILINE)
     assert block is not None
     report = tmp_path / REPORT
     report.write_text(block[1])
@@ -267,7 +271,7 @@ def trial(tmp_path: Path) -> Path:
 
 
 @pytest.mark.process
-def test_the_faq_s_trial_of_a_rule_starts_one_job_and_no_snapshot(
+def test_the_page_s_trial_of_a_rule_starts_one_job_and_no_snapshot(
     ruled: Ruled, make_platform: Callable[..., Platform], trial: Path
 ) -> None:
     platform = make_platform(**WORST)
