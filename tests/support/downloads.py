@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer
+from flywheel_site_simulator.content import counts
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot.clock import Clock
 from fw_gear_sitewide_snapshot.download import downloader
@@ -28,6 +29,8 @@ from tests.support.disk import SmallDisk
 from tests.support.time import FakeClock
 
 MEBIBYTE = 1 << 20
+SUBJECTS, SESSIONS_PER_SUBJECT = 3, 2
+HELD = counts(SUBJECTS, SESSIONS_PER_SUBJECT)  # what a person counts in each snapshot
 LONG_SECONDS = 30.0  # of what happens at once on a machine that is not stuck
 
 
@@ -52,7 +55,9 @@ class Fetching:
     def add(self, label: str = "", size: int = 0, *, compressed: bool = False) -> str:
         """A project with a complete snapshot, which may be made large."""
         name = label or f"Study {len(self.records)}"
-        project = self.simulated.add_project(label=name, subjects=3, sessions_per_subject=2)
+        project = self.simulated.add_project(
+            label=name, subjects=SUBJECTS, sessions_per_subject=SESSIONS_PER_SUBJECT
+        )
         if size:
             self.simulated.download_size(project, size, compressed=compressed)
         snapshot = self.simulated.add_snapshot(project)
