@@ -2,6 +2,7 @@
 #
 #   make test TESTS="tests/unit/poller -k deadline"   a part of the tests, without coverage
 #   make setup PYTHON=python3.13                      another Python; it is kept from then on
+#   make clients CLIENTS_PYTHON=python3.12            another Python for Flywheel's own clients
 #   make lock LOCK_OPTIONS=--upgrade                  newer versions, not just what changed
 
 # Unless one is asked for, the Python that .venv was made with, as long as it is there.
@@ -15,7 +16,7 @@ MADE_FROM := .venv/made-from-requirements-dev.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check format demo soak bench lock clean
+.PHONY: help setup test clients check format demo soak bench lock clean
 
 help: ## list what make can do
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 17
@@ -38,17 +39,47 @@ setup: ## make .venv with the locked dependencies (again when the lock has chang
 		cp requirements-dev.txt $(MADE_FROM); }
 
 # The report is made whatever the tests say; the tests' exit status comes first.
-test: setup ## run the tests, and measure their coverage
+test: setup ## run the tests, and measure their coverage; then the clients
 ifeq ($(strip $(TESTS)),)
 	@$(BIN)/coverage erase
 	@status=0; \
 	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder || status=$$?; \
 	$(BIN)/coverage combine --quiet; \
 	$(BIN)/coverage report || { reported=$$?; [ $$status -ne 0 ] || status=$$reported; }; \
+	$(MAKE) --no-print-directory clients || { ran=$$?; [ $$status -ne 0 ] || status=$$ran; }; \
 	exit $$status
 else
 	@$(BIN)/python -m pytest $(TESTS)
 endif
+
+# Flywheel's clients have other needs than the gear: a newer Python, an older SDK. So they have an environment
+# of their own, and the gear that they look at runs in .venv. `pyenv` may have Pythons that are not on the PATH.
+# uv installs them in seconds; pip, which takes a minute, knows what is set up for pip alone.
+CLIENTS := .venv-clients
+CLIENTS_LOCK := --require-hashes -r requirements-clients.txt
+CLIENTS_MADE_FROM := $(CLIENTS)/made-from-requirements-clients.txt
+CLIENTS_PYTHON ?= $(BIN)/python python3.13 python3.12 \
+	$(wildcard $(addsuffix /versions/3.1[23].*/bin/python,$(shell pyenv root 2>/dev/null)))
+
+clients: setup ## try Flywheel's own clients on the simulator (needs Python 3.12 or 3.13)
+	@$(CLIENTS)/bin/python -c '' 2>/dev/null && cmp -s requirements-clients.txt $(CLIENTS_MADE_FROM) || { \
+		rm -rf $(CLIENTS); \
+		for python in $(CLIENTS_PYTHON); do \
+			$$python -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 14))' 2>/dev/null || continue; \
+			echo "Making $(CLIENTS) with $$($$python $(IDENTITY)) from requirements-clients.txt ..."; \
+			$$python -m venv $(CLIENTS) && \
+			{ $(BIN)/uv pip install --quiet --python $(CLIENTS)/bin/python $(CLIENTS_LOCK) 2>/dev/null || \
+			$(CLIENTS)/bin/python -m pip install -qq --no-compile --disable-pip-version-check --no-input \
+				$(CLIENTS_LOCK); } && \
+			cp requirements-clients.txt $(CLIENTS_MADE_FROM) && break || exit 1; \
+		done; }
+	@if [ -f $(CLIENTS_MADE_FROM) ]; then \
+		GEAR_PYTHON=$(abspath $(BIN)/python) $(CLIENTS)/bin/python -m pytest --confcutdir tests/clients \
+			-W ignore tests/clients; \
+	else \
+		echo "make: NOT RUN: tests/clients, as there is no Python 3.12 or 3.13 for Flywheel's clients."; \
+		echo "make: name one: make test CLIENTS_PYTHON=python3.13"; \
+	fi
 
 check: setup ## lint, formatting, types, and the borders between modules
 	@$(BIN)/ruff check --quiet
@@ -73,7 +104,7 @@ bench: setup ## how long large batches take; CASES="five five-hundred" for some 
 # machine's configuration gets in: no private index, no folder of wheels.
 COMPILE := env -u UV_INDEX -u UV_INDEX_URL -u UV_DEFAULT_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS \
 	-u UV_CONSTRAINT -u UV_OVERRIDE -u PIP_FIND_LINKS -u PIP_CONSTRAINT \
-	$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile --quiet --no-config --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK_OPTIONS)
 
 # The gear toolkit asks for these to check manifests, which the gear doesn't do; and rfc3987 is under the GPL.
@@ -84,6 +115,6 @@ lock: setup ## bring the lock files up to date with pyproject.toml
 	@$(COMPILE) pyproject.toml --constraint requirements-dev.txt --output-file requirements.txt $(LEFT_OUT)
 
 clean: ## remove all that the other targets made
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist \
+	@rm -rf .venv .venv-clients .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis htmlcov build dist \
 		.coverage .coverage.* *.egg-info demo-output
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -68,6 +68,10 @@ class Api:
                 response = self._detail(self._find(route, user), now)
             case "download":
                 response = self._download(self._find(route, user), now)
+            case "delete":
+                snapshot = self._find(route, user)
+                self._snapshots.delete(snapshot.project_id, snapshot.id)
+                response = json_response({"deleted": 1})
             case "other":
                 raise SiteError(route.status, f"{request.method} {request.path}: no such call")
             case "auth" | "users/self" | "version" | "config":

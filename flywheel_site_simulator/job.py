@@ -28,6 +28,7 @@ class Job:
         config: the gear's options by their names.
         job_id: the job's id.
         destination: the id of the project that it runs in.
+        python: the Python that it runs with.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Job:
     config: Mapping[str, Any] = field(default_factory=dict)
     job_id: str = "b" * 24
     destination: str = DESTINATION_ID
+    python: str = sys.executable
 
     @property
     def output(self) -> Path:
@@ -72,7 +74,7 @@ class Job:
         """
         manifest = json.loads((self.gear / "manifest.json").read_text(encoding="utf-8"))
         process = subprocess.Popen(  # noqa: S603 - the gear that the caller names
-            [sys.executable, str(self.gear / "run.py")],
+            [self.python, str(self.gear / "run.py")],
             cwd=self.path,
             env={"PATH": PLATFORM_PATH, **manifest["environment"], **(environment or {})},
             stdout=stdout,

@@ -47,6 +47,7 @@ class User:
             "origin": {"type": kind, "id": origin},
             "user_id": self.id,
             "user_is_admin": self.is_site_admin,
+            "is_device": False,
         }
 
     def document(self) -> dict[str, Any]:
@@ -86,6 +87,7 @@ class Project:
         return {
             "_id": self.id,
             "label": self.label,
+            "description": "",
             "group": self.group,
             "parents": {"group": self.group},
             "created": iso_time(self.created),

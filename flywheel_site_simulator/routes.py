@@ -57,6 +57,7 @@ _ROUTES = [
         ("GET", "snapshot/projects/{project_id}/snapshots", "list"),
         ("GET", "snapshot/projects/{project_id}/snapshots/{snapshot_id}/detail", "detail"),
         ("GET", "snapshot/projects/{project_id}/snapshots/{snapshot_id}", "download"),
+        ("DELETE", "snapshot/projects/{project_id}/snapshots/{snapshot_id}", "delete"),
     )
 ]
 

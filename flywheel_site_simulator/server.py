@@ -6,6 +6,7 @@ Turns HTTP requests into the site's, and counts what is in flight. Decides nothi
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -35,19 +36,28 @@ class SimulatorServer:
         storage_port: the port of the storage that downloads are sent to, or 0.
     """
 
-    def __init__(self, site: SimulatedSite, *, storage: bool = False, port: int = 0) -> None:
+    def __init__(
+        self,
+        site: SimulatedSite,
+        *,
+        storage: bool = False,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Prepare to serve a site.
 
         Args:
             site: the site.
             storage: hand downloads out from a second address, by signed URLs.
             port: the port; 0: a free one.
+            tls: speak HTTPS, with this certificate; None: plain HTTP.
         """
         self.site = site
         self.host = HOST
         self.port = port
         self.storage_port = 0
         self._storage = storage
+        self._tls = tls
         self._runners: list[web.ServerRunner] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="simulated site", daemon=True)
@@ -55,11 +65,11 @@ class SimulatorServer:
     @property
     def url(self) -> str:
         """The root of the site, without a slash at the end."""
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
 
     def api_key(self, key: str = DEFAULT_KEY) -> str:
         """Write a key (by default, that of the site's first user) the way that the SDK takes it."""
-        return f"{self.host}:{self.port}:__force_insecure:{key}"
+        return f"{self.host}:{self.port}:{'' if self._tls else '__force_insecure:'}{key}"
 
     def __enter__(self) -> Self:
         """Start serving; returns when connections are accepted.
@@ -99,7 +109,8 @@ class SimulatorServer:
         if self._storage:
             # Requests to the storage are not counted among the site's.
             self.storage_port = await self._serve(self.site.handle_storage, Traffic())
-            self.site.behaviour.redirect_downloads_to = f"http://{self.host}:{self.storage_port}"
+            storage = self.url.replace(f":{self.port}", f":{self.storage_port}")
+            self.site.behaviour.redirect_downloads_to = storage
 
     async def _serve(
         self, handle: Callable[[Request], Response], traffic: Traffic, port: int = 0
@@ -115,7 +126,8 @@ class SimulatorServer:
         await runner.setup()
         self._runners.append(runner)
         listener = socket.create_server((self.host, port), backlog=_BACKLOG)
-        await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+        site = web.SockSite(runner, listener, backlog=_BACKLOG, ssl_context=self._tls)
+        await site.start()
         return int(listener.getsockname()[1])
 
     async def _stop(self) -> None:

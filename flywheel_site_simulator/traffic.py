@@ -18,8 +18,8 @@ class LoggedRequest:
     Attributes:
         time: when it came, by the test's clock (not the site's), in unix seconds.
         kind: what was asked: `auth users/self version config`, `projects project info copy
-            container group lookup resolve`, `create list detail download`, `job jobs jobs/add
-            jobs/change jobs/retry`, or `other`.
+            container group lookup resolve`, `create list detail download delete`,
+            `job jobs jobs/add jobs/change jobs/retry`, or `other`.
         path: its path, still percent-encoded.
         query: its decoded query.
         project_id: the project that the path names, as it was sent (decoded), or `""`.

@@ -200,3 +200,13 @@ def test_every_request_is_logged_with_what_came_of_it(caller: Caller, clock: Clo
         (0, "detail", project, NOBODY, 404),
     ]
     assert site.requests[1].query == {"limit": "5"}
+
+
+def test_anybody_with_rights_on_the_project_can_delete_a_snapshot(caller: Caller) -> None:
+    project = caller.site.add_project()
+    snapshot = caller.start(project)
+    path = f"/snapshot/projects/{project}/snapshots/{snapshot}"
+    assert caller.ask("DELETE", path).status == 200
+    assert caller.detail(project, snapshot).status == 404
+    assert caller.ask("DELETE", path).status == 404
+    assert caller.list(project).document == []
