@@ -3,7 +3,6 @@
 Values only.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,8 +23,8 @@ class Behaviour:
         status_seconds: how long a status call takes.
         list_seconds: how long a list of a project's snapshots takes.
         page_seconds: how long a page of projects takes.
-        list_shape: a list of snapshots is bare unless the caller asks otherwise, or always comes
-            in `{"count", "total", "results"}`.
+        list_shape: a list is bare unless the caller asks for pages, or (of projects and snapshots)
+            always comes in `{"count", "total", "results"}`.
         whole_seconds: a snapshot's `created` has no fraction.
         content_encoding: downloads bear `Content-Encoding: gzip`, so that HTTP libraries unpack
             them on the way.
@@ -40,14 +39,9 @@ class Behaviour:
         bad_filter_status: what a filter that can't be read is answered with, 400 or 422.
         empty_filter_is_none: `?filter=` is as if there were none; else it is a bad one.
         quoted_parents_match: whether a quoted value of `group` or `parents.…` finds anything.
-        page_total: a page of projects always comes in `{"count", "total", "results"}`.
         project_listing_cut: the list of projects ends after so many, whatever its `total` says;
             None: at its end.
-        job_needs_admin: a job without `/detail` is for site administrators; its detail is for who
-            launched it, too.
-        job_fields_left_out: the fields that records of jobs lack.
         job_restarts: how often the site starts a failed job again by itself.
-        job_tells: whether what a job tells of its outputs is applied, if it succeeds.
         file_tags_stay: whether a new version of a file has the tags of the one before.
         drip_pause_seconds: how long a download that drips waits after each byte.
     """
@@ -72,12 +66,8 @@ class Behaviour:
     bad_filter_status: int = 400
     empty_filter_is_none: bool = False
     quoted_parents_match: bool = True
-    page_total: bool = False
     project_listing_cut: int | None = None
-    job_needs_admin: bool = True
-    job_fields_left_out: Collection[str] = ()
     job_restarts: int = 0
-    job_tells: bool = True
     file_tags_stay: bool = False
     drip_pause_seconds: float = 3.0
 

@@ -71,7 +71,7 @@ class ContainerCalls:
         if exhaustive and not user.is_site_admin:
             raise SiteError(403, "Only site administrators may list exhaustively")
         cut = self._behaviour.project_listing_cut
-        with_total = self._behaviour.page_total or asks_for_counts(request)
+        with_total = self._behaviour.list_shape == "results" or asks_for_counts(request)
         is_whole_needed = with_total or cut is not None
         projects = self._population.projects("" if is_whole_needed else page.after_id)
         seen = (item for item in projects if exhaustive or item.has_member(user))

@@ -54,12 +54,11 @@ class JobCalls:
 
     def _job(self, job_id: str, request: Request, user: User) -> Response:
         job = self._find(job_id, user)
-        document = self._jobs.document(job)
+        document = job.record()
         if request.path.endswith("/detail"):
-            if "outputs" in document:
-                document["outputs"] = [{"object": file} for file in document["outputs"]]
-            return json_response(document)
-        if self._behaviour.job_needs_admin and not user.is_site_admin:
+            outputs = [{"object": file} for file in document["outputs"]]
+            return json_response({**document, "outputs": outputs})
+        if not user.is_site_admin:
             raise SiteError(403, "Only site administrators may look at a job without its detail")
         return json_response(document)
 
@@ -68,7 +67,7 @@ class JobCalls:
         seen = (job for job in self._jobs.all() if user.is_site_admin or job.user.id == user.id)
         matching = list(page.matching(seen, lambda job: job.filter_fields()))
         chosen = page.cut(job for job in matching if job.id > page.after_id)
-        documents = (json.dumps(self._jobs.document(job)).encode() for job in chosen)
+        documents = (json.dumps(job.record()).encode() for job in chosen)
         return list_response(documents, len(matching) if asks_for_counts(request) else None)
 
     def _add(self, request: Request, user: User) -> Response:

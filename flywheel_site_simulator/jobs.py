@@ -111,7 +111,7 @@ class JobStore:
             population: the users; each job that has not ended adds its key there.
             files: where outputs are kept.
             identifiers: where ids come from.
-            behaviour: what the records lack, and what becomes of jobs that fail.
+            behaviour: how often a job that fails is started again.
             now: reads the site's clock, in unix seconds.
             lock: the site's.
         """
@@ -211,7 +211,7 @@ class JobStore:
         with self._lock:
             job = self.move(job_id, state)
             failed = state == "failed"
-            if failed or not self._behaviour.job_tells:
+            if failed:
                 outputs = [replace(file, info={}, tags=()) for file in outputs]
             files = [replace(file, from_failed_job=failed) for file in outputs]
             job.outputs = tuple(self._files.put(job.destination, file) for file in files)
@@ -233,11 +233,6 @@ class JobStore:
         """List the jobs, oldest first."""
         with self._lock:
             return list(self._jobs.values())
-
-    def document(self, job: SiteJob) -> dict[str, Any]:
-        """Write a job's record without the fields that this site leaves out."""
-        left_out = self._behaviour.job_fields_left_out
-        return {name: value for name, value in job.record().items() if name not in left_out}
 
     def _new_id(self) -> str:
         return str(self._identifiers.make(self._now()))

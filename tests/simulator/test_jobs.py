@@ -113,22 +113,12 @@ def test_a_job_is_shown_to_who_launched_it_and_to_administrators(
     assert detail(admin, job).status == 200
     assert admin.ask("GET", f"/api/jobs/{job.id}").document["_id"] == job.id
     assert caller.ask("GET", f"/api/jobs/{job.id}").status == 403
-    site.behaviour.job_needs_admin = False
-    assert caller.ask("GET", f"/api/jobs/{job.id}").document["_id"] == job.id
     assert caller.ask("GET", "/api/jobs/nonsense/detail").status == 404
     assert stranger.ask("GET", "/api/jobs").document == []
 
 
-def test_fields_of_a_job_can_be_left_out_and_its_detail_be_refused_or_odd(
-    site: SimulatedSite, caller: Caller
-) -> None:
-    first = site.jobs.add()
-    job = site.jobs.restart(first.id)
-
-    site.behaviour.job_fields_left_out = ["original_job_id", "transitions", "outputs"]
-    told = detail(caller, job).document
-    assert not {"original_job_id", "transitions", "outputs"} & set(told)
-    assert told["previous_job_id"] == first.id
+def test_the_detail_of_a_job_can_be_refused_or_odd(site: SimulatedSite, caller: Caller) -> None:
+    job = site.jobs.add()
 
     for status in (401, 403, 404):
         site.fault(Fault(kind="job", times=1, action=refuse(status)))

@@ -54,7 +54,7 @@ def test_creates_are_refused_while_too_many_snapshots_are_built(clock: Clock) ->
 def test_a_page_of_projects_may_come_with_counts(caller: Caller, site: SimulatedSite) -> None:
     ids = [site.add_project(label=f"Study {number % 2}") for number in range(6)]
     site.add_project(label="Study 0", members=[])
-    site.behaviour.page_total = True
+    site.behaviour.list_shape = "results"
     first = caller.projects(filter="label=Study 0", limit="2").document
     assert (first["count"], first["total"]) == (2, 3)
     assert [project["_id"] for project in first["results"]] == ids[0:4:2]
@@ -70,7 +70,7 @@ def test_a_list_of_projects_may_end_too_early(caller: Caller, site: SimulatedSit
     rest = caller.projects(limit="2", after_id=ids[1]).document
     assert [project["_id"] for project in rest] == [ids[2]]
     assert caller.projects(after_id=ids[2]).document == []
-    site.behaviour.page_total = True
+    site.behaviour.list_shape = "results"
     page = caller.projects(limit="2", after_id=ids[1]).document
     assert (page["count"], page["total"]) == (1, 6)
     assert [project["_id"] for project in page["results"]] == [ids[2]]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, add_headers, edit_answer, refuse
+from flywheel_site_simulator.behaviour import ListShape
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot.errors import SiteUnusableError
 from fw_gear_sitewide_snapshot.site.client import Site
@@ -123,11 +124,11 @@ def test_what_the_site_refuses_is_not_asked_again(
 
 
 @pytest.mark.parametrize("count", [1, 249, 250, 251, 501])
-@pytest.mark.parametrize("page_total", [False, True])
+@pytest.mark.parametrize("shape", ["bare", "results"])
 def test_every_project_is_found_once_however_many_pages_there_are(
-    site: Site, simulated: SimulatedSite, count: int, page_total: bool
+    site: Site, simulated: SimulatedSite, count: int, shape: ListShape
 ) -> None:
-    simulated.behaviour.page_total = page_total
+    simulated.behaviour.list_shape = shape
     ids = [simulated.add_project() for _ in range(count)]
 
     assert [project.id for project in site.find_projects(None)] == ids
@@ -179,7 +180,7 @@ def test_a_page_that_fails_is_asked_for_again_from_where_it_was(
 def test_a_list_that_is_shorter_than_it_says_is_never_taken_for_the_whole(
     site: Site, simulated: SimulatedSite, cut: int
 ) -> None:
-    simulated.behaviour.page_total = True
+    simulated.behaviour.list_shape = "results"
     simulated.behaviour.project_listing_cut = cut
     for _ in range(620):
         simulated.add_project()
