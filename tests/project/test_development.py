@@ -16,6 +16,7 @@ FAKE_PYTHON = """#!/bin/sh
 here="$(dirname "$(readlink -f "$0")")/{version}"
 case "$*" in
   *print*) echo "Python {version} in $here" ;;
+  *"(3, 12) <="*) case {version} in 3.1[23].*) ;; *) exit 1 ;; esac ;;
   *sys.exit*) case {version} in 3.1[123].*) ;; *) exit 1 ;; esac ;;
   --version) echo "Python {version}" ;;
   "-m venv --clear .venv")
@@ -48,9 +49,13 @@ class Checkout:
             python.chmod(0o755)
 
     def setup(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `make setup`, free of what a `make` around the tests has set."""
+        """Run `make setup`."""
+        return self.make("setup", *arguments, **environment)
+
+    def make(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `make`, free of what a `make` around the tests has set."""
         return subprocess.run(
-            ["make", "setup", *arguments],
+            ["make", *arguments],
             cwd=self.folder,
             env={"PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin", **environment},
             capture_output=True,
@@ -156,6 +161,16 @@ def test_a_python_that_does_not_fit_is_refused_and_the_environment_stays(
     assert refused.returncode != 0
     assert f"make: Python 3.11, 3.12 or 3.13 is needed; '{python}' is " in refused.stderr
     assert checkout.made_with() == "3.11.7"
+
+
+def test_without_a_python_for_them_the_clients_are_said_not_to_have_run(
+    checkout: Checkout,
+) -> None:
+    run = checkout.make("clients", "CLIENTS_PYTHON=old python3")
+
+    assert run.returncode == 0, run.stderr
+    assert "NOT RUN: tests/clients, as there is no Python 3.12 or 3.13" in run.stdout
+    assert not (checkout.folder / ".venv-clients").exists()
 
 
 # --------------------------------------------------------------------------------------- the hooks
