@@ -12,7 +12,10 @@ from fw_gear_sitewide_snapshot import __version__, dependencies, errors
 try:
     dependencies.check()
     from fw_gear_sitewide_snapshot import main, parser
-    from fw_gear_sitewide_snapshot.clock import SystemClock
+    from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
+    from fw_gear_sitewide_snapshot.download import place
+    from fw_gear_sitewide_snapshot.download.copies import Copies
+    from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
     from fw_gear_sitewide_snapshot.report import csv_report, log_format, metadata
     from fw_gear_sitewide_snapshot.report.reasons import may_retry_help
     from fw_gear_sitewide_snapshot.report.summary import Summary
@@ -46,8 +49,9 @@ def run(folder: Path, stop: Stop) -> int:
         manifest = parser.read_json(Path(__file__).resolve().with_name("manifest.json"))
         config = parser.parse_config(job, manifest)
         transport = SdkTransport(api_key)
-        log.info("Site %s; %s", transport.url, config.described())
         clock = SystemClock(stop)
+        copies = open_copies(config, transport.url, clock)
+        log.info("Site %s; %s", transport.url, config.described())
         workers = ThreadWorkers(stop, clock, MAX_CONCURRENT_CALLS)
         summary = main.run(
             config,
@@ -55,7 +59,8 @@ def run(folder: Path, stop: Stop) -> int:
             workers=workers,
             clock=clock,
             output=ensure_directory(folder / "output"),
-            work=ensure_directory(folder / "work") if config.download else folder / "work",
+            work=ensure_directory(folder / "work") if config.is_fetched else folder / "work",
+            copies=copies,
             site_url=transport.url,
             job_id=parser.job_id(job),
         )
@@ -77,6 +82,23 @@ def run(folder: Path, stop: Stop) -> int:
     else:
         log.warning("The batch is not complete: %s", _RETRY)
     return errors.EXIT_INCOMPLETE if config.fail_on_incomplete else errors.EXIT_COMPLETE
+
+
+def open_copies(config: parser.GearConfig, site_url: str, clock: Clock) -> Copies | None:
+    """Return the place for copies, once the log shows none of its credentials; None for none."""
+    credentials = place.read_credentials(config.credentials)
+    log_format.hide(place.secrets_of(credentials))
+    if config.copy_to:
+        place.check_address(config.copy_to)
+    if not config.copy_to or not config.is_fetched:
+        return None
+    if credentials:
+        log.warning(
+            'The credentials are from the input "%s": whoever may read the container that this '
+            "file is in can read them",
+            parser.CREDENTIALS_INPUT,
+        )
+    return Copies(ObjectStore(config.copy_to, credentials), site_url, clock)
 
 
 def ensure_directory(folder: Path) -> Path:

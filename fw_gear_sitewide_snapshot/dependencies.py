@@ -16,6 +16,7 @@ DEPENDENCIES = (
     "flywheel-gear-toolkit>=0.6.22,<0.7",
     "flywheel-sdk>=23.0,<24",
     "jinja2>=3.1,<4",
+    "obstore>=0.12.1,<0.13",
     "pandas>=3.0,<4",
     "tenacity>=9,<10",
     "typing-extensions>=4.12,<5",

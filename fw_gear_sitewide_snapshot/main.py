@@ -2,14 +2,16 @@
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from . import finder
 from .clock import Clock
-from .download import downloader
-from .errors import ConfigError, OutputError, ReportLostError
+from .download.copies import Copies
+from .download.downloader import Downloader
+from .download.object_store import StoreError
+from .errors import ConfigError, OutputError, ReportLostError, TerminatedError
 from .finder import Batch, Moment
 from .models import Project, whole_seconds
 from .parser import PREVIOUS_INPUT, GearConfig
@@ -26,6 +28,7 @@ from .workers import TaskQueue, Workers
 
 log = logging.getLogger(__name__)
 
+_TRIAL_SECONDS = 25.0  # within half a minute a person knows that a place can't be used
 _HIDDEN_SECONDS = 10.0  # once all is done, nobody waits longer to learn what ALL leaves out
 
 
@@ -37,6 +40,7 @@ def run(
     clock: Clock,
     output: Path,  # for the report, the page and the archive
     work: Path,  # for what is in the making; nothing is left in it
+    copies: Copies | None = None,  # the place for copies; None: none are wanted
     site_url: str = "",  # the site's root, for the page's links
     job_id: str = "",  # empty: the site tells it, if it is a job's key
 ) -> Summary:
@@ -50,9 +54,23 @@ def run(
     """
     began = clock.monotonic()
     previous = config.previous_report and csv_report.read(config.previous_report, PREVIOUS_INPUT)
-    batch = _find(config, site, job_id)
+    if copies:
+        _try_out(copies, workers, clock)
+    batch, begin = _find(config, site, job_id)
     report = BatchReport(batch.records, output, clock)
     report.save()
+    downloader = None
+    if config.is_fetched:
+        downloader = Downloader(
+            report,
+            site=site,
+            workers=workers,
+            clock=clock,
+            work=work,
+            output=output,
+            is_archived=config.download,
+            copies=copies,
+        )
     hidden: tuple[Project, ...] | None = None
     asked: TaskQueue[tuple[Project, ...] | None] = workers.queue()
     try:
@@ -61,53 +79,82 @@ def run(
         if config.is_plan:
             log.info("A dry run: nothing is started")
         else:
-            _snapshot(config, batch, report, site, workers, clock)
-        if config.download and not config.dry_run:
-            for record in downloader.fetch_all(
-                report.records,
-                site=site,
-                workers=workers,
-                clock=clock,
-                work=work,
-                output=output,
-                tick=report.save_if_due,
-            ):
-                report.update(record)
+            _snapshot(config, batch, report, site, workers, clock, downloader)
         for found in asked.results(clock.monotonic() + _HIDDEN_SECONDS):
             hidden = found
     finally:
         asked.cancel_pending()
+        if downloader:
+            downloader.close()
         summary = Summary.of(
             report.records,
-            to_fetch=config.download and not config.dry_run,
+            to_fetch=config.is_fetched and config.download,
+            to_copy=copies is not None,
             hidden=hidden,
             changes=compare(previous, report.records) if previous else None,
             audit_hours=config.reuse_hours if config.is_audit else 0.0,
         )
         _finish(report, summary, clock.monotonic() - began)
+    _write_page(config, report, summary, site, clock.monotonic() - began, site_url, job_id)
+    if copies and not _copy_batch(copies, report, begin):
+        return replace(summary, is_batch_copied=False)
+    return summary
+
+
+def _write_page(
+    config: GearConfig,
+    report: BatchReport,
+    summary: Summary,
+    site: Site,
+    seconds: float,
+    site_url: str,
+    job_id: str,
+) -> None:
+    """Write the page of a run that took so many seconds; whatever goes wrong is logged."""
     try:
         ended, retried = site.now(), config.retry_report
         facts = page.Run(
             ended=ended,
-            began=ended - timedelta(seconds=clock.monotonic() - began),
+            began=ended - timedelta(seconds=seconds),
             site_url=site_url,
             asked_for=f"the report {retried.name}" if retried else config.filter_text,
             is_all=config.is_all,
             options=config.described(),
             job_id=job_id,
         )
-        page.write(report.records, summary, output, facts)
+        page.write(report.records, summary, report.folder, facts)
     except (ConfigError, OutputError) as error:
         log.warning("The page is not made: %s", error)
     except Exception:  # the report is what counts, and is written
         log.exception(
             "The page could not be made, which is a defect of the gear; the report is whole"
         )
-    return summary
 
 
-def _find(config: GearConfig, site: Site, job_id: str) -> Batch:
-    """Find the batch; the report is read in full before the site is asked for anything."""
+def _try_out(copies: Copies, workers: Workers, clock: Clock) -> None:
+    """Raise a ConfigError where the place can't be written to, or doesn't answer."""
+    tried: TaskQueue[None] = workers.queue()
+    tried.submit(copies.try_out)
+    for _ in tried.results(clock.monotonic() + _TRIAL_SECONDS):
+        log.info("Copies go to %s", copies.url)
+        return
+    raise ConfigError(f"copy to {copies.url}: no answer within {_TRIAL_SECONDS:.0f} s")
+
+
+def _copy_batch(copies: Copies, report: BatchReport, begin: datetime) -> bool:
+    """Copy the report and its page beside the snapshots' copies; say whether that was done."""
+    files = [report.folder / name for name in (csv_report.REPORT_NAME, page.PAGE_NAME)]
+    try:
+        there = copies.put_batch([f for f in files if f.exists()], report.records, begin)
+    except (StoreError, OSError) as error:
+        log.error("The report can't be copied to %s: %s", copies.url, error)
+        return False
+    log.info("The report, its page and the checksums of all copies are in %s", there)
+    return True
+
+
+def _find(config: GearConfig, site: Site, job_id: str) -> tuple[Batch, datetime]:
+    """Find the batch, and when it began; the report is read before the site is asked."""
     report, label = config.retry_report, config.batch_label
     rows = csv_report.read(report) if report else []
     if report is None:
@@ -123,7 +170,7 @@ def _find(config: GearConfig, site: Site, job_id: str) -> Batch:
         if label and all(row.batch_label for row in rows):
             log.info("The report names the batch: the config's snapshot batch name is not used")
         batch = finder.find_by_report(rows, label, moment)
-    return batch.planned() if config.is_plan else batch
+    return batch.planned() if config.is_plan else batch, moment.begin
 
 
 def _moment(config: GearConfig, site: Site, job_id: str) -> Moment:
@@ -146,19 +193,37 @@ def _snapshot(
     site: Site,
     workers: Workers,
     clock: Clock,
+    downloader: Downloader | None,
 ) -> None:
-    """Bring each project to its snapshot; the report follows each step."""
+    """Bring each project to its snapshot, and fetch those; the report follows each step."""
     ordered = {order.record.project.id for order in batch.orders}
     others = [record for record in batch.records if record.project.id not in ordered]
     if config.is_audit:
         log.info("An audit: nothing is started")
-    timeout, attempts = config.timeout_seconds, config.attempts
-    poller = Poller(site, workers, clock, report, timeout_seconds=timeout, attempts=attempts)
-    poller.run(batch.orders, others)
+    if downloader:
+        for record in others:
+            downloader.add(record)
+    poller = Poller(
+        site,
+        workers,
+        clock,
+        report,
+        timeout_seconds=config.timeout_seconds,
+        attempts=config.attempts,
+        beside=downloader,
+    )
+    try:
+        poller.run(batch.orders, others)
+    except TerminatedError:
+        if downloader:  # what it has is archived, as far as there is time
+            downloader.finish()
+        raise
     for record in report.records:
         if config.attempts > 1 and record.started and not record.is_complete:
             started = counted(record.started, "snapshot")
             report.update(replace(record, error=f"{record.error} ({started} started in this run)"))
+    if downloader:
+        downloader.finish()
 
 
 def _finish(report: BatchReport, summary: Summary, seconds: float) -> None:

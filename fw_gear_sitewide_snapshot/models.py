@@ -113,10 +113,11 @@ class SnapshotRecord:
     timestamp: datetime | None = None
     batch_label: str = ""  # the batch that the row belongs to; may be empty
     status: str = SnapshotStatus.PENDING  # the site's own word, or ``planned``
-    error: str = ""  # in one line: why it is not complete, or could not be fetched; may be empty
+    error: str = ""  # in one line: why it is not complete, fetched or copied; may be empty
     content: SnapshotContent | None = None  # None where it was not fetched and checked
     origin: str = ""  # of the snapshot: an Origin; empty without one
     finished_at: datetime | None = None  # when its end was first seen; as timestamp
+    copied_to: str = ""  # the address of its copy in an object store; empty for none
     started: int = 0  # how many snapshots this run has started for it; not in the report
 
     @property
@@ -199,6 +200,7 @@ class SnapshotRecord:
             content=None,
             origin="" if when else self.origin,
             finished_at=None,
+            copied_to="",
         )
 
     def reset_to_pending(self, when: datetime) -> "SnapshotRecord":

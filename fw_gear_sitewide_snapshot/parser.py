@@ -19,6 +19,7 @@ JsonObject = dict[str, Any]  # config.json or manifest.json, or a part of one
 
 RETRY_INPUT = "retry failed"
 PREVIOUS_INPUT = "previous-report"
+CREDENTIALS_INPUT = "storage-credentials"
 KEY_INPUT = "api-key"
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a character, which JSON lets through
@@ -46,6 +47,8 @@ class GearConfig:
     dry_run: bool  # whether to report only
     fail_on_incomplete: bool  # whether the job fails unless every snapshot is complete
     download: bool  # whether to fetch, verify and archive the snapshots
+    copy_to: str  # the address that the snapshots are copied to, unchecked; empty for none
+    credentials: Path | None  # the file with those of that place
     debug: bool  # whether to log debug messages
 
     @property
@@ -68,6 +71,11 @@ class GearConfig:
         """Whether the run starts nothing, and tells which projects have no recent snapshot."""
         return self.dry_run and self.reuse_hours > 0
 
+    @property
+    def is_fetched(self) -> bool:
+        """Whether snapshots are to be fetched from the site."""
+        return (self.download or bool(self.copy_to)) and not self.dry_run
+
     def described(self) -> str:
         """Return the options in the words and units of the config, for the log."""
         options = {
@@ -81,6 +89,7 @@ class GearConfig:
             "dry run": str(self.dry_run).lower(),
             "fail on incomplete": str(self.fail_on_incomplete).lower(),
             "download snapshots": str(self.download).lower(),
+            "copy to": self.copy_to,
             "debug": str(self.debug).lower(),
         }
         return "; ".join(f"{name}: {value or '(empty)'}" for name, value in options.items())
@@ -130,6 +139,8 @@ def parse_config(job: JsonObject, manifest: JsonObject) -> GearConfig:
         dry_run=value("dry run"),
         fail_on_incomplete=value("fail on incomplete"),
         download=value("download snapshots"),
+        copy_to=value("copy to").strip().rstrip("/"),
+        credentials=_input_path(job, CREDENTIALS_INPUT),
         debug=value("debug"),
     )
 

@@ -21,7 +21,7 @@ class BatchReport:
 
     def __init__(self, records: Iterable[SnapshotRecord], folder: Path, clock: Clock) -> None:
         self._records = {record.project.id: record for record in records}
-        self._folder = folder
+        self.folder = folder
         self._clock = clock
         self._due = 0.0
         self._is_behind = True
@@ -56,7 +56,7 @@ class BatchReport:
     def save(self) -> Path:
         """Write the report now, or raise an OutputError; return its path."""
         began = time.perf_counter()
-        path = csv_report.write(self._records.values(), self._folder)
+        path = csv_report.write(self._records.values(), self.folder)
         took = time.perf_counter() - began
         self._is_behind = False
         self._saves += 1

@@ -1,7 +1,12 @@
 """Words for people: numbers with their nouns, sizes, lengths of time, text in one line."""
 
+import base64
+import json
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote, quote_plus
+
+_LEAST_SECRET = 6  # characters: shorter ones are no secrets, and are in many words
 
 
 def counted(count: int, noun: str) -> str:
@@ -57,8 +62,16 @@ def is_id(text: str) -> bool:
     return re.fullmatch("[0-9a-f]{24}", text) is not None
 
 
-def blank_secrets(text: str, secrets: Iterable[str]) -> str:
+def blank_secrets(text: str, secrets: Iterable[str], mark: str = "[secret]") -> str:
     """Replace each of the secrets, the longest first, wherever in the text it is."""
     for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "[API key]")
+        text = text.replace(secret, mark)
     return text
+
+
+def secret_forms(secret: str) -> set[str]:
+    """Return the forms in which a secret may be seen: plain, in an address, in JSON, in Base64."""
+    encoded = base64.b64encode(secret.encode("utf-8", "replace")).decode()
+    forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), encoded}
+    forms |= {json.dumps(secret)[1:-1], repr(secret)[1:-1], *secret.splitlines()}
+    return {form for form in forms if len(form) >= _LEAST_SECRET}

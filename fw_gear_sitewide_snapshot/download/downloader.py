@@ -1,123 +1,218 @@
-"""Fetches complete snapshots, then archives them. How one is fetched is in ``fetch.py``.
+"""Fetches complete snapshots, and archives or copies them. How one is fetched is in ``fetch.py``.
 
-One thread decides what is fetched next, and it alone writes the archive; up to four others fetch,
-each one snapshot. What goes wrong with one is the error of its row, whose status stays the site's:
-the snapshot is complete all the same, and a retry fetches it again.
+One thread decides what is fetched next, and it alone writes the archive; up to four others fetch
+and copy, each one snapshot. What goes wrong with one is the error of its row, whose status stays
+the site's: the snapshot is complete all the same, and a retry fetches it again.
 """
 
+import contextlib
 import hashlib
-import heapq
 import logging
-import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..clock import Clock
 from ..errors import OutputError, TerminatedError
 from ..models import SnapshotContent, SnapshotRecord
 from ..report import csv_report
+from ..reporter import BatchReport
 from ..site.client import Site
 from ..text import counted, one_line, size_text
-from ..workers import TaskQueue, Workers
-from .archive import ARCHIVE_NAME, SUMS_NAME, Archive, Tick
+from ..workers import Workers
+from .archive import ARCHIVE_NAME, SUMS_NAME, Archive
 from .archive_names import names_for
+from .copies import Copies
 from .disk_space import DiskSpace, FreeBytes, NoRoomError, Reservation, free_bytes
-from .fetch import Download, Outcome, in_words
+from .fetch import Download, in_words
+from .fetch_queue import MAX_CONCURRENT_DOWNLOADS, TICK_SECONDS, FetchQueue
+from .object_store import StoreError
 
 log = logging.getLogger(__name__)
-MAX_CONCURRENT_DOWNLOADS = 4
-_TICK_SECONDS = 1.0
 
 
-def fetch_all(
-    batch: Sequence[SnapshotRecord],
-    *,
-    site: Site,
-    workers: Workers,
-    clock: Clock,
-    work: Path,
-    output: Path,
-    tick: Tick = lambda: None,
-    free: FreeBytes = free_bytes,
-) -> Iterator[SnapshotRecord]:
-    """Fetch each complete snapshot that no run has fetched yet, and archive them all.
+class Downloader:
+    """The downloads of one run, which begin while other snapshots are still being built.
 
-    The archive goes into the output folder, if anything was fetched; in the work folder nothing is
-    left. ``tick`` is called about once a second, in the caller's thread.
+    The report is told what changed as soon as that is known: what can't be fetched or copied, with
+    its error; what is copied, with its address; at the end what is in the archive, with its
+    content, and what had no room there, with its error.
 
-    Yields:
-        Records that changed: what can't be fetched, with its error, as soon as that is known; then
-        what is in the archive, with its content, and what had no room there, with its error.
-
-    Raises:
-        TerminatedError: The run is to end. What was fetched by then is in the archive, and was
-            yielded before, unless archiving it took too long.
+    Args:
+        report: Of the whole batch.
+        work: A folder on whose disk what is fetched has room; nothing is left in it.
+        output: Where the archive goes, if anything was fetched for it.
+        is_archived: Whether an archive is wanted.
+        copies: Where each snapshot is to be copied to; None: nowhere.
     """
-    wanted = [record for record in batch if record.is_complete and record.content is None]
-    if not wanted:
-        log.info("Nothing to fetch, so there is no archive: %s", _why_nothing(batch))
-        return
-    log.info(
-        "Fetching %s of a batch of %s",
-        counted(len(wanted), "snapshot"),
-        counted(len(batch), "project"),
-    )
-    names = names_for(wanted, (SUMS_NAME, csv_report.REPORT_NAME))
-    fetched: list[tuple[Download, SnapshotContent]] = []
-    failed: dict[str, SnapshotRecord] = {}  # by project id
-    archived: dict[str, SnapshotRecord] = {}  # or with the error why not
-    size, is_ended = 0, False
-    try:
+
+    calls = MAX_CONCURRENT_DOWNLOADS
+
+    def __init__(
+        self,
+        report: BatchReport,
+        *,
+        site: Site,
+        workers: Workers,
+        clock: Clock,
+        work: Path,
+        output: Path,
+        is_archived: bool = True,
+        copies: Copies | None = None,
+        free: FreeBytes = free_bytes,
+    ) -> None:
+        self._site = site
+        self._clock = clock
+        self._copies = copies
+        self._is_archived = is_archived
+        self._report = report
+        self._downloads = FetchQueue(clock, workers.queue())
+        self._wanted: dict[str, SnapshotRecord] = {}  # all of these four by project id
+        self._failed: dict[str, SnapshotRecord] = {}  # not fetched, with the error
+        self._copied: dict[str, SnapshotRecord] = {}  # or with the error why not
+        self._archived: dict[str, SnapshotRecord] = {}  # likewise
+        self._fetched: list[tuple[Download, SnapshotContent]] = []  # for the archive
+        self._problem = ""
+        self._undo = contextlib.ExitStack()
         # A thread may hang while it writes there.
-        with tempfile.TemporaryDirectory("", "snapshots-", work, ignore_cleanup_errors=True) as tmp:
-            archive = Archive(Path(tmp), output, len(batch), clock, tick, DiskSpace(output, free))
-            space = DiskSpace(archive.folder, free)
-            new = (
-                Download(r, names[r.project.id], site, archive, Reservation(space), clock)
-                for r in wanted
+        make_folder = partial(tempfile.TemporaryDirectory, ignore_cleanup_errors=True)
+        tick, rows, space = report.save_if_due, len(report.records), DiskSpace(output, free)
+        try:
+            folder = Path(self._undo.enter_context(make_folder("", "snapshots-", work)))
+            self._space = DiskSpace(folder, free)
+            self._archive = Archive(folder, output, rows, clock, tick, space)
+        except OSError as error:
+            self._problem = f"the work folder can't be used: {in_words(error)}"
+
+    def add(self, record: SnapshotRecord) -> None:
+        """Have a row's snapshot fetched if it is complete, and lacks anything that is wanted."""
+        is_missing = self._is_archived and record.content is None
+        is_missing |= self._copies is not None and not record.copied_to
+        if not record.is_complete or not is_missing:
+            return
+        self._wanted[record.project.id] = record
+        if not self._problem:
+            archive = self._archive if self._is_archived and record.content is None else None
+            copies = None if record.copied_to else self._copies
+            reservation = Reservation(self._space)
+            folder = self._space.folder
+            download = Download(
+                record, folder, self._site, archive, copies, reservation, self._clock
             )
-            try:
-                for download, outcome in _Downloads(new, clock, workers.queue()).run(tick):
-                    if isinstance(outcome, SnapshotContent):
-                        fetched.append((download, outcome))
-                        archive.awaited_bytes += outcome.size_bytes
-                    else:
-                        record = failed[download.record.project.id] = _failed(download, outcome)
-                        yield record
-            except TerminatedError:
-                is_ended = True
-            if fetched:
-                archived, size = _archive(
-                    archive, fetched, {record.project.id: record for record in batch} | failed
-                )
-    except (OSError, OutputError) as error:
-        problem = f"download failed: the archive can't be written: {in_words(error)}"
-        log.error("%s", problem)
-        archived = {
-            record.project.id: replace(record, error=problem)
-            for record in wanted
-            if record.project.id not in failed
-        }
-    except TerminatedError:
-        is_ended = True
-    if lost := sum(download.record.project.id not in archived for download, _ in fetched):
-        log.error(
-            "No time was left to finish the archive: %s that came are lost",
-            counted(lost, "snapshot"),
+            self._downloads.new.append(download)
+
+    def advance(self) -> None:
+        """Begin what can be fetched now, and tell what has come of the rest; wait for nothing."""
+        if self._downloads.is_busy:
+            self._collect(self._clock.monotonic())
+
+    def finish(self) -> None:
+        """Fetch what is left, then archive it.
+
+        Raises:
+            TerminatedError: The run is to end. What was fetched by then is in the archive, and was
+                told before, unless archiving it took too long.
+        """
+        batch = self._report.records
+        if not self._wanted:
+            log.info("Nothing to fetch: %s", _why_nothing(batch))
+            return
+        log.info(
+            "Fetching %s of a batch of %s",
+            counted(len(self._wanted), "snapshot"),
+            counted(len(batch), "project"),
         )
-    contents = [record.content for record in archived.values() if record.content]
-    log.info(
-        "Fetched %s (%s)%s; %s could not be fetched",
-        counted(len(contents), "snapshot"),
-        size_text(sum(content.size_bytes for content in contents)),
-        f" into {ARCHIVE_NAME} ({size_text(size)})" if contents else "",
-        f"{len(failed) + len(archived) - len(contents):,}",
-    )
-    yield from archived.values()
-    if is_ended or lost:
-        raise TerminatedError
+        is_ended, size = False, 0
+        try:
+            while self._downloads.is_busy:
+                self._collect(self._clock.monotonic() + TICK_SECONDS)
+                self._downloads.pause()
+                self._report.save_if_due()
+        except TerminatedError:
+            is_ended = True
+        finally:
+            self._downloads.tasks.cancel_pending()
+        try:
+            if self._fetched:
+                rows = {record.project.id: record for record in self._report.records}
+                self._archived, size = _archive(self._archive, self._fetched, rows)
+        except (OSError, OutputError) as error:
+            self._problem = f"the archive can't be written: {in_words(error)}"
+        except TerminatedError:
+            is_ended = True
+        if self._problem:
+            self._give_up(f"download failed: {self._problem}")
+        lost = sum(d.record.project.id not in self._archived for d, _ in self._fetched)
+        self._log_results(size, lost)
+        for record in self._archived.values():
+            self._report.update(record)
+        if is_ended or lost:
+            raise TerminatedError
+
+    def close(self) -> None:
+        """Wait for nothing more, and remove what is in the work folder."""
+        self._downloads.tasks.cancel_pending()
+        self._undo.close()
+
+    def _collect(self, until: float) -> None:
+        """Tell what ends by then."""
+        for download, outcome in self._downloads.results(until):
+            key, record = download.record.project.id, download.record
+            if download.content is None:
+                assert isinstance(outcome, Exception)  # noqa: S101  as there is no content
+                self._failed[key] = _failed(download, outcome)
+                self._report.update(self._failed[key])
+                continue
+            if download.copies:
+                if isinstance(outcome, StoreError | OSError):
+                    record = _failed(download, outcome, "copy failed")
+                    if not download.archive:
+                        download.path.unlink(missing_ok=True)
+                else:
+                    content = None if download.archive else download.content
+                    record = replace(record, content=record.content or content, error="")
+                    record = replace(record, copied_to=download.copied_to)
+                self._copied[key] = record
+                self._report.update(record)
+            if download.archive:
+                self._fetched.append((download, download.content))
+                self._archive.awaited_bytes += download.content.size_bytes
+
+    def _give_up(self, problem: str) -> None:
+        """Have each row whose snapshot is not in the archive say why."""
+        log.error("%s", problem)
+        self._archived = {
+            key: replace(self._copied.get(key, record), error=problem)
+            for key, record in self._wanted.items()
+            if key not in self._failed and (self._is_archived or key not in self._copied)
+        }
+
+    def _log_results(self, size: int, lost: int) -> None:
+        if lost:
+            words = counted(lost, "snapshot")
+            log.error("No time was left to finish the archive: %s that came are lost", words)
+        archived = [record.content for record in self._archived.values() if record.content]
+        copied = [r.content for r in self._copied.values() if r.copied_to and r.content]
+        copied += [c for d, c in self._fetched if d.copied_to]
+        problems = [r for r in (self._failed | self._copied | self._archived).values() if r.error]
+        if self._is_archived:
+            log.info(
+                "Fetched %s (%s)%s; %s could not be fetched",
+                counted(len(archived), "snapshot"),
+                size_text(sum(content.size_bytes for content in archived)),
+                f" into {ARCHIVE_NAME} ({size_text(size)})" if archived else "",
+                f"{len(self._failed) + len(self._archived) - len(archived):,}",
+            )
+        if self._copies:
+            log.info(
+                "Copied %s (%s) to %s; %s could not be copied",
+                counted(len(copied), "snapshot"),
+                size_text(sum(content.size_bytes for content in copied)),
+                self._copies.url,
+                f"{sum(not r.copied_to for r in problems):,}",
+            )
 
 
 def _why_nothing(batch: Sequence[SnapshotRecord]) -> str:
@@ -137,19 +232,22 @@ def _archive(
         left for; and the archive's size in bytes, 0 for none.
     """
     archived = {}
+    names = names_for((d.record for d, _ in fetched), (SUMS_NAME, csv_report.REPORT_NAME))
     with archive:
         for download, content in fetched:
             if not archive.has_time():
                 break
-            record, key = download.record, download.record.project.id
+            key = download.record.project.id
+            record = rows[key]
             try:
                 archive.reserve(content.size_bytes)
-            except (NoRoomError, OSError) as error:
+            except (NoRoomError, OSError) as problem:
                 download.path.unlink()
-                archived[key] = _failed(download, error)
+                archived[key] = replace(record, error=_failed(download, problem).error)
             else:
-                archive.add(download.path, download.name, content.sha256, record.timestamp)
-                archived[key] = replace(record, content=content, error="")
+                archive.add(download.path, names[key], content.sha256, record.timestamp)
+                error = record.error if download.copies and not download.copied_to else ""
+                archived[key] = replace(record, content=content, error=error)
         if not any(record.content for record in archived.values()):
             return archived, 0
         report = csv_report.write((rows | archived).values(), archive.folder)
@@ -158,71 +256,7 @@ def _archive(
         return archived, archive.publish()
 
 
-def _failed(download: Download, error: Exception) -> SnapshotRecord:
-    problem = one_line(f"download failed: {in_words(error)}")
+def _failed(download: Download, error: Exception, what: str = "download failed") -> SnapshotRecord:
+    problem = one_line(f"{what}: {in_words(error)}")
     log.warning("%s: %s", download.title, problem)
     return replace(download.record, error=problem)
-
-
-@dataclass
-class _Downloads:
-    """Decides what is fetched next.
-
-    What lacked room comes next, and alone: there can't be more room than then. So whatever fits
-    alone gets through, nothing is tried for ever, and no download waits for one that waits.
-    """
-
-    new: Iterator[Download]
-    clock: Clock
-    tasks: TaskQueue[tuple[Download, Outcome]]
-    again: list[tuple[float, str, Download]] = field(default_factory=list)  # a heap: due, id, what
-    is_one_alone: bool = False
-
-    def run(self, tick: Tick) -> Iterator[tuple[Download, Outcome]]:
-        """Yield each download with its content, or with the error that is its last."""
-        try:
-            while True:
-                self._submit()
-                for download, outcome in self.tasks.results(self.clock.monotonic() + _TICK_SECONDS):
-                    if self._is_final(download, outcome):
-                        yield download, outcome
-                    self._submit()
-                if not self.tasks.in_flight:
-                    if not self.again:
-                        break
-                    self.clock.sleep(min(_TICK_SECONDS, self.again[0][0] - self.clock.monotonic()))
-                tick()
-        finally:
-            self.tasks.cancel_pending()
-
-    def _submit(self) -> None:
-        """Begin to fetch what can be fetched now."""
-        while self.tasks.in_flight < MAX_CONCURRENT_DOWNLOADS and not self.is_one_alone:
-            is_due = self.again and self.again[0][0] <= self.clock.monotonic()
-            download = self.again[0][2] if is_due else next(self.new, None)
-            if not download or (download.lacked and self.tasks.in_flight):
-                break
-            if is_due:
-                heapq.heappop(self.again)
-            self.is_one_alone = download.lacked is not None
-            self.tasks.submit(download.attempt)
-
-    def _is_final(self, download: Download, outcome: Outcome) -> bool:
-        """Return whether a download is over; else decide when to fetch it again."""
-        was_alone, self.is_one_alone = self.is_one_alone, False
-        download.lacked = outcome if isinstance(outcome, NoRoomError) else None
-        download.reservation.release()
-        if isinstance(outcome, SnapshotContent):
-            size = size_text(outcome.size_bytes)
-            log.info("%s: fetched and checked, %s", download.title, size)
-            return True
-        if download.lacked and not was_alone:
-            log.info("%s: %s; waiting for the others", download.title, outcome)
-            due = -math.inf
-        elif (backoff := download.backoff(outcome)) is not None:
-            log.warning("%s: %s; fetching it again in %.0f s", download.title, outcome, backoff)
-            due = self.clock.monotonic() + backoff
-        else:
-            return True
-        heapq.heappush(self.again, (due, download.record.project.id, download))
-        return False

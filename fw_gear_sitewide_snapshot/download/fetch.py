@@ -1,4 +1,4 @@
-"""Fetches one snapshot: receives it, checks it, and decides when to fetch it again.
+"""Fetches one snapshot: receives it, checks it, copies it, and decides when to try again.
 
 Called from several threads, which share the disk space. None waits for space while its stream is
 open: the site would break it off. Nothing of what a snapshot holds is logged.
@@ -11,6 +11,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..clock import Clock
 from ..errors import (
@@ -25,7 +26,9 @@ from ..site.client import Site
 from ..site.http import Stream
 from ..site.retry import backoff_seconds
 from .archive import Archive
+from .copies import Copies
 from .disk_space import NoRoomError, Reservation
+from .object_store import StoreError
 from .snapshot_file import GZIP_MAGIC, SQLITE_MAGIC, SnapshotFileError, check
 
 _FETCHES = 3  # in all, of a snapshot that breaks off or fails its check
@@ -35,7 +38,8 @@ _OUTAGE_ATTEMPTS = 6
 _LONGEST_BACKOFF_SECONDS = 600.0  # a site that asks for a longer one is left to another run
 _MISSING_SECONDS = 40.0  # a snapshot can be complete before its file is there
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_EXPECTED = (SiteError, SiteUnusableError, SnapshotFileError, NoRoomError, OSError)
+_COPIES = 5  # attempts in all, where what went wrong may pass
+_EXPECTED = (SiteError, SiteUnusableError, SnapshotFileError, StoreError, NoRoomError, OSError)
 _SLOW_SECONDS = 60.0
 _SLOW_BYTES_A_SECOND = 1 << 10  # what brings less in that time will not come to an end
 _KINDS = {b"<": "a page (HTML or XML)", b"{": "JSON", b"[": "JSON"}  # by their first byte
@@ -44,19 +48,22 @@ Outcome = SnapshotContent | Exception
 
 @dataclass(eq=False)
 class Download:
-    """A snapshot to be fetched into the archive's folder."""
+    """A snapshot to be fetched into a folder, for the archive, to be copied, or both."""
 
     record: SnapshotRecord
-    name: str  # in the archive
+    folder: Path
     site: Site
-    archive: Archive
+    archive: Archive | None
+    copies: Copies | None
     reservation: Reservation  # while it is fetched and checked
     clock: Clock
     lacked: NoRoomError | None = None  # the last attempt's error, if that is what it was
+    content: SnapshotContent | None = None  # once it is fetched and checked
+    copied_to: str = ""  # once it is copied
 
     def __post_init__(self) -> None:
         record = self.record
-        self.path = self.archive.folder / f"{record.project.id}.gz"
+        self.path = self.folder / f"{record.project.id}.gz"
         self.title = f"{record.described}: snapshot {record.snapshot_id}"  # for the log
         self._failures: defaultdict[type, list[float]] = defaultdict(list)
 
@@ -72,24 +79,46 @@ class Download:
             case ServiceUnavailableError():
                 is_over = failures >= _OUTAGE_ATTEMPTS and seconds + backoff > _OUTAGE_SECONDS
                 return None if is_over or backoff > _LONGEST_BACKOFF_SECONDS else backoff
+            case StoreError() if error.may_pass and failures < _COPIES:
+                return backoff
             case OutcomeUnknownError() | SnapshotFileError() if failures < _FETCHES:
                 return backoff_seconds(failures + _LATER)
         return None
 
     def attempt(self) -> tuple["Download", Outcome]:
-        """Fetch it once, in any thread; return its content, or its error and leave no file."""
-        ids = self.record.project.id, self.record.snapshot_id
+        """Do once what is still to be done, in any thread; return its content, or its error.
+
+        A file is left where it was fetched and is to be archived, or to be copied by a later
+        attempt.
+        """
         try:
-            if self.lacked:
-                self.reservation.reserve(self.lacked.needed, self.lacked.purpose)
-            with contextlib.closing(self.site.download(*ids)) as stream:
-                self._receive(stream)
-            return self, check(self.path, ids[0], self.reservation, self.clock)
+            if self.content is None:
+                self._find_or_fetch()
+            if self.copies and not self.copied_to:
+                assert self.content is not None  # noqa: S101  it was just fetched
+                self.copied_to = self.copies.copy(self.path, self.record, self.content)
         except BaseException as error:
-            self.path.unlink(missing_ok=True)
+            if self.content is None or not isinstance(error, StoreError):
+                self.path.unlink(missing_ok=True)
             if isinstance(error, _EXPECTED):
                 return self, error
             raise  # TerminatedError, too
+        assert self.content is not None  # noqa: S101  likewise
+        if not self.archive:
+            self.path.unlink(missing_ok=True)
+        return self, self.content
+
+    def _find_or_fetch(self) -> None:
+        """Learn what is in it: of an earlier run's copy, or else by fetching it."""
+        ids = self.record.project.id, self.record.snapshot_id
+        if self.copies and not self.archive and (content := self.copies.find(self.record)):
+            self.content, self.copied_to = content, self.copies.address(self.record)
+            return
+        if self.lacked:
+            self.reservation.reserve(self.lacked.needed, self.lacked.purpose)
+        with contextlib.closing(self.site.download(*ids)) as stream:
+            self._receive(stream)
+        self.content = check(self.path, ids[0], self.reservation, self.clock)
 
     def _receive(self, stream: Stream) -> None:
         """Write the stream into the file, packed again if it was unpacked on the way."""
@@ -99,7 +128,7 @@ class Download:
         first = next(chunks)
         is_unpacked = first.startswith(SQLITE_MAGIC)  # its gzip was taken for the transfer's
         packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS) if is_unpacked else None
-        if not packer:  # it is archived as it comes
+        if self.archive and not packer:  # it is archived as it comes
             self.archive.check_space(stream.size or 0)
         with self.path.open("wb") as file:
             for received in itertools.chain([first], chunks):

@@ -9,14 +9,14 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..clock import Clock
 from ..errors import OutcomeUnknownError, OutputError, SiteError, TerminatedError
 from ..models import SnapshotOrder, SnapshotRecord
 from ..reporter import BatchReport
 from ..site.client import CallResult, Site
-from ..site.rates import poll_interval
+from ..site.rates import MAX_CONCURRENT_CALLS, poll_interval
 from ..site.retry import backoff_seconds
 from ..snapshot import begin, transitions
 from ..snapshot.deadline import give_up
@@ -31,6 +31,18 @@ log = logging.getLogger(__name__)
 _IDLE_SECONDS = 1.0  # where nothing is due, the report and the log are looked after: this often
 _RESTART_SECONDS = 5.0  # a report goes before second attempts: not at each tick
 _FINAL_POLL_SECONDS = 14.0  # at the deadline, at the least, however slow the site is
+
+
+class Beside(Protocol):
+    """What goes on beside the waiting, with what is complete already."""
+
+    calls: int  # to the site that it may have under way at a time
+
+    def add(self, record: SnapshotRecord) -> None:
+        """Take a row whose snapshot has become complete."""
+
+    def advance(self) -> None:
+        """Do what can be done at once; is called many times a second."""
 
 
 class Poller:
@@ -50,8 +62,10 @@ class Poller:
         *,
         timeout_seconds: float,
         attempts: int = 1,
+        beside: Beside | None = None,
     ) -> None:
         self._site = site
+        self._beside = beside
         self._clock = clock
         self._report = report
         self._timeout_seconds = timeout_seconds
@@ -60,7 +74,7 @@ class Poller:
         self._queue: TaskQueue[tuple[str, CallResult[Any]]] = workers.queue()
         self._tasks: dict[str, Task] = {}  # those of the calls under way, by project
         self._states: dict[str, ProjectState] = {}  # of all that is not finished
-        self._schedule = Schedule()
+        self._schedule = Schedule(MAX_CONCURRENT_CALLS - (beside.calls if beside else 0))
         self._to_restart: list[str] = []
         self._restarted = -math.inf
         self._is_final = False  # whether what is unfinished is looked at once more
@@ -133,6 +147,8 @@ class Poller:
         if self._schedule.is_busy and now < wake and not self._schedule.can_send(now):
             self._clock.sleep(wake - now)
         self._report.save_if_due()
+        if self._beside:
+            self._beside.advance()
 
     def _give_up(self) -> None:
         """Have each row say what is known of it now that the time is up."""
@@ -219,6 +235,8 @@ class Poller:
             return
         self._progress.count(before, after)
         self._report.update(after)
+        if self._beside and after.is_complete:
+            self._beside.add(after)
         if not after.is_running:
             now = self._clock.monotonic()
             self._schedule.finished(after.project.id, now, is_complete=after.is_complete)

@@ -17,16 +17,16 @@ TICK_SECONDS = 0.02  # calls are sent in small batches: no more often than this
 _FIRST_POLL_SECONDS = 0.5  # a new snapshot is polled so much earlier than one that was just polled
 _OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
 _SLOW_SECONDS = 5.0  # a project is slow if its last call has failed after so long
-# Of the calls in flight, so many may be for slow projects, and so many may be no polls once every
+# Of the calls in flight, so many may be for slow projects, and half may be no polls once every
 # project was asked for: some workers are always left for the others.
 _MAX_SLOW_CALLS = 4
-_MAX_OTHER_CALLS = MAX_CONCURRENT_CALLS // 2
 
 
 class Schedule:
     """The calls of one run that are in flight or still to be sent, each project's at most one."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_calls: int = MAX_CONCURRENT_CALLS) -> None:
+        self._most_calls = most_calls  # in flight at a time
         # The projects for which the Snapshot service was not asked yet. While there are any, only
         # the number of calls in flight is limited; afterwards their rate is too.
         self.unasked: set[str] = set()
@@ -94,7 +94,7 @@ class Schedule:
                 else:
                     yield project_id
         pending = len(self._to_poll)  # no spacing for so few that all can be in flight at once
-        spacing = rates.poll_interval(pending) / pending if pending > MAX_CONCURRENT_CALLS else 0.0
+        spacing = rates.poll_interval(pending) / pending if pending > self._most_calls else 0.0
         for project_id in list(self._to_poll):
             if self.room(now) <= 0 or self._poll_due() > now:
                 break
@@ -120,7 +120,7 @@ class Schedule:
 
     def room(self, now: float) -> int:
         """Return how many more calls may be sent now."""
-        slots = MAX_CONCURRENT_CALLS - len(self.in_flight)
+        slots = self._most_calls - len(self.in_flight)
         return slots if self.unasked else min(slots, self._rate.left(now, len(self.in_flight)))
 
     def _is_open(self, call: Call, now: float) -> bool:
@@ -129,7 +129,7 @@ class Schedule:
 
     def _has_other_slot(self) -> bool:
         others = sum(call != Call.POLL for call, _ in self.in_flight.values())
-        return bool(self.unasked) or others < _MAX_OTHER_CALLS
+        return bool(self.unasked) or others < self._most_calls // 2
 
     def sent(self, project_id: str, call: Call, now: float) -> None:
         """Record that a project's call was sent."""

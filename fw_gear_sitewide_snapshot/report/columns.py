@@ -26,6 +26,7 @@ _CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
 _LATER_CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
     "origin": lambda record: str(record.origin),
     "finished_at": lambda record: record.finished_at.isoformat() if record.finished_at else "",
+    "copied_to": lambda record: record.copied_to,
 }
 COLUMNS = (*_CELLS, *_CONTENT_NAMES, *_LATER_CELLS)
 REQUIRED_COLUMNS = COLUMNS[:7]  # all that a report of version 0.0.4 has
@@ -84,6 +85,7 @@ def from_row(row: dict[str, str]) -> SnapshotRecord:
         _content({name: cells[name].strip().lower() for name in _CONTENT_NAMES}),
         _origin(cells["origin"], snapshot_id),
         _timestamp(cells["finished_at"].strip()) if snapshot_id else None,
+        cells["copied_to"].strip() if snapshot_id else "",
     )
 
 

@@ -19,6 +19,7 @@ class JobLogFormatter(logging.Formatter):
 
     converter = staticmethod(time.gmtime)
     secrets: ClassVar[frozenset[str]] = frozenset()
+    credentials: ClassVar[frozenset[str]] = frozenset()
 
     @override
     def formatMessage(self, record: logging.LogRecord) -> str:
@@ -33,7 +34,8 @@ class JobLogFormatter(logging.Formatter):
 
     @override
     def format(self, record: logging.LogRecord) -> str:
-        return blank_secrets(super().format(record), self.secrets)
+        line = blank_secrets(super().format(record), self.secrets, "[API key]")
+        return blank_secrets(line, self.credentials)
 
 
 def set_up(api_key: str, *, debug: bool) -> None:
@@ -49,3 +51,8 @@ def set_up(api_key: str, *, debug: bool) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in ("httpx2", "httpcore2"):  # at DEBUG they log a dozen lines for each request
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def hide(credentials: frozenset[str]) -> None:
+    """Blank these out, too, from now on."""
+    JobLogFormatter.credentials = credentials

@@ -91,7 +91,7 @@ def _is_all_complete(summary: Summary) -> bool:
 
 def _result(summary: Summary) -> str:
     total, unfetched = summary.total, len(summary.unfetched)
-    projects = counted(total, "project")
+    projects, fetched = counted(total, "project"), "copied" if summary.to_copy else "fetched"
     counts: Counter[str] = Counter()
     for status, count in summary.counts.items():
         counts[kind_of(status)] += count
@@ -114,12 +114,12 @@ def _result(summary: Summary) -> str:
     if not missing:
         lost = "it could not" if total == 1 else f"{unfetched:,} could not"
         lost = "none could" if unfetched == total > 1 else lost
-        but = f", but {lost} be fetched" if unfetched else ""
+        but = f", but {lost} be {fetched}" if unfetched else ""
         return f"{have_all} a complete snapshot{but}"
     yet = " yet" if missing == counts["running"] else ""
     if missing == total:
         have = "The project has no" if total == 1 else f"None of the {projects} has a"
         return f"{have} complete snapshot{yet}"
     verb = "has" if missing == 1 else "have"
-    also = f", and {counted(unfetched, 'snapshot')} could not be fetched" if unfetched else ""
+    also = f", and {counted(unfetched, 'snapshot')} could not be {fetched}" if unfetched else ""
     return f"{missing:,} of {projects} {verb} no complete snapshot{yet}{also}"

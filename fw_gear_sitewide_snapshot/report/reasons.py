@@ -57,7 +57,18 @@ _ADVICE = (
     ),
     Advice(
         r"^download failed",
-        'A retry ("retry failed", with "download snapshots") fetches it again.',
+        'A retry ("retry failed", with the same options) fetches it again.',
+        may_retry_help=True,
+    ),
+    Advice(
+        r"^copy failed: there is another file already",
+        "The copy that is there is not of this snapshot, or it was changed. Nothing is replaced: "
+        "move it away, or copy to another place; then retry.",
+        may_retry_help=True,
+    ),
+    Advice(
+        r"^copy failed",
+        'A retry ("retry failed", with "copy to") copies it, and starts nothing.',
         may_retry_help=True,
     ),
     Advice(
@@ -92,17 +103,17 @@ class ReasonGroup(NamedTuple):
 
 def group_by_reason(records: Iterable[SnapshotRecord], summary: Summary) -> list[ReasonGroup]:
     """Group rows by why they need a look, the reason that concerns most first."""
-    unfetched = {record.project.id for record in summary.unfetched}
     groups: dict[tuple[str, str], list[SnapshotRecord]] = {}
     for record in records:
-        more = ", not fetched" if record.project.id in unfetched else ""
-        key = f"{record.status}{more}", _IDENTIFIER.sub("…", _reason(record))
+        lacks = summary.lacks(record)
+        words = f"{record.status}, not {lacks}" if lacks else str(record.status)
+        key = words, _IDENTIFIER.sub("…", _reason(record, summary))
         groups.setdefault(key, []).append(record)
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))  # stable
     return [
         ReasonGroup(
             status,
-            text if len(found) > 1 else _reason(found[0]),
+            text if len(found) > 1 else _reason(found[0], summary),
             _advice(text).text.format(slowest=_slowest(summary)),
             tuple(found),
         )
@@ -112,11 +123,11 @@ def group_by_reason(records: Iterable[SnapshotRecord], summary: Summary) -> list
 
 def may_retry_help(summary: Summary) -> bool:
     """Say whether a retry may bring any row further; where nothing is known of a reason, it may."""
-    return any(_advice(_reason(record)).may_retry_help for record in summary.incomplete)
+    return any(_advice(_reason(record, summary)).may_retry_help for record in summary.incomplete)
 
 
-def _reason(record: SnapshotRecord) -> str:
-    return record.reason or "the run ended before it was fetched"
+def _reason(record: SnapshotRecord, summary: Summary) -> str:
+    return record.reason or f"the run ended before it was {summary.lacks(record) or 'fetched'}"
 
 
 def _advice(text: str) -> Advice:

@@ -15,15 +15,20 @@ class Summary:
 
     counts: dict[str, int] = field(default_factory=dict)  # by status, most frequent first
     batch_labels: tuple[str, ...] = ()  # sorted; without the empty one
-    # Rows that are not complete, or not fetched where that was asked for; in the report's order.
+    # Rows that are not complete, or not fetched or copied where that was asked for; in the report's
+    # order.
     incomplete: tuple[SnapshotRecord, ...] = ()
     fetched: tuple[SnapshotContent, ...] = ()  # of the snapshots that were fetched and checked
+    copied: tuple[SnapshotRecord, ...] = ()  # rows whose snapshots are copied to an object store
+    to_fetch: bool = False  # whether the snapshots were to be fetched, or
+    to_copy: bool = False  # to be copied
     hidden: tuple[Project, ...] | None = None  # that the user can't see; None: that is not known
     reused: int = 0  # of the complete snapshots, those that were made before the batch began
     begin: datetime | None = None  # when the first snapshot was started; None for none
     end: datetime | None = None  # when the last was seen to be finished; None: not yet
     slowest_seconds: float = 0.0  # that a snapshot took which the batch has started; 0: not known
     changes: Changes | None = None  # since an earlier report; None: none was given
+    is_batch_copied: bool = True  # or was not to be: the report, its page and the checksums
     audit_hours: float = 0.0  # how new a snapshot had to be in an audit; 0: this was none
 
     @classmethod
@@ -32,11 +37,12 @@ class Summary:
         records: Iterable[SnapshotRecord],
         *,
         to_fetch: bool = False,
+        to_copy: bool = False,
         hidden: tuple[Project, ...] | None = None,
         changes: Changes | None = None,
         audit_hours: float = 0.0,
     ) -> "Summary":
-        """Sum the batch up; ``to_fetch``: a row whose snapshot was not fetched is incomplete."""
+        """Sum the batch up; those not fetched (or copied), if that was to be, are incomplete."""
         records = sorted(records, key=report_order)
         ends = [record.finished_at for record in records if record.finished_at]
         counts = Counter(str(record.status) for record in records)
@@ -44,9 +50,16 @@ class Summary:
             counts=dict(counts.most_common()),
             batch_labels=tuple(sorted({r.batch_label for r in records} - {""})),
             incomplete=tuple(
-                r for r in records if not r.is_complete or (to_fetch and r.content is None)
+                r
+                for r in records
+                if not r.is_complete
+                or (to_fetch and r.content is None)
+                or (to_copy and not r.copied_to)
             ),
             fetched=tuple(record.content for record in records if record.content is not None),
+            copied=tuple(record for record in records if record.copied_to),
+            to_fetch=to_fetch,
+            to_copy=to_copy,
             hidden=hidden,
             reused=sum(r.is_complete and r.origin == Origin.REUSED for r in records),
             begin=min(filter(None, (r.timestamp for r in records if r.is_started)), default=None),
@@ -71,9 +84,22 @@ class Summary:
     @property
     def is_complete(self) -> bool:
         """Whether every project of the batch has what was asked for."""
-        return not self.incomplete
+        return not self.incomplete and self.is_batch_copied
+
+    @property
+    def copied_bytes(self) -> int:
+        """How large the copies are together."""
+        return sum(record.content.size_bytes for record in self.copied if record.content)
+
+    def lacks(self, record: SnapshotRecord) -> str:
+        """Return what a complete row was to be and is not: ``fetched`` or ``copied``; or empty."""
+        if not record.is_complete:
+            return ""
+        if self.to_copy and not record.copied_to:
+            return "copied"
+        return "fetched" if self.to_fetch and record.content is None else ""
 
     @property
     def unfetched(self) -> tuple[SnapshotRecord, ...]:
-        """Those of the incomplete whose snapshot is complete: it alone was not fetched."""
+        """Those of the incomplete whose snapshot is complete: it was not fetched, or not copied."""
         return tuple(record for record in self.incomplete if record.is_complete)

@@ -186,7 +186,7 @@ class SdkTransport(Transport):
         except (httpx2.HTTPError, errors.SiteError):
             body = b""  # the status is enough
         # Before the message is shortened, which could leave a part of the key.
-        clean = blank_secrets(body.decode("latin-1"), self._secrets).encode("latin-1")
+        clean = blank_secrets(body.decode("latin-1"), self._secrets, "[API key]").encode("latin-1")
         return error_for(status, response.headers, clean)
 
     @contextlib.contextmanager
@@ -209,4 +209,4 @@ class SdkTransport(Transport):
     def _message(self, what: str, error: Exception) -> str:
         """Return what went wrong, and why, in one line that holds no API key."""
         why = str(error) or type(error).__name__
-        return one_line(blank_secrets(f"{what}: {why}", self._secrets))
+        return one_line(blank_secrets(f"{what}: {why}", self._secrets, "[API key]"))

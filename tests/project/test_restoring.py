@@ -17,10 +17,10 @@ import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 from flywheel_site_simulator.content import counts
-from fw_gear_sitewide_snapshot.download import downloader
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.site.client import Site
 from tests.support.direct import DirectTransport, InTurn
+from tests.support.downloads import fetch_all
 from tests.support.repository import read
 from tests.support.time import FakeClock
 
@@ -92,15 +92,13 @@ def archived(site: SimulatedSite, clock: FakeClock, folder: Path) -> SnapshotRec
         records.append(
             SnapshotRecord(Project(project, label, "cardio"), snapshot, status="complete")
         )
-    list(
-        downloader.fetch_all(
-            records,
-            site=Site(DirectTransport(site, clock), clock),
-            workers=InTurn(clock),
-            clock=clock,
-            work=folder,
-            output=folder,
-        )
+    fetch_all(
+        records,
+        site=Site(DirectTransport(site, clock), clock),
+        workers=InTurn(clock),
+        clock=clock,
+        work=folder,
+        output=folder,
     )
     assert [path.name for path in folder.iterdir()] == ["snapshots.zip"]
     return records[0]

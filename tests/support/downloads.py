@@ -3,11 +3,12 @@
 import hashlib
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from fw_gear_sitewide_snapshot.download.archive import ARCHIVE_NAME, SUMS_NAME
 from fw_gear_sitewide_snapshot.download.disk_space import FreeBytes, free_bytes
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.report import csv_report
+from fw_gear_sitewide_snapshot.reporter import BatchReport
 from fw_gear_sitewide_snapshot.site.client import Site
 from fw_gear_sitewide_snapshot.site.http import Request, Response, Stream, Transport
 from fw_gear_sitewide_snapshot.site.transport import SdkTransport
@@ -32,6 +34,46 @@ MEBIBYTE = 1 << 20
 SUBJECTS, SESSIONS_PER_SUBJECT = 3, 2
 HELD = counts(SUBJECTS, SESSIONS_PER_SUBJECT)  # what a person counts in each snapshot
 LONG_SECONDS = 30.0  # of what happens at once on a machine that is not stuck
+
+
+class Report(BatchReport):
+    """A batch's report that is not written, and knows which records have changed."""
+
+    def __init__(
+        self,
+        batch: Sequence[SnapshotRecord],
+        tick: Callable[[], None],
+        told: dict[str, SnapshotRecord],
+    ) -> None:
+        super().__init__(batch, Path(), FakeClock())
+        self.save_if_due = tick  # type: ignore[method-assign]
+        self.told = told
+
+    def update(self, record: SnapshotRecord) -> None:
+        before = {before.project.id: before for before in self.records}[record.project.id]
+        assert record.status == before.status
+        assert record != before  # what is known is not told twice
+        super().update(record)
+        self.told[record.project.id] = record
+
+
+def fetch_all(
+    batch: Sequence[SnapshotRecord],
+    *,
+    tick: Callable[[], None] = lambda: None,
+    told: dict[str, SnapshotRecord] | None = None,
+    **what: Any,
+) -> list[SnapshotRecord]:
+    """Fetch a whole batch, as a run does once all of it is complete; return what has changed."""
+    told = {} if told is None else told
+    fetcher = downloader.Downloader(Report(batch, tick, told), **what)
+    try:
+        for record in batch:
+            fetcher.add(record)
+        fetcher.finish()
+    finally:
+        fetcher.close()
+    return list(told.values())
 
 
 class Fetching:
@@ -71,23 +113,18 @@ class Fetching:
     def run(self) -> dict[str, SnapshotRecord]:
         """The batch afterwards, by project."""
         self.after = {record.project.id: record for record in self.records}
-        changed = downloader.fetch_all(
-            self.records,
-            site=Site(self.transport, self.clock),
-            workers=self.workers,
-            clock=self.clock,
-            work=self.work,
-            output=self.output,
-            tick=self.tick,
-            free=self.free,
-        )
         try:
-            for record in changed:
-                before = self.after[record.project.id]
-                assert record.status == before.status
-                assert before in self.records  # what is known once is not told twice
-                assert not record.content or self.archive.is_file()
-                self.after[record.project.id] = record
+            fetch_all(
+                self.records,
+                told=self.after,
+                site=Site(self.transport, self.clock),
+                workers=self.workers,
+                clock=self.clock,
+                work=self.work,
+                output=self.output,
+                tick=self.tick,
+                free=self.free,
+            )
         finally:
             assert list(self.work.iterdir()) == []
         return self.after

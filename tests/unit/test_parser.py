@@ -97,6 +97,8 @@ def test_a_filter_is_all_that_a_run_needs(job: Job) -> None:
         dry_run=False,
         fail_on_incomplete=True,
         download=False,
+        copy_to="",
+        credentials=None,
         debug=False,
     )
 
@@ -184,8 +186,15 @@ def test_a_problem_is_told_in_one_line(job: Job, value: str) -> None:
     assert len(problem) < 600
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1E-400"])
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    ("option", "number"),
+    [
+        (option, number)
+        for option in OPTIONS
+        for number in ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1E-400")
+        if (option, number) != ("reuse within hours", "1E-400")  # which is 0
+    ],
+)
 def test_an_odd_number_of_json_is_told_with_its_option(
     tmp_path: Path, option: str, number: str
 ) -> None:

@@ -17,24 +17,24 @@ from tests.support.time import FakeClock
 MEASURE = """
 import json, sys, threading
 from pathlib import Path
-from fw_gear_sitewide_snapshot.download import downloader
 from fw_gear_sitewide_snapshot.report import csv_report
 from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
 from fw_gear_sitewide_snapshot.site.client import Site
 from fw_gear_sitewide_snapshot.site.transport import SdkTransport
 from fw_gear_sitewide_snapshot.workers import ThreadWorkers
+from tests.support.downloads import fetch_all
 
 key, report, work, output = sys.argv[1:]
 stop = threading.Event()
 clock = SystemClock(stop)
-after = list(downloader.fetch_all(
+after = fetch_all(
     csv_report.read(Path(report)),
     site=Site(SdkTransport(key), clock),
     workers=ThreadWorkers(stop, clock, 16),
     clock=clock,
     work=Path(work),
     output=Path(output),
-))
+)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(json.dumps({"peak": int(status["VmHWM"].split()[0]) * 1024, "error": after[0].error}))
 """

@@ -9,12 +9,11 @@ import pytest
 
 from flywheel_site_simulator import slow_down
 from fw_gear_sitewide_snapshot.clock import SystemClock
-from fw_gear_sitewide_snapshot.download import downloader
 from fw_gear_sitewide_snapshot.download.archive import ARCHIVE_NAME
 from fw_gear_sitewide_snapshot.site.client import Site
 from fw_gear_sitewide_snapshot.site.http import Request, Stream, Transport
 from tests.support.disk import SmallDisk, no_file_larger_than
-from tests.support.downloads import MEBIBYTE, Fetching, Impatient, in_threads, on_disks
+from tests.support.downloads import MEBIBYTE, Fetching, Impatient, fetch_all, in_threads, on_disks
 
 
 def test_what_unpacks_to_more_than_there_is_room_for_is_not_unpacked(fetching: Fetching) -> None:
@@ -168,7 +167,7 @@ def test_a_folder_that_is_gone_is_told_before_anything_is_fetched(
     folders = {name: getattr(fetching, name) for name in ("work", "output")}
     folders[gone] /= "missing"
 
-    (after,) = downloader.fetch_all(
+    (after,) = fetch_all(
         fetching.records,
         site=Site(fetching.transport, fetching.clock),
         workers=fetching.workers,

@@ -15,7 +15,7 @@ import pytest
 
 from flywheel_site_simulator import BREAKAGES, Breakage, Fault, answer_with, refuse, slow_down
 from flywheel_site_simulator.faults import Action
-from fw_gear_sitewide_snapshot.download import downloader
+from fw_gear_sitewide_snapshot.download import fetch_queue
 from fw_gear_sitewide_snapshot.download.archive import ARCHIVE_NAME, SUMS_NAME
 from fw_gear_sitewide_snapshot.models import SnapshotContent
 from fw_gear_sitewide_snapshot.report import csv_report
@@ -331,7 +331,7 @@ def test_four_are_fetched_at_a_time(fetching: Fetching) -> None:
         after = fetching.run()
 
     assert all(record.content for record in after.values())
-    assert fetching.simulated.most_in_flight == downloader.MAX_CONCURRENT_DOWNLOADS
+    assert fetching.simulated.most_in_flight == fetch_queue.MAX_CONCURRENT_DOWNLOADS
 
 
 def test_the_log_has_a_line_for_each_and_nothing_of_what_is_in_a_snapshot(

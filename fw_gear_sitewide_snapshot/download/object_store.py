@@ -1,0 +1,167 @@
+"""An object store, or a folder, that copies are put into. Alone in knowing obstore.
+
+Nothing of the credentials gets into an error's text: what a store says is blanked and cut to the
+part that a person can use.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, from_url
+
+from ..errors import ConfigError
+from ..text import blank_secrets, one_line
+from .place import secrets_of
+
+_PART_BYTES = 5 << 20  # of an upload, at the least: what S3 allows
+_MOST_PARTS = 9000  # S3 takes 10,000
+_PARALLEL_PARTS = 2
+_READ_BYTES = 1 << 23
+_NO_CREDENTIALS = re.compile(r"169\.254\.|metadata|token request|credential|Account must be", re.I)
+_NO_CONNECTION = re.compile(r"error sending request|timed out|connection|dns", re.I)
+_MAY_PASS = re.compile(rf"status code: (5|408|429)|{_NO_CONNECTION.pattern}", re.I)
+_CLIENT = {"timeout": "60s", "connect_timeout": "10s", "pool_idle_timeout": "30s"}
+_RETRIES = {"max_retries": 6, "retry_timeout": timedelta(seconds=120)}  # of one request
+
+
+class StoreError(Exception):
+    """The store can't do what it was asked for; says why in one line."""
+
+    def __init__(self, words: str, *, may_pass: bool = False) -> None:
+        super().__init__(words)
+        self.may_pass = may_pass  # whether the same may go well later
+
+
+class ObjectStore:
+    """A place for objects, each with a key such as ``group/project/snapshot.db.gz``.
+
+    Args:
+        url: ``s3://bucket/prefix``, ``gs://…``, ``az://container/prefix`` or ``file:///folder``.
+        credentials: From the input ``storage-credentials``: the store's own names and values, or a
+            Google service account's key as it is. Empty: those of the environment or the machine.
+
+    Raises:
+        ConfigError: The place or the credentials can't be used.
+    """
+
+    def __init__(self, url: str, credentials: Mapping[str, Any]) -> None:
+        self.url = url.rstrip("/")
+        self.secrets = secrets_of(credentials)
+        self._is_folder = urlsplit(url).scheme == "file"
+        try:
+            self._store = _folder(url) if self._is_folder else _cloud(url, dict(credentials))
+        except (BaseError, OSError, ValueError) as error:
+            raise ConfigError(f"copy to {self.url}: {self._in_words(error)}") from None
+
+    def address(self, key: str) -> str:
+        """Return where an object is, for people and for the store's own tools."""
+        return f"{self.url}/{key}"
+
+    def size(self, key: str) -> int | None:
+        """Return an object's size in bytes; None where there is none."""
+        try:
+            return int(self._do(obstore.head, key)["size"])
+        except FileNotFoundError:
+            return None
+
+    def read(self, key: str, most: int) -> bytes | None:
+        """Return so many bytes of an object at the most; None where there is none."""
+        size = self.size(key)
+        return None if size is None else b"".join(self._ranges(key, min(size, most)))
+
+    def sha256(self, key: str) -> str | None:
+        """Read an object and return its checksum, 64 hex digits; None where there is none."""
+        size = self.size(key)
+        if size is None:
+            return None
+        digest = hashlib.sha256()
+        for part in self._ranges(key, size):
+            digest.update(part)
+        return digest.hexdigest()
+
+    def put_new(self, key: str, content: bytes) -> bool:
+        """Store a small object; return False where there is one already, which stays as it is."""
+        try:
+            self._do(obstore.put, key, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def put_parts(self, key: str, parts: Iterable[bytes], size: int) -> None:
+        """Store a large object; what the parts raise breaks the upload off, and is raised."""
+        part = max(_PART_BYTES, size // _MOST_PARTS)
+        self._do(obstore.put, key, iter(parts), chunk_size=part, max_concurrency=_PARALLEL_PARTS)
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        self._do(obstore.delete, key)
+
+    def _ranges(self, key: str, size: int) -> Iterator[bytes]:
+        for start in range(0, size, _READ_BYTES):
+            end = min(size, start + _READ_BYTES)
+            yield bytes(self._do(obstore.get_range, key, start=start, end=end))
+
+    def _do(self, call: Any, key: str, *values: Any, **options: Any) -> Any:
+        """Do one call; a missing object is a FileNotFoundError, one too many a FileExistsError."""
+        try:
+            return call(self._store, key, *values, **options)
+        except AlreadyExistsError as error:
+            raise FileExistsError(self._in_words(error)) from None
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error) or call is obstore.put:
+                raise StoreError(self._in_words(error)) from None
+            raise
+        except BaseError as error:
+            may_pass = _MAY_PASS.search(str(error)) is not None
+            raise StoreError(self._in_words(error), may_pass=may_pass) from None
+
+    def _in_words(self, error: Exception) -> str:
+        """Return what a person can use of an error."""
+        said = str(error).split("\n\nDebug source")[0]
+        code, message = (re.search(f"<{tag}>(.*?)</{tag}>", said) for tag in ("Code", "Message"))
+        status = re.search(r"status code: (\d+ [\w ]+)", said)
+        if "NoSuchBucket" in said or "ContainerNotFound" in said:
+            words = "there is no such bucket"
+        elif code or (status and not _NO_CREDENTIALS.search(said)):
+            told = [found[1] for found in (status, code, message) if found]
+            words = f"the store says {': '.join(told)}"
+        elif "configured region" in said:
+            words = 'the bucket is in another region: give "region" in storage-credentials'
+        elif _NO_CREDENTIALS.search(said):
+            words = (
+                "no credentials were found: neither in the environment, nor a role of the machine, "
+                'nor an input "storage-credentials"'
+            )
+        elif _NO_CONNECTION.search(said):
+            words = "no connection to the store, or it broke"
+        else:
+            words = said
+        return one_line(blank_secrets(words, self.secrets))
+
+
+def _folder(url: str) -> Any:
+    """Return the folder of a ``file://`` address; it is made if the folder that it is in exists."""
+    folder = Path(unquote(urlsplit(url).path))
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder.parent}")
+    folder.mkdir(exist_ok=True)
+    return LocalStore(folder)
+
+
+def _cloud(url: str, credentials: dict[str, Any]) -> Any:
+    if credentials.get("type") == "service_account":
+        credentials = {"service_account_key": json.dumps(credentials)}
+    endpoints = [credentials.get("endpoint"), credentials.get("aws_endpoint")]
+    endpoints += [os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT")]
+    is_plain = any(str(endpoint).startswith("http://") for endpoint in endpoints)
+    client = {**_CLIENT, "allow_http": is_plain}
+    return from_url(url, config=credentials, client_options=client, retry_config=_RETRIES)  # type: ignore[call-overload]
