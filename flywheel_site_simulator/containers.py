@@ -1,4 +1,4 @@
-"""The calls about projects and groups: list, look at, find by path, describe and copy them.
+"""The calls about projects and groups: list, look at, find by path, describe, copy; their files.
 
 Answers requests of a known user.
 """
@@ -49,6 +49,8 @@ class ContainerCalls:
         """
         if route.kind == "projects":
             return self._list(request, user)
+        if route.kind == "file":
+            return self._file(route, request, user)
         name = route.group or route.project_id
         match route.kind:
             case "lookup":
@@ -88,6 +90,16 @@ class ContainerCalls:
         if project is None:
             raise SiteError(404, f"Project {project_id} not found")
         return project
+
+    def _file(self, route: Route, request: Request, user: User) -> Response:
+        """Send a file, in the version that is asked for or the newest."""
+        versions = self._files.versions(self._find(route.project_id, user).id, route.file)
+        wanted = request.query.get("version")
+        for file in reversed(versions):
+            if wanted in (None, str(file.version)):
+                content_type = {"Content-Type": "application/octet-stream"}
+                return Response(200, content_type, file.path.read_bytes())
+        raise SiteError(404, f"File {route.file} not found")
 
     def _document(self, project: Project, now: float) -> dict[str, Any]:
         """Write all that the site knows of a project."""

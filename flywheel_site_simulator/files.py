@@ -20,6 +20,7 @@ class ProjectFile:
 
     Attributes:
         path: where its content is on this machine.
+        version: 1, or one more than that of the version before.
         info: its custom information.
         from_failed_job: whether the job that put it out has failed.
     """
@@ -27,6 +28,7 @@ class ProjectFile:
     name: str
     path: Path
     file_id: str = ""
+    version: int = 0
     info: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     from_failed_job: bool = False
@@ -36,6 +38,7 @@ class ProjectFile:
         return {
             "name": self.name,
             "file_id": self.file_id,
+            "version": self.version,
             "type": "tabular data" if self.name.endswith(".csv") else None,
             "info": dict(self.info),
             "tags": list(self.tags),
@@ -44,7 +47,7 @@ class ProjectFile:
 
 
 class FileStore:
-    """The newest version of each file, by project and name."""
+    """The versions of each file, by project and name."""
 
     def __init__(
         self,
@@ -65,12 +68,18 @@ class FileStore:
         self._behaviour = behaviour
         self._now = now
         self._lock = lock
-        self._by_project: dict[str, dict[str, ProjectFile]] = defaultdict(dict)
+        self._by_project: dict[str, dict[str, list[ProjectFile]]] = defaultdict(dict)
 
     def of_project(self, project_id: str) -> dict[str, ProjectFile]:
-        """Give a project's files by their names."""
+        """Give the newest versions of a project's files by their names."""
         with self._lock:
-            return dict(self._by_project.get(project_id, {}))
+            files = self._by_project.get(project_id, {})
+            return {name: versions[-1] for name, versions in files.items()}
+
+    def versions(self, project_id: str, name: str) -> list[ProjectFile]:
+        """Give all versions of a file, oldest first; none if there is no such file."""
+        with self._lock:
+            return list(self._by_project.get(project_id, {}).get(name, ()))
 
     def put(self, project_id: str, file: ProjectFile) -> ProjectFile:
         """Keep a new version of a file, which has the information of the one before; give it."""
@@ -79,9 +88,10 @@ class FileStore:
             tags = old.tags if self._behaviour.file_tags_stay else ()
             kept = replace(
                 file,
+                version=old.version + 1,
                 file_id=old.file_id or str(self._identifiers.make(self._now())),
                 info={**old.info, **file.info},
                 tags=tuple(dict.fromkeys([*tags, *file.tags])),
             )
-            self._by_project[project_id][file.name] = kept
+            self._by_project[project_id].setdefault(file.name, []).append(kept)
             return kept

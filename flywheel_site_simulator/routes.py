@@ -20,6 +20,7 @@ class Route:
         snapshot_id: the snapshot that it names, or `""`.
         job_id: the job that it names, or `""`.
         group: the group that it names, or `""`.
+        file: the name of the file that it names, or `""`.
         status: for `"other"`: how the site refuses it, 404 or 405.
     """
 
@@ -28,6 +29,7 @@ class Route:
     snapshot_id: str = ""
     job_id: str = ""
     group: str = ""
+    file: str = ""
     status: int = 0
 
 
@@ -43,6 +45,7 @@ _ROUTES = [
         ("PATCH", "api/projects/{project_id}/info", "info"),
         ("POST", "api/projects/{project_id}/info", "info"),
         ("POST", "api/projects/{project_id}/copy", "copy"),
+        ("GET", "api/projects/{project_id}/files/{file}", "file"),
         ("GET", "api/containers/{project_id}", "container"),
         ("GET", "api/groups/{group}", "group"),
         ("POST", "api/lookup", "lookup"),

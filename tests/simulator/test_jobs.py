@@ -185,3 +185,23 @@ def test_a_new_version_of_a_file_keeps_its_id_and_its_information(
     site.behaviour.file_tags_stay = True
     site.files.put(project, report(tags=("newer", "new")))
     assert site.files.of_project(project)["report.csv"].tags == ("new", "newer")
+
+
+def test_each_version_of_a_file_can_be_fetched(
+    site: SimulatedSite, caller: Caller, tmp_path: Path
+) -> None:
+    project, path = site.add_project(), "/api/projects/{}/files/a%20report.csv"
+    for number in (1, 2):
+        (tmp_path / str(number)).write_text(f"version {number}")
+        kept = site.files.put(project, ProjectFile("a report.csv", tmp_path / str(number)))
+        assert kept.document()["version"] == number
+
+    def fetch(**query: str) -> Response:
+        return caller.ask("GET", path.format(project), **query)
+
+    assert fetch(version="1").content == b"version 1"
+    assert fetch(version="2").content == fetch().content == b"version 2"
+    assert fetch(version="3").status == 404
+    assert caller.ask("GET", f"/api/projects/{project}/files/other").status == 404
+    closed = site.add_project(members=[])
+    assert caller.ask("GET", path.format(closed)).status == 403
