@@ -6,7 +6,6 @@ the site's: the snapshot is complete all the same, and a retry fetches it again.
 """
 
 import contextlib
-import hashlib
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -17,15 +16,14 @@ from pathlib import Path
 from ..clock import Clock
 from ..errors import OutputError, TerminatedError
 from ..models import SnapshotContent, SnapshotRecord
-from ..report import csv_report
 from ..reporter import BatchReport
 from ..site.client import Site
-from ..text import counted, one_line, size_text
+from ..text import counted, size_text
 from ..workers import Workers
-from .archive import ARCHIVE_NAME, SUMS_NAME, Archive
-from .archive_names import names_for
+from .archive import ARCHIVE_NAME, Archive
+from .batch_archive import archive_batch, problem
 from .copies import Copies
-from .disk_space import DiskSpace, FreeBytes, NoRoomError, Reservation, free_bytes
+from .disk_space import DiskSpace, FreeBytes, Reservation, free_bytes
 from .fetch import Download, in_words
 from .fetch_queue import MAX_CONCURRENT_DOWNLOADS, TICK_SECONDS, FetchQueue
 from .object_store import StoreError
@@ -137,7 +135,7 @@ class Downloader:
         try:
             if self._fetched:
                 rows = {record.project.id: record for record in self._report.records}
-                self._archived, size = _archive(self._archive, self._fetched, rows)
+                self._archived, size = archive_batch(self._archive, self._fetched, rows)
         except (OSError, OutputError) as error:
             self._problem = f"the archive can't be written: {in_words(error)}"
         except TerminatedError:
@@ -162,12 +160,13 @@ class Downloader:
             key, record = download.record.project.id, download.record
             if download.content is None:
                 assert isinstance(outcome, Exception)  # noqa: S101  as there is no content
-                self._failed[key] = _failed(download, outcome)
+                what = "copy failed" if isinstance(outcome, StoreError) else "download failed"
+                self._failed[key] = replace(record, error=problem(download, outcome, what))
                 self._report.update(self._failed[key])
                 continue
             if download.copies:
                 if isinstance(outcome, StoreError | OSError):
-                    record = _failed(download, outcome, "copy failed")
+                    record = replace(record, error=problem(download, outcome, "copy failed"))
                     if not download.archive:
                         download.path.unlink(missing_ok=True)
                 else:
@@ -218,45 +217,3 @@ class Downloader:
 def _why_nothing(batch: Sequence[SnapshotRecord]) -> str:
     before = sum(record.is_complete for record in batch)
     return f"{before:,} were fetched by earlier runs, {len(batch) - before:,} are not complete"
-
-
-def _archive(
-    archive: Archive,
-    fetched: Sequence[tuple[Download, SnapshotContent]],
-    rows: dict[str, SnapshotRecord],
-) -> tuple[dict[str, SnapshotRecord], int]:
-    """Write and publish the archive, with a report of the batch's ``rows`` in it.
-
-    Returns:
-        By project id, the records of what is in it or had no room, without those that no time was
-        left for; and the archive's size in bytes, 0 for none.
-    """
-    archived = {}
-    names = names_for((d.record for d, _ in fetched), (SUMS_NAME, csv_report.REPORT_NAME))
-    with archive:
-        for download, content in fetched:
-            if not archive.has_time():
-                break
-            key = download.record.project.id
-            record = rows[key]
-            try:
-                archive.reserve(content.size_bytes)
-            except (NoRoomError, OSError) as problem:
-                download.path.unlink()
-                archived[key] = replace(record, error=_failed(download, problem).error)
-            else:
-                archive.add(download.path, names[key], content.sha256, record.timestamp)
-                error = record.error if download.copies and not download.copied_to else ""
-                archived[key] = replace(record, content=content, error=error)
-        if not any(record.content for record in archived.values()):
-            return archived, 0
-        report = csv_report.write((rows | archived).values(), archive.folder)
-        sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
-        archive.add(report, report.name, sha256, archive.clock.now())
-        return archived, archive.publish()
-
-
-def _failed(download: Download, error: Exception, what: str = "download failed") -> SnapshotRecord:
-    problem = one_line(f"{what}: {in_words(error)}")
-    log.warning("%s: %s", download.title, problem)
-    return replace(download.record, error=problem)

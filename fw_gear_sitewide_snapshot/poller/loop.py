@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ..clock import Clock
 from ..errors import OutcomeUnknownError, OutputError, SiteError, TerminatedError
@@ -23,6 +23,7 @@ from ..snapshot.deadline import give_up
 from ..snapshot.project_state import Call, CallValue, Now, ProjectState
 from ..text import counted, duration
 from ..workers import Task, TaskQueue, Workers
+from .beside import Beside
 from .progress import Progress
 from .schedule import TICK_SECONDS, Schedule
 
@@ -31,18 +32,6 @@ log = logging.getLogger(__name__)
 _IDLE_SECONDS = 1.0  # where nothing is due, the report and the log are looked after: this often
 _RESTART_SECONDS = 5.0  # a report goes before second attempts: not at each tick
 _FINAL_POLL_SECONDS = 14.0  # at the deadline, at the least, however slow the site is
-
-
-class Beside(Protocol):
-    """What goes on beside the waiting, with what is complete already."""
-
-    calls: int  # to the site that it may have under way at a time
-
-    def add(self, record: SnapshotRecord) -> None:
-        """Take a row whose snapshot has become complete."""
-
-    def advance(self) -> None:
-        """Do what can be done at once; is called many times a second."""
 
 
 class Poller:
