@@ -26,7 +26,12 @@ _PART_BYTES = 5 << 20  # of an upload, at the least: what S3 allows
 _MOST_PARTS = 9000  # S3 takes 10,000
 _PARALLEL_PARTS = 2
 _READ_BYTES = 1 << 23
-_NO_CREDENTIALS = re.compile(r"169\.254\.|metadata|token request|credential|Account must be", re.I)
+# A machine's role is asked for at such addresses, when nothing else gives credentials.
+_NO_CREDENTIALS = re.compile(
+    r"169\.254\.|/latest/(api|meta-data)|computeMetadata|metadata/identity|token request|"
+    r"Account must be|MissingAccount",
+    re.I,
+)
 _NO_CONNECTION = re.compile(r"error sending request|timed out|connection|dns", re.I)
 _MAY_PASS = re.compile(rf"status code: (5|408|429)|{_NO_CONNECTION.pattern}", re.I)
 _CLIENT = {"timeout": "60s", "connect_timeout": "10s", "pool_idle_timeout": "30s"}

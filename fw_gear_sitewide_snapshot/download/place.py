@@ -24,7 +24,7 @@ def check_address(url: str) -> None:
         parts = urlsplit(url)
     except ValueError:
         raise ConfigError(f'config "copy to" is no address: {_EXPECTED}') from None
-    if "@" in parts.netloc or parts.query or parts.fragment:  # not shown: it may be a secret
+    if "@" in url or parts.query or parts.fragment:  # not shown: it may be a secret
         raise ConfigError(
             f'config "copy to": {_EXPECTED}, and nothing else in it. Credentials come from the '
             f'environment, the machine\'s role or the input "{CREDENTIALS_INPUT}"'

@@ -37,9 +37,9 @@ _FINAL_POLL_SECONDS = 14.0  # at the deadline, at the least, however slow the si
 class Poller:
     """Brings the projects of one run to their snapshots; the report follows each step.
 
-    Waits ``timeout_seconds`` from the moment that every project has been asked for once, then looks
-    once more at whatever is unfinished. A time in which the site can't be asked counts as waiting.
-    While a project's snapshots fail, so many ``attempts`` are started for it.
+    Waits ``timeout_seconds`` from when every project has been asked for once, then looks once more
+    at what is unfinished. A time in which the site can't be asked counts as waiting. While a
+    project's snapshots fail, so many ``attempts`` are started for it.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Poller:
         self._schedule = Schedule(MAX_CONCURRENT_CALLS - (beside.calls if beside else 0))
         self._to_restart: list[str] = []
         self._restarted = -math.inf
-        self._is_final = False  # whether what is unfinished is looked at once more
-        self._answered: set[str] = set()  # since then
+        self._is_final = False  # whether what is unfinished is looked at once more; and since then
+        self._answered: set[str] = set()
         self._progress = Progress(clock)
 
     def run(self, orders: Iterable[SnapshotOrder], others: Iterable[SnapshotRecord]) -> None:
@@ -238,8 +238,7 @@ class Poller:
         self._restarted = now
         failed = [self._states.pop(project_id) for project_id in self._to_restart]
         self._to_restart.clear()
-        site_now = self._site.now()
-        again = [begin.start_again(state, now, site_now) for state in failed]
+        again = [begin.start_again(state, now, self._site.now()) for state in failed]
         for state in again:
             self._report.update(state.record)
         try:

@@ -40,6 +40,7 @@ CONTRACT_COLUMNS = [
     "files",
     "origin",
     "finished_at",
+    "copied_to",
 ]
 MakeGear = Callable[..., "GearFolder"]
 Reported = dict[str, dict[str, str]]
@@ -111,8 +112,17 @@ class GearFolder(Job):
     ) -> None:
         super().__init__(path, ROOT, api_key, config or {}, job_id)
 
-    def prepare(self, retry_failed: Path | None = None, previous: Path | None = None) -> None:
-        files = {"retry failed": retry_failed, "previous-report": previous}
+    def prepare(
+        self,
+        retry_failed: Path | None = None,
+        previous: Path | None = None,
+        credentials: Path | None = None,
+    ) -> None:
+        files = {
+            "retry failed": retry_failed,
+            "previous-report": previous,
+            "storage-credentials": credentials,
+        }
         self.lay_out({name: file for name, file in files.items() if file is not None})
 
     def run(
@@ -120,10 +130,11 @@ class GearFolder(Job):
         retry_failed: Path | None = None,
         *,
         previous: Path | None = None,
+        credentials: Path | None = None,
         timeout_seconds: float = 120,
     ) -> GearRun:
         """Run the gear to its end."""
-        self.prepare(retry_failed, previous)
+        self.prepare(retry_failed, previous, credentials)
         began = time.monotonic()
         with self.started() as process:
             log, _ = process.communicate(timeout=timeout_seconds)

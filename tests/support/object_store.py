@@ -1,6 +1,7 @@
 """A real server that speaks S3, a process of its own, and a way to it that breaks."""
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ class ObjectStoreServer:
     """An S3 on loopback with one bucket, to which every key is good."""
 
     port: int
-    requests: list[str] = field(default_factory=list)  # "PUT /copies/…" by the breaking proxy
 
     @property
     def endpoint(self) -> str:
@@ -53,7 +53,7 @@ class ObjectStoreServer:
         path.write_text(json.dumps(self.credentials(endpoint)))
         return path
 
-    @property
+    @functools.cached_property
     def client(self) -> Any:
         """The store's own client."""
         return boto3.client(
@@ -65,11 +65,16 @@ class ObjectStoreServer:
         )
 
     @property
-    def objects(self) -> dict[str, bytes]:
-        """What is in the bucket, by key."""
+    def keys(self) -> list[str]:
+        """The keys of what is in the bucket."""
         found = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
         assert len(found) < 1000
-        return {entry["Key"]: self.read(entry["Key"]) for entry in found}
+        return [entry["Key"] for entry in found]
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        """What is in the bucket, by key."""
+        return {key: self.read(key) for key in self.keys}
 
     def read(self, key: str) -> bytes:
         return bytes(self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read())

@@ -1,0 +1,135 @@
+"""The address for copies and its credentials: what is refused, and what no log may show."""
+
+import base64
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from fw_gear_sitewide_snapshot.download import place
+from fw_gear_sitewide_snapshot.download.copies import Copies
+from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
+from fw_gear_sitewide_snapshot.errors import ConfigError
+from fw_gear_sitewide_snapshot.text import blank_secrets
+from tests.support.object_store import BUCKET, KEY_ID, SECRET, served_store
+from tests.support.time import FakeClock
+
+NOWHERE = "http://127.0.0.1:9"  # where nobody listens
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No credentials in the environment, and no machine that would give any."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", NOWHERE)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://bucket", "s3://bucket/a/b", "gs://b/p", "az://container/p", "file:///mount/p"]
+)
+def test_an_address_is_taken(url: str) -> None:
+    place.check_address(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "bucket/prefix",
+        "/mount/prefix",
+        "ftp://host/prefix",
+        "https://bucket.s3.amazonaws.com/prefix",
+        "S4://bucket",
+        "s3://",
+        "s3:///prefix",
+        "file://mount/prefix",
+        "file:mount",
+        "s3://bucket/a\nb",
+        "s3://[bucket",
+    ],
+)
+def test_what_is_no_address_says_what_one_is(url: str) -> None:
+    with pytest.raises(ConfigError, match="s3://bucket/prefix"):
+        place.check_address(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"s3://{KEY_ID}:{SECRET}@bucket/prefix",
+        f"az://container/prefix?sig={SECRET}",
+        f"s3://bucket/prefix#{SECRET}",
+    ],
+)
+def test_an_address_with_credentials_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ConfigError, match="nothing else in it") as caught:
+        place.check_address(url)
+
+    assert SECRET not in str(caught.value)
+
+
+def test_the_credentials_are_the_file_s_names_and_texts(tmp_path: Path) -> None:
+    file = tmp_path / "credentials.json"
+    file.write_text(json.dumps({"aws_access_key_id": KEY_ID, "region": "eu-central-1"}))
+
+    assert place.read_credentials(file) == {"aws_access_key_id": KEY_ID, "region": "eu-central-1"}
+    assert place.read_credentials(None) == {}
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        SECRET,
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        json.dumps(SECRET),
+        base64.b64encode(SECRET.encode()).decode(),
+    ],
+)
+def test_a_secret_is_blanked_in_every_form(monkeypatch: pytest.MonkeyPatch, seen: str) -> None:
+    given = place.secrets_of({"aws_secret_access_key": SECRET, "region": "eu-central-1"})
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    inherited = place.secrets_of({})
+
+    for secrets in (given, inherited):
+        assert blank_secrets(f"at {seen} in eu-central-1", secrets).strip('"') in {
+            "at [secret] in eu-central-1",
+            'at "[secret]" in eu-central-1',
+        }
+
+
+def try_out(url: str, credentials: dict[str, str]) -> str:
+    """Return what a person is told of a place that can't be used."""
+    with pytest.raises(ConfigError) as caught:
+        Copies(ObjectStore(url, credentials), "site.example.org", FakeClock()).try_out()
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"copy to {url}: ")
+    return str(caught.value)
+
+
+def test_without_credentials_it_says_where_they_were_looked_for() -> None:
+    said = try_out(f"s3://{BUCKET}/x", {"endpoint": NOWHERE, "region": "us-east-1"})
+
+    assert "no credentials were found: neither in the environment, nor a role" in said
+
+
+def test_a_wrong_key_is_told_in_the_store_s_words_without_the_key() -> None:
+    with served_store(INITIAL_NO_AUTH_ACTION_COUNT="1") as server:  # the bucket's own making
+        said = try_out(f"s3://{BUCKET}/x", server.credentials())
+
+    assert "the store says 403 Forbidden: InvalidAccessKeyId" in said
+    assert SECRET not in said
+
+
+def test_a_trial_leaves_nothing(tmp_path: Path) -> None:
+    Copies(ObjectStore(f"file://{tmp_path}/p", {}), "", FakeClock()).try_out()
+
+    assert list((tmp_path / "p").iterdir()) == []
+
+
+def test_a_folder_that_can_t_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("a file")
+
+    with pytest.raises(ConfigError, match="File exists"):
+        ObjectStore(f"file://{tmp_path}/p", {})
