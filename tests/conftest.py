@@ -1,6 +1,7 @@
 """Fixtures with defaults: a clock that passes at once, simulated sites, the gear as a process."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, name in enumerate(LONGEST) if path.endswith(name)), len(LONGEST))
 
     items.sort(key=rank)
+
+
+@pytest.fixture(scope="class")  # hypothesis refuses what belongs to a single function
+def unmeasured() -> Iterator[None]:
+    """Have coverage look away from a test of many examples: it would double their time.
+
+    What they reach is reached, and measured, in other tests too.
+    """
+    measure = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(measure)
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ class OneSharedProject(OneProject):
 OneSharedProject.TestCase.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=25, deadline=None
 )
-TestOneSharedProject = OneSharedProject.TestCase
+TestOneSharedProject = pytest.mark.usefixtures("unmeasured")(OneSharedProject.TestCase)
 
 
 # Several creates

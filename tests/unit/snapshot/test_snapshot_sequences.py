@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -331,4 +332,4 @@ class OneProject(RuleBasedStateMachine):
 OneProject.TestCase.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=25, deadline=None
 )
-TestOneProject = OneProject.TestCase
+TestOneProject = pytest.mark.usefixtures("unmeasured")(OneProject.TestCase)
