@@ -1,18 +1,13 @@
 """Runs the gear as the platform does: as a process, in a folder with config.json and input/."""
 
 import csv
-import os
 import re
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
-
-from typing_extensions import override
+from typing import Any, TypeVar
 
 from flywheel_site_simulator import Job, SimulatorServer, job
 
@@ -139,18 +134,6 @@ class GearFolder(Job):
         with self.started() as process:
             log, _ = process.communicate(timeout=timeout_seconds)
         return GearRun(self.path, process.returncode, log, time.monotonic() - began)
-
-    @override
-    @contextmanager
-    def started(
-        self,
-        stdout: int | IO[str] = subprocess.PIPE,
-        environment: Mapping[str, str] | None = None,
-    ) -> Iterator[subprocess.Popen[str]]:
-        # What measures coverage comes along.
-        coverage = {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
-        with super().started(stdout, {**coverage, **(environment or {})}) as process:
-            yield process
 
 
 def gear_maker(folder: Path, server: SimulatorServer) -> MakeGear:

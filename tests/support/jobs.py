@@ -6,7 +6,6 @@ do either.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,8 @@ from .repository import ROOT
 
 
 def engine_for(server: SimulatorServer, folder: Path) -> Engine:
-    """Make what runs a served site's jobs of this gear; what measures coverage comes along."""
-    coverage = {k: v for k, v in os.environ.items() if k.startswith("COVERAGE_")}
-    return Engine(server, ROOT, folder, coverage)
+    """Make what runs a served site's jobs of this gear."""
+    return Engine(server, ROOT, folder)
 
 
 def as_run(ended: EndedJob) -> GearRun:
