@@ -1,9 +1,11 @@
 """A job that the platform starts again finishes its first attempt's batch, and makes nothing twice.
 
 Real processes against the site over HTTP, killed at random moments that are drawn anew in each run
-of the tests. Nothing of what a killed attempt has put out is there for the next one.
+of the tests; ``make soak`` tries a hundred. Nothing of what a killed attempt has put out is there
+for the next one.
 """
 
+import os
 import random
 import signal
 import time
@@ -18,7 +20,7 @@ from tests.support.gear import GearFolder, GearRun
 
 pytestmark = pytest.mark.process
 
-BATCHES = 8
+BATCHES = int(os.environ.get("MOMENTS", "4"))
 AT_A_TIME = 4
 PROJECTS = 40
 PATIENCE_SECONDS = 60
