@@ -166,6 +166,10 @@ def test_all_in_any_case_and_with_blanks_means_every_project(job: Job, word: str
         ("attempts per project", True, "a whole number from 1 to 5"),
         ("attempts per project", math.nan, "a whole number from 1 to 5"),
         ("attempts per project", math.inf, "a whole number from 1 to 5"),
+        *(
+            ("reuse within hours", hours, "a number from 0 to 876000")
+            for hours in (-1, -0.001, 876001, 1e300, "24", True, [1])
+        ),
         ("dry run", "false", "true or false"),
         ("fail on incomplete", 0, "true or false"),
         ("download snapshots", "yes", "true or false"),
