@@ -30,6 +30,7 @@ from flywheel_site_simulator import (
     break_off,
     lose_answer,
     refuse,
+    slow_down,
 )
 from tests.support.gear import Reported, rows_of
 from tests.support.jobs import as_run, engine_for
@@ -269,7 +270,7 @@ def test_the_report_of_another_job_is_not_taken_for_a_group_s_own(groups: Groups
     [project] = groups.add("neuro")
     groups.order("neuro", project)
     other = f"{HEADER}\ncardio,Study,{'d' * 24},{'e' * 24},,,complete\n"
-    groups.site.fault(Fault(kind="file", action=answer_with(other)))
+    groups.site.fault(Fault(kind="file", action=answer_with(other.encode())))
 
     status, said = groups.run(PLACE, "neuro")
 
@@ -335,6 +336,21 @@ def test_a_job_that_the_site_starts_again_is_followed(groups: Groups) -> None:
         status, said = ended(script)
 
     assert (status, copy.state, copy.attempt) == (0, "complete", 2), said
+
+
+def test_a_failed_job_that_the_site_starts_again_a_while_later_is_followed(groups: Groups) -> None:
+    [project] = groups.add("neuro")
+    with groups.started(PLACE, "neuro", SECONDS="2") as script:
+        job = groups.running_job("neuro")
+        groups.site.jobs.end(job.id, "failed")
+        seen = groups.site.fault(Fault(kind="job", times=1, action=slow_down(0)))
+        until(lambda: seen.hits == 1)
+        groups.site.jobs.restart(job.id, "pending")
+        groups.order("neuro", project)
+
+        status, said = ended(script)
+
+    assert (status, len(groups.jobs_of("neuro"))) == (0, 2), said
 
 
 def test_a_job_that_is_refused_is_told_and_the_others_go_on(groups: Groups) -> None:
