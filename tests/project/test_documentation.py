@@ -25,7 +25,9 @@ DOCUMENTS = ["README.md", "FAQ.md", "CONTRIBUTING.md", "CHANGELOG.md"] + [
     f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))
 ]
 QC_RESULT = "docs/qc-result.md"
-NO_COMMANDS = {"FAQ.md", "CHANGELOG.md", "docs/qc-result.md", "docs/restoring.md", "docs/rules.md"}
+NO_COMMANDS = {"FAQ.md", "CHANGELOG.md"} | {
+    f"docs/{name}.md" for name in ("copies", "qc-result", "restoring", "rules")
+}
 # What a stranger needs first, then the sections of Flywheel's template for a gear's README.
 SECTIONS = {
     "Install": [],

@@ -17,7 +17,9 @@ LOCKED = {
     for pin in requirements("requirements.txt")
     if pin.marker is None or pin.marker.evaluate()
 }
-SPDX = {"BSD License": "BSD-3-Clause"}  # jinja2 has no other metadata; its licence has the clauses
+# jinja2 has no other metadata, and its licence has the clauses; python-dateutil's has them too.
+SPDX = {"BSD License": "BSD-3-Clause", "MIT License": "MIT"}
+UNNAMED = {"UNKNOWN", "Dual License"}  # of which two, python-dateutil's classifiers say
 REFUSE = """
 import sys
 
@@ -38,7 +40,7 @@ def licences(package: str) -> set[str]:
     named = [
         value.rpartition(" :: ")[2]
         for value in values
-        if value.startswith("License ::") or (" :: " not in value and value != "UNKNOWN")
+        if value.startswith("License ::") or (" :: " not in value and value not in UNNAMED)
     ]
     first = named[0] if named else "none named"
     return {SPDX.get(name, name) for name in re.split(r" AND | OR |[()]", first) if name}

@@ -76,11 +76,18 @@ def test_names_and_command_are_the_contract(manifest: dict[str, Any]) -> None:
 
 
 def test_the_inputs_are_the_contract(manifest: dict[str, Any]) -> None:
-    assert set(manifest["inputs"]) == {"retry failed", "previous-report", "api-key"}
+    assert set(manifest["inputs"]) == {
+        "retry failed",
+        "previous-report",
+        "storage-credentials",
+        "api-key",
+    }
     for name in ("retry failed", "previous-report"):
         report = manifest["inputs"][name]
         assert (report["base"], report["optional"]) == ("file", True)
         assert report["type"] == {"enum": ["tabular data"]}
+    credentials = manifest["inputs"]["storage-credentials"]
+    assert (credentials["base"], credentials["optional"]) == ("file", True)
     assert manifest["inputs"]["api-key"] == {"base": "api-key", "read-only": False}
 
 
@@ -99,6 +106,7 @@ def test_the_options_are_the_contract(manifest: dict[str, Any]) -> None:
         "dry run": ("boolean", False),
         "fail on incomplete": ("boolean", True),
         "download snapshots": ("boolean", False),
+        "copy to": ("string", None),
     }
 
 

@@ -1,10 +1,12 @@
 """docs/restoring.md: every command on the page is run, as it stands there.
 
-Against an archive that the downloader has made of a simulated site's snapshots. What needs
-fw-dataset is run where that is installed: with the other clients.
+Against an archive that the downloader has made of a simulated site's snapshots, and copies that it
+has sent to a server that speaks S3. What needs fw-dataset is run where that is installed: with the
+other clients.
 """
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -17,18 +19,29 @@ import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 from flywheel_site_simulator.content import counts
+from fw_gear_sitewide_snapshot.download.copies import Copies
+from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
+from fw_gear_sitewide_snapshot.errors import ConfigError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
+from fw_gear_sitewide_snapshot.report import csv_report
 from fw_gear_sitewide_snapshot.site.client import Site
 from tests.support.direct import DirectTransport, InTurn
 from tests.support.downloads import fetch_all
+from tests.support.object_store import BUCKET, ObjectStoreServer, served_store
 from tests.support.repository import read
 from tests.support.time import FakeClock
 
 PAGE = "docs/restoring.md"
+COPIES = "docs/copies.md"
 TOOLS = ("sh", "unzip", "sha256sum", "gunzip", "sqlite3")
 
-# What each command block says or leaves, in the page's order: a part of it that no other has.
+# What each command block says or leaves, in the page's order: a part of it.
 EXPECTED = (
+    "snapshot_report.csv: OK",
+    "snapshot.db",
+    "Z-Nightly/",
+    "snapshot.db",
+    "snapshot_report.csv: OK",
     "snapshot_report.csv: OK",
     "sub-003\n",
     "$.parents.subject",
@@ -63,6 +76,13 @@ class Followed:
     site: SimulatedSite
     record: SnapshotRecord
 
+    def after(self, words: str) -> str:
+        """Return what the one block that holds these words has said."""
+        [said] = [
+            said for block, said in zip(blocks(), self.said, strict=True) if words in block.commands
+        ]
+        return said
+
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
@@ -72,9 +92,16 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     folder = tmp_path_factory.mktemp("restoring")
     clock = FakeClock()
     site = SimulatedSite(clock.unix)
-    record = archived(site, clock, folder)
-    with SimulatorServer(site) as server:
+    with served_store() as store, SimulatorServer(site) as server:
+        copies = Copies(
+            ObjectStore(f"s3://{BUCKET}/a site", store.credentials()), "site.example.org", clock
+        )
+        record, batch = archived_and_copied(site, clock, folder, copies)
         environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **access(store),
+            "COPIES": copies.url,
+            "BATCH": batch,
             "FW_API_KEY": server.api_key(),
             "PROJECT_ID": record.project.id,
             "SNAPSHOT_ID": record.snapshot_id,
@@ -83,17 +110,42 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Followed:
     return Followed(said, folder, site, record)
 
 
-def archived(site: SimulatedSite, clock: FakeClock, folder: Path) -> SnapshotRecord:
-    """Let the downloader make snapshots.zip in the folder; gives the page's project."""
+def access(store: ObjectStoreServer) -> dict[str, str]:
+    """Return the variables with which Amazon's tools get into a store."""
+    credentials = store.credentials()
+    return {
+        "AWS_ENDPOINT_URL": store.endpoint,
+        "AWS_ACCESS_KEY_ID": credentials["aws_access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": credentials["aws_secret_access_key"],
+        "AWS_DEFAULT_REGION": credentials["region"],
+    }
+
+
+def archived_and_copied(
+    site: SimulatedSite, clock: FakeClock, folder: Path, copies: Copies
+) -> tuple[SnapshotRecord, str]:
+    """Let the downloader make snapshots.zip in the folder, and copies.
+
+    Returns:
+        The page's project, and the name of the batch's folder.
+    """
     records = []
     for label in ("Tumour atlas", "Another"):
         project = site.add_project("cardio", label, subjects=3, sessions_per_subject=2)
         snapshot = site.add_snapshot(project)
         records.append(
-            SnapshotRecord(Project(project, label, "cardio"), snapshot, status="complete")
+            SnapshotRecord(
+                Project(project, label, "cardio"),
+                snapshot,
+                status="complete",
+                batch_label="Nightly",
+            )
         )
+    after = {record.project.id: record for record in records}
     fetch_all(
         records,
+        told=after,
+        copies=copies,
         site=Site(DirectTransport(site, clock), clock),
         workers=InTurn(clock),
         clock=clock,
@@ -101,7 +153,10 @@ def archived(site: SimulatedSite, clock: FakeClock, folder: Path) -> SnapshotRec
         output=folder,
     )
     assert [path.name for path in folder.iterdir()] == ["snapshots.zip"]
-    return records[0]
+    report = csv_report.write(after.values(), folder)
+    there = copies.put_batch([report], list(after.values()), clock.now())
+    report.unlink()
+    return records[0], there.rpartition("/")[2]
 
 
 def run(block: Block, folder: Path, environment: dict[str, str]) -> str:
@@ -135,6 +190,35 @@ def test_the_checksums_are_good_for_every_file_of_the_archive(followed: Followed
     assert followed.said[0].count(": OK\n") == 3
 
 
+def test_the_copies_are_what_is_in_the_archive(followed: Followed) -> None:
+    ids = followed.record.project.id, followed.record.snapshot_id
+    [archived] = followed.folder.glob("snapshots/cardio/Tumour atlas/*.db.gz")
+    copy = followed.folder.joinpath("copies", "cardio", *ids).with_suffix(".db.gz")
+
+    assert f"{ids[1]}.db.gz" in followed.after("--human-readable")
+    assert copy.read_bytes() == archived.read_bytes()
+
+
+@pytest.mark.parametrize("words", ["aws s3 sync", "while read"])
+def test_the_checksums_are_good_for_every_file_of_the_batch(followed: Followed, words: str) -> None:
+    assert followed.after(words).count(": OK\n") == 3
+    assert "FAILED" not in followed.after(words)
+
+
+def test_each_example_of_credentials_is_taken() -> None:
+    examples = [
+        json.loads(block)
+        for block in re.findall(r"^```json\n(.*?)^```$", read(COPIES), re.MULTILINE | re.DOTALL)
+    ]
+
+    assert len(examples) == 3
+    for example in examples:
+        url = "az://container/prefix" if "account_name" in example else "s3://bucket/prefix"
+        assert ObjectStore(url, example).url == url
+        with pytest.raises(ConfigError):
+            ObjectStore(url, example | {"acount": "misspelt"})
+
+
 def test_the_files_that_the_page_lists_are_those_that_a_person_counts(followed: Followed) -> None:
     with (followed.folder / "files.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -158,7 +242,10 @@ def test_the_report_of_the_archive_counts_the_same(followed: Followed) -> None:
 
 
 def test_deleted_subjects_are_not_listed(followed: Followed) -> None:
-    assert "sub-004" not in followed.said[1]
+    assert "sub-003" in followed.after("SELECT json_extract(data, '$.label') FROM subject\nWHERE")
+    assert "sub-004" not in followed.after(
+        "SELECT json_extract(data, '$.label') FROM subject\nWHERE"
+    )
 
 
 def test_the_copy_is_one_request_and_a_new_project(followed: Followed) -> None:
