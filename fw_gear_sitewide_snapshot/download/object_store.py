@@ -24,8 +24,8 @@ from .place import secrets_of
 
 _PART_BYTES = 5 << 20  # of an upload, at the least: what S3 allows
 _MOST_PARTS = 9000  # S3 takes 10,000
-_PARALLEL_PARTS = 2
-_READ_BYTES = 1 << 23
+_PARALLEL_PARTS = 1
+_READ_BYTES = 1 << 22
 # A machine's role is asked for at such addresses, when nothing else gives credentials.
 _NO_CREDENTIALS = re.compile(
     r"169\.254\.|/latest/(api|meta-data)|computeMetadata|metadata/identity|token request|"

@@ -53,8 +53,6 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
         found.append(Column("batch", "Batch", lambda record: one_line(record.batch_label, 120)))
     if any(record.error for record in records):
         found.append(Column("error", "Error", lambda record: display_text(record.reason)))
-    if any(record.copied_to for record in records):
-        found.append(Column("copy", "Copied to", lambda record: one_line(record.copied_to)))
     if any(record.content for record in records):
         found += [
             Column("checksum", "SHA-256", lambda r: r.content.sha256 if r.content else ""),

@@ -123,7 +123,8 @@ def group_by_reason(records: Iterable[SnapshotRecord], summary: Summary) -> list
 
 def may_retry_help(summary: Summary) -> bool:
     """Say whether a retry may bring any row further; where nothing is known of a reason, it may."""
-    return any(_advice(_reason(record, summary)).may_retry_help for record in summary.incomplete)
+    is_helped = (_advice(_reason(row, summary)).may_retry_help for row in summary.incomplete)
+    return not summary.is_batch_copied or any(is_helped)
 
 
 def _reason(record: SnapshotRecord, summary: Summary) -> str:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,6 +25,7 @@ from tests.support.object_store import (
     breaking_proxy,
     served_store,
 )
+from tests.support.repository import ROOT
 from tests.support.time import FakeClock
 
 
@@ -317,3 +320,30 @@ def test_a_batch_leaves_its_report_and_the_checksums_of_all_its_copies(
     found = {f"site a/{name}": sha256 for name, sha256 in sums.items()}
     assert {n: hashlib.sha256(server.read(n)).hexdigest() for n in found} == found
     assert any(name.endswith(".db.gz") for name in found)
+
+
+# Memory
+
+MEASURE = """
+import resource, sys
+from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
+
+url, endpoint, parts = sys.argv[1:]
+names = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region": "us-east-1"}
+store = ObjectStore(url, {**names, "endpoint": endpoint})
+part = bytes(1 << 20)
+store.put_parts("large", (part for _ in range(int(parts))), int(parts) << 20)
+store.sha256("large")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def peak_memory(server: ObjectStoreServer, parts: int) -> int:
+    """The most memory, in bytes, that a process has had which copied so many MiB."""
+    command = [sys.executable, "-c", MEASURE, f"s3://{BUCKET}/x", server.endpoint, str(parts)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return int(ended.stdout)
+
+
+def test_memory_does_not_grow_with_what_is_copied(server: ObjectStoreServer) -> None:
+    assert peak_memory(server, 96) < peak_memory(server, 12) + 32 * MEBIBYTE

@@ -1,5 +1,6 @@
 """What the platform is told of the report: valid by the engine's schema, and about the output."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,20 @@ def test_a_batch_that_was_to_be_fetched_and_was_not_does_not_pass() -> None:
     summary = Summary.of([record(error="download failed: 404")], to_fetch=True)
 
     assert result(summary)["state"] == "FAIL"
+
+
+def test_it_sums_what_was_copied_and_what_was_to_be_copied_and_was_not_does_not_pass() -> None:
+    held = SnapshotContent(1000, "0" * 64, 1, 2, 3, 4)
+    copied = record(content=held, copied_to="s3://bucket/neuro/a/b.db.gz")
+    config = replace(CONFIG, copy_to="s3://bucket")
+
+    whole = result(Summary.of([copied], to_copy=True), config)
+    partial = result(Summary.of([copied, record(number=1)], to_copy=True), config)
+
+    assert (whole["state"], whole["copied"], whole["copied to"]) == ("PASS", 1, "s3://bucket")
+    assert whole["copied size_bytes"] == 1000
+    assert (partial["state"], partial["copied"], partial["not complete"]) == ("FAIL", 1, 1)
+    assert "copied" not in result(Summary.of([record()]))
 
 
 def named(label: str) -> Project:

@@ -141,7 +141,7 @@ def test_a_snapshot_that_could_not_be_fetched_is_not_complete() -> None:
     assert " ".join(reader.section("Not complete").split()) == (
         "4 "
         "complete, not fetched download failed: the site says 404 2 projects "
-        'A retry ("retry failed", with "download snapshots") fetches it again. '
+        'A retry ("retry failed", with the same options) fetches it again. '
         "group/Project 2 group/Project 4 "
         "complete, not fetched the run ended before it was fetched group/Project 3 "
         "failed no rights group/Project 5"

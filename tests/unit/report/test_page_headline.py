@@ -97,6 +97,15 @@ def test_the_headline_tells_what_could_not_be_fetched(
     assert sentence in Reader(render(records, to_fetch=True)).text
 
 
+def test_the_headline_tells_what_could_not_be_copied() -> None:
+    summary = Summary.of([record(1), record(2)], to_copy=True)
+
+    assert page_headline.headline(summary) == (
+        "All 2 projects have a complete snapshot, but none could be copied."
+    )
+    assert page_headline.severity(summary) == "failed"
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["complete", "failed", "pending", "x"]), st.booleans())),
     st.booleans(),

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -48,6 +49,24 @@ def test_a_snapshot_that_was_not_fetched_is_no_plain_complete_one() -> None:
     )  # fmt: skip
 
 
+def test_a_snapshot_that_was_not_copied_is_no_plain_complete_one() -> None:
+    complete = SnapshotRecord(Project("a" * 24, "Study", "neuro"), "5" * 24, status="complete")
+    copied = replace(complete, project=Project("b" * 24, "x", "neuro"), copied_to="s3://b/c")
+    summary = Summary.of([complete, copied], to_copy=True)
+
+    [group] = group_by_reason(summary.incomplete, summary)
+
+    assert (group.status, group.text) == (
+        "complete, not copied",
+        "the run ended before it was copied",
+    )
+
+
+def test_where_only_the_batch_s_own_files_lack_a_copy_a_retry_helps() -> None:
+    assert may_retry_help(Summary(is_batch_copied=False))
+    assert not Summary(is_batch_copied=False).is_complete
+
+
 def test_the_reason_of_one_project_alone_is_told_whole() -> None:
     [group] = group_by_reason(vanished(1), Summary())
 
@@ -78,6 +97,8 @@ def test_the_reason_that_concerns_most_projects_comes_first() -> None:
         ),
         ("the site reports that it failed: no space", "starts another one"),
         ("download failed: the site says 404", "fetches it again"),
+        ("copy failed: no connection to the store, or it broke", "copies it"),
+        ("copy failed: there is another file already: s3://b/x", "Nothing is replaced"),
         ("the site says 503", "Retry later"),
         ("no connection to the site: refused", "Retry later"),
         ("download failed: no room to unpack it: 5.0 GiB more", "disk is too small"),
