@@ -370,6 +370,7 @@ def test_a_job_whose_machine_dies_again_and_again_makes_one_snapshot_of_each_pro
     job = jobs.launch(STUDIES)
     for made in (1, 10):
         until(lambda made=made: jobs.site.creates() >= made)  # type: ignore[misc]
+        until(lambda job=job: job.state == "running")  # type: ignore[misc]
         jobs.engine.kill(job.id)
         job = jobs.restart(job)
 
