@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from fw_gear_sitewide_snapshot import errors
+from fw_gear_sitewide_snapshot import errors, main
+from fw_gear_sitewide_snapshot.download import copies, fetch, fetch_queue, place
 from fw_gear_sitewide_snapshot.download.archive import ARCHIVE_NAME
 from fw_gear_sitewide_snapshot.models import SnapshotStatus
 from fw_gear_sitewide_snapshot.report.columns import COLUMNS
@@ -351,3 +352,21 @@ def test_the_page_on_reliability_has_the_numbers_of_the_code() -> None:
     assert "SCHEDULES=100000" in read("Makefile")
     assert "`make test` tries 2,000" in text
     assert '"SCHEDULES", "2000"' in read("tests/gear/test_schedules.py")
+
+
+# --------------------------------------------------------------------------------- docs/copies.md
+
+
+def test_the_page_on_copies_has_the_numbers_and_names_of_the_code() -> None:
+    text = " ".join(read("docs/copies.md").split())
+
+    assert {
+        code(row["`copy to`"]).partition(":")[0] for row in table("docs/copies.md", "`copy to`")
+    } == {*place.SCHEMES}
+    assert "five times in all" in text
+    assert fetch._COPIES == 5
+    assert "up to four are fetched and copied at a time" in text
+    assert fetch_queue.MAX_CONCURRENT_DOWNLOADS == 4
+    assert "or takes half a minute, the exit status is 2" in text
+    assert main._TRIAL_SECONDS <= 30
+    assert f"`{copies._TRIAL_KEY}-…`" in text
