@@ -103,7 +103,7 @@ class Downloader:
 
     def advance(self) -> None:
         """Begin what can be fetched now, and tell what has come of the rest; wait for nothing."""
-        if self._downloads.is_busy:
+        if self._downloads.left:
             self._collect(self._clock.monotonic())
 
     def finish(self) -> None:
@@ -117,21 +117,10 @@ class Downloader:
         if not self._wanted:
             log.info("Nothing to fetch: %s", _why_nothing(batch))
             return
-        log.info(
-            "Fetching %s of a batch of %s",
-            counted(len(self._wanted), "snapshot"),
-            counted(len(batch), "project"),
-        )
-        is_ended, size = False, 0
-        try:
-            while self._downloads.is_busy:
-                self._collect(self._clock.monotonic() + TICK_SECONDS)
-                self._downloads.pause()
-                self._report.save_if_due()
-        except TerminatedError:
-            is_ended = True
-        finally:
-            self._downloads.tasks.cancel_pending()
+        if left := self._downloads.left:
+            words = counted(left, "snapshot"), counted(len(batch), "project")
+            log.info("Fetching %s of a batch of %s", *words)
+        is_ended, size = self._fetch_rest(), 0
         try:
             if self._fetched:
                 rows = {record.project.id: record for record in self._report.records}
@@ -149,6 +138,19 @@ class Downloader:
         if is_ended or lost:
             raise TerminatedError
 
+    def _fetch_rest(self) -> bool:
+        """Wait for all that is still to be fetched; return whether the run is to end before that."""
+        try:
+            while self._downloads.left:
+                self._collect(self._clock.monotonic() + TICK_SECONDS)
+                self._downloads.pause()
+                self._report.save_if_due()
+        except TerminatedError:
+            return True
+        finally:
+            self._downloads.tasks.cancel_pending()
+        return False
+
     def close(self) -> None:
         """Wait for nothing more, and remove what is in the work folder."""
         self._downloads.tasks.cancel_pending()
@@ -165,7 +167,7 @@ class Downloader:
                 self._report.update(self._failed[key])
                 continue
             if download.copies:
-                if isinstance(outcome, StoreError | OSError):
+                if isinstance(outcome, Exception):
                     record = replace(record, error=problem(download, outcome, "copy failed"))
                     if not download.archive:
                         download.path.unlink(missing_ok=True)

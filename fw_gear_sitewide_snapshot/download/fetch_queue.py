@@ -34,9 +34,9 @@ class FetchQueue:
     is_one_alone: bool = False
 
     @property
-    def is_busy(self) -> bool:
-        """Whether anything is being fetched, or still to be."""
-        return bool(self.tasks.in_flight or self.new or self.again)
+    def left(self) -> int:
+        """How many are being fetched, or still to be."""
+        return self.tasks.in_flight + len(self.new) + len(self.again)
 
     def results(self, until: float) -> Iterator[tuple[Download, Outcome]]:
         """Begin what can be begun; yield what ends by then, with its content or its last error."""

@@ -17,6 +17,7 @@ from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
 from fw_gear_sitewide_snapshot.errors import TerminatedError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
 from fw_gear_sitewide_snapshot.site.client import Site
+from tests.support.disk import SmallDisk
 from tests.support.downloads import MEBIBYTE, Fetching, fetch_all
 from tests.support.object_store import (
     BUCKET,
@@ -347,3 +348,17 @@ def peak_memory(server: ObjectStoreServer, parts: int) -> int:
 
 def test_memory_does_not_grow_with_what_is_copied(server: ObjectStoreServer) -> None:
     assert peak_memory(server, 96) < peak_memory(server, 12) + 32 * MEBIBYTE
+
+
+# Room
+
+
+def test_room_is_needed_for_a_few_and_not_for_all(copying: Copying) -> None:
+    for _ in range(12):
+        copying.fetching.add(size=4 * MEBIBYTE)
+    disk = SmallDisk(16 * MEBIBYTE + 24 * MEBIBYTE, copying.fetching.work)
+
+    after = copying.run(free=disk)
+
+    assert {row.error for row in after.values()} == {""}
+    assert all(row.copied_to for row in after.values())
