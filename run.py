@@ -29,6 +29,7 @@ except Exception as _error:  # noqa: BLE001  a library may raise anything while 
 
 log = logging.getLogger("sitewide-snapshot")
 
+_ABORT_SECONDS = 5.0  # for uploads to be aborted, once the report is written
 _RETRY = 'run again with the report as input "retry failed"'
 
 
@@ -41,6 +42,7 @@ class Stop(threading.Event):
 def run(folder: Path, stop: Stop) -> int:
     """Run the gear in its folder; returns the exit status, having logged why."""
     log_format.set_up("", debug=False)
+    copies: Copies | None = None
     try:
         job = parser.read_json(folder / "config.json")
         log_format.set_up(parser.api_key_text(job), debug=parser.is_debug(job))
@@ -69,6 +71,8 @@ def run(folder: Path, stop: Stop) -> int:
         return error.exit_status
     except errors.TerminatedError:
         log.error("The job was told to end")
+        if copies:
+            copies.wait_for_uploads(_ABORT_SECONDS)
         if (folder / "output" / csv_report.REPORT_NAME).exists():
             log.error("To finish the batch: %s", _RETRY)
         return errors.EXIT_SIGNALLED + stop.signal

@@ -9,6 +9,7 @@ gives back what was sent.
 import hashlib
 import json
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ class Copies:
         self._store = store
         self._site = site
         self._clock = clock
+        self._uploads = 0  # that are under way, in other threads
+        self._uploading = threading.Condition()
 
     @property
     def url(self) -> str:
@@ -45,11 +48,13 @@ class Copies:
         return self._store.url
 
     def try_out(self) -> None:
-        """Write a small object and remove it; raise a ConfigError where that can't be done."""
+        """Do all that copies need with a small object; raise a ConfigError where that fails."""
         key = f"{_TRIAL_KEY}-{self._clock.now():%Y%m%dT%H%M%S%f}"
         try:
             self._store.put_new(key, b"Written and removed to see whether copies can be made.\n")
+            self._store.read(key, _LONGEST_NOTE_BYTES)
             self._store.delete(key)
+            self._store.size(key)  # of what is not there: a store may refuse to say that
         except (StoreError, OSError) as error:
             raise ConfigError(f"copy to {self.url}: {error}") from None
 
@@ -75,12 +80,24 @@ class Copies:
         """
         key = _key(record)
         if not self._is_there(record, content):
-            self._store.put_parts(key, self._parts(path), content.size_bytes)
+            with self._uploading:
+                self._uploads += 1
+            try:
+                self._store.put_parts(key, self._parts(path), content.size_bytes)
+            finally:
+                with self._uploading:
+                    self._uploads -= 1
+                    self._uploading.notify_all()
             if self._store.sha256(key) != content.sha256:
                 self._store.delete(key)
                 raise StoreError("what the store gives back is not what was sent", may_pass=True)
         self._store.put_new(_note_key(record), self._note(record, content))
         return self.address(record)
+
+    def wait_for_uploads(self, seconds: float) -> None:
+        """Wait until those under way have ended: told to end, they are aborted by the next part."""
+        with self._uploading:
+            self._uploading.wait_for(lambda: not self._uploads, seconds)
 
     def put_batch(
         self, files: Iterable[Path], records: Sequence[SnapshotRecord], began: datetime

@@ -139,7 +139,7 @@ class Downloader:
             raise TerminatedError
 
     def _fetch_rest(self) -> bool:
-        """Wait for all that is still to be fetched; return whether the run is to end before that."""
+        """Wait for what is still to be fetched; return whether the run is to end before that."""
         try:
             while self._downloads.left:
                 self._collect(self._clock.monotonic() + TICK_SECONDS)

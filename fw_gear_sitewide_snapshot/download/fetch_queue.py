@@ -51,10 +51,17 @@ class FetchQueue:
         if not self.tasks.in_flight and self.again:
             self.clock.sleep(min(TICK_SECONDS, self.again[0][0] - self.clock.monotonic()))
 
+    @property
+    def _held(self) -> int:
+        """How many are fetched, and wait until the store can be asked again."""
+        return sum(download.content is not None for _, _, download in self.again)
+
     def _submit(self) -> None:
-        """Begin to fetch what can be fetched now."""
+        """Begin to fetch what can be fetched now; what only waits to be copied has its place."""
         while self.tasks.in_flight < MAX_CONCURRENT_DOWNLOADS and not self.is_one_alone:
             is_due = self.again and self.again[0][0] <= self.clock.monotonic()
+            if not is_due and self.tasks.in_flight + self._held >= MAX_CONCURRENT_DOWNLOADS:
+                break
             download = self.again[0][2] if is_due else self.new[0] if self.new else None
             if not download or (download.lacked and self.tasks.in_flight):
                 break

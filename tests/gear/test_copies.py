@@ -195,6 +195,27 @@ def test_what_could_not_be_copied_is_not_complete_and_a_retry_copies_it_and_star
     assert [served.site.creates(project) for project in (good, bad)] == [1, 1]
 
 
+def test_a_job_that_is_told_to_end_leaves_no_upload_half(
+    store: ObjectStoreServer, tmp_path: Path
+) -> None:
+    site = SimulatedSite()
+    for _ in range(2):
+        site.download_size(site.add_project(), 48 << 20)
+    with breaking_proxy(store, bytes_per_second=4 << 20) as slow, SimulatorServer(site) as server:
+        folder = gear_maker(tmp_path, server)(**CONFIG | {"copy to": f"s3://{BUCKET}/ended"})
+        folder.prepare(credentials=store.credentials_file(tmp_path, slow.endpoint))
+        with folder.started() as process:
+            while not store.unfinished_uploads:
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert store.unfinished_uploads == []
+    assert not [key for key in store.keys if key.startswith("ended/neuro")]
+
+
 # Before anything starts
 
 WRONG = {

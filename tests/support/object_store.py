@@ -3,12 +3,14 @@
 import contextlib
 import functools
 import json
+import math
 import os
 import socket
 import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,9 +116,10 @@ class BreakingProxy:
     The server ends a connection with its answer, so that each request has one of its own.
     """
 
-    def __init__(self, port: int, every: int = 0) -> None:
+    def __init__(self, port: int, every: int = 0, bytes_per_second: float = math.inf) -> None:
         self._server = port
         self._every = every
+        self._bytes_per_second = bytes_per_second  # of each connection, to the server
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -168,11 +171,11 @@ class BreakingProxy:
                     client.sendall(answer)
         return None
 
-    @staticmethod
-    def _pump(source: socket.socket, target: socket.socket) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 target.sendall(data)
+                time.sleep(len(data) / self._bytes_per_second)
 
     @staticmethod
     def _reset(client: socket.socket) -> None:
@@ -182,9 +185,11 @@ class BreakingProxy:
 
 
 @contextlib.contextmanager
-def breaking_proxy(server: ObjectStoreServer, every: int = 0) -> Iterator[BreakingProxy]:
+def breaking_proxy(
+    server: ObjectStoreServer, every: int = 0, bytes_per_second: float = math.inf
+) -> Iterator[BreakingProxy]:
     """Put a proxy before a store until the block ends; it breaks nothing by default."""
-    proxy = BreakingProxy(server.port, every)
+    proxy = BreakingProxy(server.port, every, bytes_per_second)
     try:
         yield proxy
     finally:
