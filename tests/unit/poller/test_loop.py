@@ -117,6 +117,7 @@ def test_the_last_look_is_taken_also_where_the_time_is_short(loop: Loop, timeout
 
 
 @pytest.mark.parametrize("answer_seconds", [0.0, 0.05])
+@pytest.mark.usefixtures("unmeasured")
 def test_more_rows_than_a_second_allows_are_all_looked_at_once_more(
     loop: Loop, answer_seconds: float
 ) -> None:
@@ -152,6 +153,7 @@ def test_why_the_last_calls_told_nothing_stands_in_the_row_of_an_unfinished_one(
 
 @pytest.mark.parametrize("seconds", [9.0, 60.0])
 @pytest.mark.parametrize("kind", ["detail", "list", "create", "project"])
+@pytest.mark.usefixtures("unmeasured")
 def test_the_deadline_holds_while_calls_are_slow(loop: Loop, kind: str, seconds: float) -> None:
     loop.projects(30, look_up=True)
     for _ in range(30):

@@ -9,6 +9,8 @@ from flywheel_site_simulator import Action, break_off, refuse, slow_down
 from tests.support.loop import Loop, most_in_a_second
 from tests.support.time import FakeClock
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 MAX_CALLS_PER_SECOND = 250
 MAX_IN_FLIGHT = 16
 NOT_THE_SITE_S = refuse(404, body=b"default backend - 404", headers={"Content-Type": "text/plain"})

@@ -10,6 +10,8 @@ from fw_gear_sitewide_snapshot.errors import TerminatedError
 from tests.support.loop import Loop
 from tests.support.time import FakeClock
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 LOOKS_EVERY_SECONDS = 1.0
 
 
