@@ -95,9 +95,9 @@ format: setup ## put the code into its form, and mend what the linter can
 demo: setup ## a whole run of the gear against a simulated site
 	@$(BIN)/python demo.py
 
-SOAK := tests/gear/test_schedules.py tests/gear/test_killed.py tests/gear/test_restarted.py
+SOAK := $(addprefix tests/gear/test_,$(addsuffix .py,schedules killed restarted copies))
 soak: setup ## a hundred thousand random faults and kills (the tests have two thousand)
-	@SCHEDULES=100000 MOMENTS=100 $(BIN)/python -m pytest $(SOAK) -o faulthandler_timeout=0
+	@SCHEDULES=100000 MOMENTS=100 COPIES=300 $(BIN)/python -m pytest $(SOAK) -o faulthandler_timeout=0
 
 bench: setup ## how long large batches take; CASES="five five-hundred" for some of them
 	@$(BIN)/python -m benchmarks $(CASES)
