@@ -8,9 +8,9 @@ from pathlib import Path
 
 from . import finder
 from .clock import Clock
+from .download import copying
 from .download.copies import Copies
 from .download.downloader import Downloader
-from .download.object_store import StoreError
 from .errors import ConfigError, OutputError, ReportLostError, TerminatedError
 from .finder import Batch, Moment
 from .models import Project, whole_seconds
@@ -28,7 +28,6 @@ from .workers import TaskQueue, Workers
 
 log = logging.getLogger(__name__)
 
-_TRIAL_SECONDS = 25.0  # within half a minute a person knows that a place can't be used
 _HIDDEN_SECONDS = 10.0  # once all is done, nobody waits longer to learn what ALL leaves out
 
 
@@ -55,7 +54,7 @@ def run(
     began = clock.monotonic()
     previous = config.previous_report and csv_report.read(config.previous_report, PREVIOUS_INPUT)
     if copies:
-        _try_out(copies, workers, clock)
+        copying.try_out(copies, workers, clock)
     batch, begin = _find(config, site, job_id)
     report = BatchReport(batch.records, output, clock)
     report.save()
@@ -96,7 +95,7 @@ def run(
         )
         _finish(report, summary, clock.monotonic() - began)
     _write_page(config, report, summary, site, clock.monotonic() - began, site_url, job_id)
-    if copies and not _copy_batch(copies, report, begin):
+    if copies and not copying.copy_batch(copies, report, begin, workers, clock):
         return replace(summary, is_batch_copied=False)
     return summary
 
@@ -129,28 +128,6 @@ def _write_page(
         log.exception(
             "The page could not be made, which is a defect of the gear; the report is whole"
         )
-
-
-def _try_out(copies: Copies, workers: Workers, clock: Clock) -> None:
-    """Raise a ConfigError where the place can't be written to, or doesn't answer."""
-    tried: TaskQueue[None] = workers.queue()
-    tried.submit(copies.try_out)
-    for _ in tried.results(clock.monotonic() + _TRIAL_SECONDS):
-        log.info("Copies go to %s", copies.url)
-        return
-    raise ConfigError(f"copy to {copies.url}: no answer within {_TRIAL_SECONDS:.0f} s")
-
-
-def _copy_batch(copies: Copies, report: BatchReport, begin: datetime) -> bool:
-    """Copy the report and its page beside the snapshots' copies; say whether that was done."""
-    files = [report.folder / name for name in (csv_report.REPORT_NAME, page.PAGE_NAME)]
-    try:
-        there = copies.put_batch([f for f in files if f.exists()], report.records, begin)
-    except (StoreError, OSError) as error:
-        log.error("The report can't be copied to %s: %s", copies.url, error)
-        return False
-    log.info("The report, its page and the checksums of all copies are in %s", there)
-    return True
 
 
 def _find(config: GearConfig, site: Site, job_id: str) -> tuple[Batch, datetime]:

@@ -33,12 +33,17 @@ _MOST_FOLDERS = 100  # of batches that began in the same second and have the sam
 
 
 class Copies:
-    """The copies in one place; ``site`` is the host of the site that they are of."""
+    """The copies in one place; ``site`` is the host of the site that they are of.
+
+    Attributes:
+        failures: How many attempts have failed since one went well; who makes them counts.
+    """
 
     def __init__(self, store: ObjectStore, site: str, clock: Clock) -> None:
         self._store = store
         self._site = site
         self._clock = clock
+        self.failures = 0
         self._uploads = 0  # that are under way, in other threads
         self._uploading = threading.Condition()
 
@@ -66,7 +71,10 @@ class Copies:
         """Return the content of a copy that an earlier run has made, if it is whole."""
         try:
             note = json.loads(self._store.read(_note_key(record), _LONGEST_NOTE_BYTES) or b"")
-            content = SnapshotContent(**{name: note[name] for name in _CONTENT_NAMES})
+            found = {name: note[name] for name in _CONTENT_NAMES}
+            if not all(type(v) is int or name == "sha256" for name, v in found.items()):
+                return None
+            content = SnapshotContent(**found)
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
         return content if self._is_there(record, content) else None
@@ -122,11 +130,20 @@ class Copies:
         for folder in _folders(f"batches/{name}"):
             known = {f"{folder}/{n}": hashlib.sha256(c).hexdigest() for n, c in contents.items()}
             lines = [f"{sha256}  {key}\n" for key, sha256 in sorted((sums | known).items())]
-            if self._store.put_new(f"{folder}/{SUMS_NAME}", "".join(lines).encode()):
+            sums_key = f"{folder}/{SUMS_NAME}"
+            if self._put_or_find(sums_key, "".join(lines).encode()):
                 for name, content in contents.items():
                     self._store.put_new(f"{folder}/{name}", content)
                 return self._store.address(folder)
         raise StoreError(f"there are {_MOST_FOLDERS} batches of that name already")
+
+    def _put_or_find(self, key: str, content: bytes) -> bool:
+        """Store a small object; say whether it is there now, and not another in its place.
+
+        A store may have taken it although the connection broke before it could say so.
+        """
+        is_new = self._store.put_new(key, content)
+        return is_new or self._store.read(key, len(content) + 1) == content
 
     def _is_there(self, record: SnapshotRecord, content: SnapshotContent) -> bool:
         """Say whether the copy is there; raise a StoreError where something else is."""

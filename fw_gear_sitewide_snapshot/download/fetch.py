@@ -38,7 +38,8 @@ _OUTAGE_ATTEMPTS = 6
 _LONGEST_BACKOFF_SECONDS = 600.0  # a site that asks for a longer one is left to another run
 _MISSING_SECONDS = 40.0  # a snapshot can be complete before its file is there
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_COPIES = 5  # attempts in all, where what went wrong may pass
+_COPIES = 5  # attempts at the least, where what went wrong may pass; and a store's outage as above
+_MOST_FAILED_COPIES = 40  # without one that went well in between: after these, each is tried once
 _EXPECTED = (SiteError, SiteUnusableError, SnapshotFileError, StoreError, NoRoomError, OSError)
 _SLOW_SECONDS = 60.0
 _SLOW_BYTES_A_SECOND = 1 << 10  # what brings less in that time will not come to an end
@@ -79,8 +80,10 @@ class Download:
             case ServiceUnavailableError():
                 is_over = failures >= _OUTAGE_ATTEMPTS and seconds + backoff > _OUTAGE_SECONDS
                 return None if is_over or backoff > _LONGEST_BACKOFF_SECONDS else backoff
-            case StoreError() if error.may_pass and failures < _COPIES:
-                return backoff
+            case StoreError() if error.may_pass and self.copies:
+                self.copies.failures += 1
+                is_over = failures >= _COPIES and seconds + backoff > _OUTAGE_SECONDS
+                return None if is_over or self.copies.failures > _MOST_FAILED_COPIES else backoff
             case OutcomeUnknownError() | SnapshotFileError() if failures < _FETCHES:
                 return backoff_seconds(failures + _LATER)
         return None
@@ -98,7 +101,8 @@ class Download:
                 assert self.content is not None  # noqa: S101  it was just fetched
                 self.copied_to = self.copies.copy(self.path, self.record, self.content)
         except BaseException as error:
-            if self.content is None or not isinstance(error, StoreError):
+            is_needed = isinstance(error, StoreError) or self.archive is not None
+            if self.content is None or not is_needed:
                 self.path.unlink(missing_ok=True)
             if isinstance(error, _EXPECTED):
                 return self, error

@@ -13,6 +13,7 @@ from ..text import size_text
 from ..workers import TaskQueue
 from .disk_space import NoRoomError
 from .fetch import Download, Outcome
+from .object_store import StoreError
 
 log = logging.getLogger(__name__)
 MAX_CONCURRENT_DOWNLOADS = 4
@@ -81,12 +82,15 @@ class FetchQueue:
             size = size_text(outcome.size_bytes)
             where = f", copied to {download.copied_to}" if download.copied_to else ""
             log.info("%s: fetched and checked, %s%s", download.title, size, where)
+            if download.copies:
+                download.copies.failures = 0
             return True
         if download.lacked and not was_alone:
             log.info("%s: %s; waiting for the others", download.title, outcome)
             due = -math.inf
         elif (backoff := download.backoff(outcome)) is not None:
-            again = "copying" if download.content else "fetching"
+            is_copied = download.content or isinstance(outcome, StoreError)
+            again = "copying" if is_copied else "fetching"
             words = "%s: %s; %s it again in %.0f s"
             log.warning(words, download.title, outcome, again, backoff)
             due = self.clock.monotonic() + backoff

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -63,7 +63,7 @@ class ObjectStore:
         self.secrets = secrets_of(credentials)
         self._is_folder = urlsplit(url).scheme == "file"
         try:
-            self._store = _folder(url) if self._is_folder else _cloud(url, dict(credentials))
+            self._store = _folder(url) if self._is_folder else _cloud(self.url, dict(credentials))
         except (BaseError, OSError, ValueError) as error:
             raise ConfigError(f"copy to {self.url}: {self._in_words(error)}") from None
 
@@ -122,19 +122,25 @@ class ObjectStore:
         except AlreadyExistsError as error:
             raise FileExistsError(self._in_words(error)) from None
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error) or call is obstore.put:
+            if "NoSuchBucket" in str(error) or call is not obstore.head:
                 raise StoreError(self._in_words(error)) from None
             raise
-        except BaseError as error:
+        except BaseException as error:
+            # What obstore panics of is no Exception, and has no class that can be imported.
+            if not isinstance(error, BaseError) and type(error).__name__ != "PanicException":
+                raise
             may_pass = _MAY_PASS.search(str(error)) is not None
             raise StoreError(self._in_words(error), may_pass=may_pass) from None
 
-    def _in_words(self, error: Exception) -> str:
+    def _in_words(self, error: BaseException) -> str:
         """Return what a person can use of an error."""
-        said = str(error).split("\n\nDebug source")[0]
+        said = getattr(error, "strerror", None) or str(error).split("\n\nDebug source")[0]
+        said = re.sub(r"^Generic \w+ error: ", "", said)
         code, message = (re.search(f"<{tag}>(.*?)</{tag}>", said) for tag in ("Code", "Message"))
         status = re.search(r"status code: (\d+ [\w ]+)", said)
-        if "NoSuchBucket" in said or "ContainerNotFound" in said:
+        if self._is_folder:
+            words = said  # it holds names of files, in which any word may be
+        elif "NoSuchBucket" in said or "ContainerNotFound" in said:
             words = "there is no such bucket"
         elif code or (status and not _NO_CREDENTIALS.search(said)):
             told = [found[1] for found in (status, code, message) if found]
@@ -165,8 +171,11 @@ def _folder(url: str) -> Any:
 def _cloud(url: str, credentials: dict[str, Any]) -> Any:
     if credentials.get("type") == "service_account":
         credentials = {"service_account_key": json.dumps(credentials)}
-    endpoints = [credentials.get("endpoint"), credentials.get("aws_endpoint")]
-    endpoints += [os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT")]
-    is_plain = any(str(endpoint).startswith("http://") for endpoint in endpoints)
+    endpoints = [text for name, text in credentials.items() if "endpoint" in name.lower()]
+    endpoints += [os.environ.get(name, "") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT")]
+    is_plain = any(endpoint.startswith("http://") for endpoint in endpoints)
+    scheme, _, place = url.partition("://")
+    bucket, slash, prefix = place.partition("/")
+    url = f"{scheme}://{bucket}{slash}{quote(prefix)}"  # a % in it is one, as for the store's tools
     client = {**_CLIENT, "allow_http": is_plain}
     return from_url(url, config=credentials, client_options=client, retry_config=_RETRIES)  # type: ignore[call-overload]

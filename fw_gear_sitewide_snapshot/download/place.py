@@ -5,15 +5,23 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError
 from ..parser import CREDENTIALS_INPUT
-from ..text import one_line, secret_forms
+from ..text import one_line, secret_forms, size_text
 
 SCHEMES = ("s3", "gs", "az", "file")
 _LONGEST_FILE_BYTES = 1 << 16
-_SECRET_NAME = re.compile(r"key|secret|token|sas|password", re.IGNORECASE)
+_NAME = re.compile(r"[a-z][a-z0-9_]*|[A-Z][A-Z0-9_]*")
+_HARMLESS_NAME = re.compile(
+    r"region|endpoint|bucket|container|_ur[il]$|(account|project|client)_(name|id|email)$|^type$|"
+    r"^universe_domain$",
+    re.IGNORECASE,
+)
+_GOOGLE_NAME = re.compile(r"service_account|private_key$|_credentials$", re.IGNORECASE)
+_PATH_STEPS = {"", ".", ".."}
 _SECRET_VARIABLE = re.compile(r"(AWS|AZURE|GOOGLE)_\w*(SECRET|TOKEN|KEY|SAS|PASSWORD)")
 _EXPECTED = "expected an address such as s3://bucket/prefix, gs://…, az://… or file:///folder"
 
@@ -31,7 +39,8 @@ def check_address(url: str) -> None:
         )
     is_folder = parts.scheme == "file"
     has_place = parts.path.startswith("/") and not parts.netloc if is_folder else parts.netloc
-    if parts.scheme not in SCHEMES or not has_place or not url.isprintable():
+    is_plain = _PATH_STEPS.isdisjoint(parts.path.rstrip("/").split("/")[1:])
+    if parts.scheme not in SCHEMES or not has_place or not is_plain or not url.isprintable():
         raise ConfigError(f'config "copy to" is {one_line(repr(url))}: {_EXPECTED}')
 
 
@@ -39,15 +48,20 @@ def read_credentials(path: Path | None) -> dict[str, str]:
     """Read the input ``storage-credentials``; empty where none is given.
 
     Raises:
-        ConfigError: It is no JSON object of texts. The error shows nothing of what is in it.
+        ConfigError: It is no JSON object of names and texts as a store may take them. The error
+            shows no text that is in it.
     """
     if path is None:
         return {}
     try:
-        found = json.loads(path.read_bytes()[:_LONGEST_FILE_BYTES])
-        if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()):
-            return found
-        problem = 'expected one object of names and texts, such as {"aws_access_key_id": "…"}'
+        with path.open("rb") as file:
+            content = file.read(_LONGEST_FILE_BYTES + 1)
+        problem = f"it is larger than {size_text(_LONGEST_FILE_BYTES)}"
+        if len(content) <= _LONGEST_FILE_BYTES:
+            found = json.loads(content)
+            problem = _problem(found)
+            if not problem:
+                return dict(found)
     except OSError as error:
         problem = f"it can't be read: {error.strerror}"
     except (ValueError, RecursionError):
@@ -55,11 +69,27 @@ def read_credentials(path: Path | None) -> dict[str, str]:
     raise ConfigError(f'input "{CREDENTIALS_INPUT}": {problem}')
 
 
+def _problem(found: Any) -> str:
+    """Say why it can't be credentials; empty if it can."""
+    texts = found.values() if isinstance(found, dict) else [None]
+    names = found if isinstance(found, dict) else ()
+    # A name that is none may be a secret in the wrong place.
+    if not all(isinstance(text, str) for text in texts) or not all(map(_NAME.fullmatch, names)):
+        return 'expected one object of names and texts, such as {"aws_access_key_id": "…"}'
+    for name, text in found.items():
+        # As a part of a header or an address, obstore takes nothing else: it panics.
+        if not (_GOOGLE_NAME.search(name) or re.fullmatch("[!-~]*", text)):
+            return f'"{name}" has a blank, a line break or a letter in it that none may have'
+        if re.search("://.*@", text):
+            return f'"{name}" has a user or password in its address'
+    return ""
+
+
 def secrets_of(credentials: Mapping[str, str]) -> frozenset[str]:
     """Return what no log may show: those given, and the environment's, in all their forms.
 
-    Names of accounts, regions and addresses are no secrets.
+    Names of accounts, regions and addresses are no secrets; what has a name of its own may be one.
     """
-    secrets = [value for name, value in credentials.items() if _SECRET_NAME.search(name)]
+    secrets = [value for name, value in credentials.items() if not _HARMLESS_NAME.search(name)]
     secrets += [value for name, value in os.environ.items() if _SECRET_VARIABLE.match(name)]
     return frozenset(form for secret in secrets for form in secret_forms(secret))

@@ -85,7 +85,7 @@ def from_row(row: dict[str, str]) -> SnapshotRecord:
         _content({name: cells[name].strip().lower() for name in _CONTENT_NAMES}),
         _origin(cells["origin"], snapshot_id),
         _timestamp(cells["finished_at"].strip()) if snapshot_id else None,
-        cells["copied_to"].strip() if snapshot_id else "",
+        _address(cells["copied_to"].strip()) if snapshot_id else "",
     )
 
 
@@ -128,6 +128,11 @@ def _origin(cell: str, snapshot_id: str) -> str:
     """Read where the snapshot is from: reports without the column tell of started ones only."""
     is_reused = cell.strip().lower() == Origin.REUSED
     return (Origin.REUSED if is_reused else Origin.STARTED) if snapshot_id else ""
+
+
+def _address(cell: str) -> str:
+    """Read where a copy is: what is no address, as a data frame writes what is missing, is none."""
+    return cell if re.match("[a-z][a-z0-9]*://", cell) else ""
 
 
 def _content(cells: dict[str, str]) -> SnapshotContent | None:

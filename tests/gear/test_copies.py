@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer, SiteJob
-from tests.support.gear import GearFolder, GearRun, MakeGear, gear_maker
+from tests.support.gear import REPORT, GearFolder, GearRun, MakeGear, gear_maker, rows_of
 from tests.support.object_store import (
     BUCKET,
     KEY_ID,
@@ -214,6 +214,27 @@ def test_a_job_that_is_told_to_end_leaves_no_upload_half(
     assert process.returncode == 128 + signal.SIGTERM
     assert store.unfinished_uploads == []
     assert not [key for key in store.keys if key.startswith("ended/neuro")]
+
+
+def test_a_job_is_told_to_end_while_the_store_does_not_take_its_report(
+    store: ObjectStoreServer, tmp_path: Path
+) -> None:
+    site = SimulatedSite()
+    site.add_project()
+    with breaking_proxy(store) as silent, SimulatorServer(site) as server:
+        silent.silent_at = "/batches/"
+        folder = gear_maker(tmp_path, server)(**CONFIG | {"copy to": f"s3://{BUCKET}/silent"})
+        folder.prepare(credentials=store.credentials_file(tmp_path, silent.endpoint))
+        with folder.started() as process:
+            while not any("/batches/" in request for request in silent.requests):
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)  # the store's own time limit is a minute
+
+    assert process.returncode == 128 + signal.SIGTERM
+    (row,) = rows_of(folder.path / "output" / REPORT)
+    assert row["copied_to"]
 
 
 # Before anything starts

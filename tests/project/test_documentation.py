@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fw_gear_sitewide_snapshot import errors, main
-from fw_gear_sitewide_snapshot.download import copies, fetch, fetch_queue, place
+from fw_gear_sitewide_snapshot import errors
+from fw_gear_sitewide_snapshot.download import copies, copying, fetch, fetch_queue, place
 from fw_gear_sitewide_snapshot.download.archive import ARCHIVE_NAME
 from fw_gear_sitewide_snapshot.models import SnapshotStatus
 from fw_gear_sitewide_snapshot.report.columns import COLUMNS
@@ -363,10 +363,13 @@ def test_the_page_on_copies_has_the_numbers_and_names_of_the_code() -> None:
     assert {
         code(row["`copy to`"]).partition(":")[0] for row in table("docs/copies.md", "`copy to`")
     } == {*place.SCHEMES}
-    assert "five times in all" in text
+    assert "at least five times and for a minute" in text
     assert fetch._COPIES == 5
+    assert fetch._OUTAGE_SECONDS == copying._OUTAGE_SECONDS == 60
+    assert "forty attempts in a row" in text
+    assert fetch._MOST_FAILED_COPIES == 40
     assert "up to four are fetched and copied at a time" in text
     assert fetch_queue.MAX_CONCURRENT_DOWNLOADS == 4
-    assert f"takes {main._TRIAL_SECONDS:.0f} seconds, the exit status is 2" in text
-    assert main._TRIAL_SECONDS <= 30
+    assert f"takes {copying._TRIAL_SECONDS:.0f} seconds, the exit status is 2" in text
+    assert copying._TRIAL_SECONDS <= 30
     assert f"`{copies._TRIAL_KEY}-…`" in text

@@ -125,6 +125,8 @@ class BreakingProxy:
         self.port = self._listener.getsockname()[1]
         self.requests: list[str] = []  # the first words of each, such as "PUT /copies/a"
         self.broken = 0
+        self.silent_at = ""  # what is asked for addresses with this in them is never answered
+        self._closed = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -138,6 +140,7 @@ class BreakingProxy:
         return [path for path in paths if path.endswith(ending)]
 
     def close(self) -> None:
+        self._closed.set()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -159,6 +162,8 @@ class BreakingProxy:
             with self._lock:
                 self.requests.append(" ".join(head.split(b"\r\n")[0].decode().split(" ")[:2]))
                 self.broken += break_at is not None
+            if self.silent_at and self.silent_at in head.split(b"\r\n")[0].decode():
+                self._closed.wait()
             if break_at == 0:
                 return self._reset(client)
             with socket.create_connection(("127.0.0.1", self._server)) as server:

@@ -1,7 +1,9 @@
 """Copies in an object store: where they are, when one counts as made, what is never replaced."""
 
+import errno
 import hashlib
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
+from fw_gear_sitewide_snapshot.clock import Clock
 from fw_gear_sitewide_snapshot.download.copies import Copies
-from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
+from fw_gear_sitewide_snapshot.download.object_store import ObjectStore, StoreError
 from fw_gear_sitewide_snapshot.errors import TerminatedError
-from fw_gear_sitewide_snapshot.models import SnapshotRecord
+from fw_gear_sitewide_snapshot.models import SnapshotContent, SnapshotRecord
 from fw_gear_sitewide_snapshot.site.client import Site
 from tests.support.disk import SmallDisk
 from tests.support.downloads import MEBIBYTE, Fetching, fetch_all
@@ -260,7 +264,94 @@ def test_what_the_store_changes_on_the_way_is_no_copy(
     assert project
 
 
+@pytest.mark.parametrize("found", [{"files": "7"}, {"subjects": None}, {"sessions": True}])
+def test_a_description_that_is_damaged_is_not_believed(
+    copying: Copying, server: ObjectStoreServer, found: dict[str, Any]
+) -> None:
+    project = copying.fetching.add()
+    first = copying.run()[project]
+    note = f"site a/{key(first, '.json')}"
+    server.put(note, json.dumps(json.loads(server.read(note)) | found).encode())
+
+    again = copying.run()[project]
+
+    assert again == first
+    assert copying.fetching.asked(project) == 2
+
+
+def test_a_percent_sign_in_the_prefix_is_one_as_for_the_store_s_own_tools(
+    fetching: Fetching, server: ObjectStoreServer
+) -> None:
+    fetching.add()
+
+    (after,) = Copying(fetching, f"s3://{BUCKET}/a%20b é", server.credentials()).run().values()
+
+    assert after.copied_to.removeprefix(f"s3://{BUCKET}/") in server.objects
+
+
 # what goes wrong
+
+
+class Failing(Copies):
+    """Copies to a store whose answer is an error for so many seconds."""
+
+    error: Exception = StoreError("the store says 503 Slow Down", may_pass=True)
+
+    def __init__(self, clock: Clock, folder: Path, seconds: float = math.inf) -> None:
+        super().__init__(ObjectStore(f"file://{folder}", {}), "site.example.org", clock)
+        self._until = clock.monotonic() + seconds
+        self.asked = 0
+
+    @override
+    def find(self, record: SnapshotRecord) -> SnapshotContent | None:
+        self._fail()
+        return super().find(record)
+
+    @override
+    def copy(self, path: Path, record: SnapshotRecord, content: SnapshotContent) -> str:
+        self._fail()
+        return super().copy(path, record, content)
+
+    def _fail(self) -> None:
+        self.asked += 1
+        if self._clock.monotonic() < self._until:
+            raise self.error
+
+
+def test_a_file_that_is_archived_is_kept_whatever_becomes_of_its_copy(
+    copying: Copying, tmp_path: Path
+) -> None:
+    project = copying.fetching.add()
+    copying.copies = Failing(copying.fetching.clock, tmp_path / "p")
+    copying.copies.error = OSError(errno.EIO, "Input/output error")
+
+    after = copying.run(is_archived=True)[project]
+
+    assert after.error == "copy failed: Input/output error"
+    assert after.content
+    assert any("neuro" in name for name in copying.fetching.files)
+
+
+def test_a_store_that_is_down_for_less_than_a_minute_costs_no_copy(
+    copying: Copying, tmp_path: Path
+) -> None:
+    project = copying.fetching.add()
+    copying.copies = Failing(copying.fetching.clock, tmp_path / "p", seconds=50)
+
+    assert copying.run()[project].copied_to
+
+
+def test_a_store_that_is_down_for_good_is_asked_once_for_each_in_the_end(
+    copying: Copying, tmp_path: Path
+) -> None:
+    for _ in range(60):
+        copying.fetching.add()
+    copying.copies = Failing(copying.fetching.clock, tmp_path / "p")
+
+    after = copying.run()
+
+    assert {row.error for row in after.values()} == {"copy failed: the store says 503 Slow Down"}
+    assert copying.copies.asked <= 60 + 40
 
 
 def test_every_third_connection_breaks_and_all_is_copied(
@@ -310,9 +401,16 @@ def test_a_batch_leaves_its_report_and_the_checksums_of_all_its_copies(
     began = datetime(2026, 11, 22, 12, 0, 5, tzinfo=UTC)
 
     there = copying.copies.put_batch([report], rows, began)
-    second = copying.copies.put_batch([report], rows, began)
+    server.client.delete_object(
+        Bucket=BUCKET, Key=f"{there.removeprefix(f's3://{BUCKET}/')}/{report.name}"
+    )
+    the_same = copying.copies.put_batch([report], rows, began)  # as after a broken connection
+    (tmp_path / "other").mkdir()
+    another = tmp_path / "other" / report.name
+    another.write_text("other rows\n")
+    second = copying.copies.put_batch([another], rows, began)
 
-    assert there == f"s3://{BUCKET}/site a/batches/2026-11-22T120005Z-Nightly _ 7"
+    assert there == the_same == f"s3://{BUCKET}/site a/batches/2026-11-22T120005Z-Nightly _ 7"
     assert second == f"{there}-2"
     folder = there.removeprefix(f"s3://{BUCKET}/")
     assert server.read(f"{folder}/snapshot_report.csv") == b"rows\n"

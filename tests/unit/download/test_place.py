@@ -47,6 +47,9 @@ def test_an_address_is_taken(url: str) -> None:
         "file:mount",
         "s3://bucket/a\nb",
         "s3://[bucket",
+        "s3://bucket/a//b",
+        "s3://bucket/a/../b",
+        "file:///mount/./p",
     ],
 )
 def test_what_is_no_address_says_what_one_is(url: str) -> None:
@@ -75,6 +78,64 @@ def test_the_credentials_are_the_file_s_names_and_texts(tmp_path: Path) -> None:
 
     assert place.read_credentials(file) == {"aws_access_key_id": KEY_ID, "region": "eu-central-1"}
     assert place.read_credentials(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({SECRET: "aws_secret_access_key"}, "expected one object of names and texts"),
+        ({"aws_access_key_id": f"{KEY_ID}\n"}, '"aws_access_key_id" has a blank, a line break'),
+        ({"aws_session_token": "tök\ud800en"}, '"aws_session_token" has a blank'),
+        ({"endpoint": f"{NOWHERE} {SECRET}"}, '"endpoint" has a blank'),
+        ({"endpoint": f"http://user:{SECRET}@host"}, '"endpoint" has a user or password'),
+        ({"aws_access_key_id": "a" * (1 << 16)}, "it is larger than 64.0 KiB"),
+    ],
+)
+def test_what_no_store_can_take_is_refused_and_not_shown(
+    tmp_path: Path, content: dict[str, str], said: str
+) -> None:
+    file = tmp_path / "credentials.json"
+    file.write_text(json.dumps(content))
+
+    with pytest.raises(ConfigError) as caught:
+        place.read_credentials(file)
+
+    assert said in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_google_key_s_line_breaks_are_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "credentials.json"
+    key = {"type": "service_account", "private_key": "-----BEGIN\nabc\n"}
+    file.write_text("\ufeff" + json.dumps(key), encoding="utf-8")
+
+    assert place.read_credentials(file) == key
+
+
+@pytest.mark.parametrize("name", ["google_application_credentials", "service_account"])
+def test_a_key_in_place_of_a_key_s_file_is_not_shown(name: str) -> None:
+    key = json.dumps({"private_key": SECRET})
+
+    with pytest.raises(ConfigError) as caught:
+        ObjectStore("gs://bucket/x", {name: key})
+
+    assert "[secret]" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_panic_of_the_library_is_an_error_like_others() -> None:
+    credentials = {"aws_access_key_id": "a\n", "aws_secret_access_key": SECRET}
+
+    said = try_out("s3://bucket/x", {**credentials, "endpoint": NOWHERE, "region": "x"})
+
+    assert "InvalidHeaderValue" in said
+
+
+@pytest.mark.parametrize("name", ["endpoint", "aws_endpoint_url", "AWS_ENDPOINT"])
+def test_an_endpoint_may_be_plain_http_whatever_its_name(name: str) -> None:
+    keys = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET, "region": "us-east-1"}
+
+    assert "no connection to the store" in try_out("s3://bucket/x", {**keys, name: NOWHERE})
 
 
 @pytest.mark.parametrize(

@@ -276,6 +276,11 @@ def test_a_snapshot_id_that_a_data_frame_had_none_for_is_none(cell: str) -> None
     assert from_row(written(status="failed", snapshot_id=cell)).snapshot_id == ""
 
 
+@pytest.mark.parametrize("cell", ["", " ", "nan", "<NA>", "None", "yes", '=HYPERLINK("s3://b/c")'])
+def test_what_is_no_address_is_no_copy(cell: str) -> None:
+    assert from_row(written(copied_to=cell)).copied_to == ""
+
+
 @pytest.mark.parametrize("cell", ["", "nan"])
 def test_a_row_without_a_project_id_is_refused(cell: str) -> None:
     assert problem(project_id=cell).startswith("column project_id:")

@@ -1,0 +1,58 @@
+"""Calls the place for copies before a run's work and after it.
+
+Workers do: a call to a store may take minutes, and doesn't hear that the run is to end.
+"""
+
+import logging
+from datetime import datetime
+from functools import partial
+
+from ..clock import Clock
+from ..errors import ConfigError
+from ..report import csv_report
+from ..report.page import PAGE_NAME
+from ..reporter import BatchReport
+from ..site.retry import backoff_seconds
+from ..workers import TaskQueue, Workers
+from .copies import Copies
+from .object_store import StoreError
+
+log = logging.getLogger(__name__)
+_TRIAL_SECONDS = 25.0  # within half a minute a person knows that a place can't be used
+_OUTAGE_SECONDS = 60.0  # for so long a store is asked again to take the report
+
+
+def try_out(copies: Copies, workers: Workers, clock: Clock) -> None:
+    """Raise a ConfigError where the place can't be written to, or doesn't answer."""
+    tried: TaskQueue[None] = workers.queue()
+    tried.submit(copies.try_out)
+    for _ in tried.results(clock.monotonic() + _TRIAL_SECONDS):
+        log.info("Copies go to %s", copies.url)
+        return
+    raise ConfigError(f"copy to {copies.url}: no answer within {_TRIAL_SECONDS:.0f} s")
+
+
+def copy_batch(
+    copies: Copies, report: BatchReport, begin: datetime, workers: Workers, clock: Clock
+) -> bool:
+    """Copy the report and its page beside the snapshots' copies; say whether that was done."""
+    files = [report.folder / name for name in (csv_report.REPORT_NAME, PAGE_NAME)]
+    put = partial(copies.put_batch, [f for f in files if f.exists()], report.records, begin)
+    tried: TaskQueue[str] = workers.queue()
+    until = clock.monotonic() + _OUTAGE_SECONDS
+    failures = 0
+    while True:
+        tried.submit(put)
+        try:
+            there = next(tried.results())
+        except (StoreError, OSError) as error:
+            failures += 1
+            backoff = backoff_seconds(failures)
+            may_pass = isinstance(error, StoreError) and error.may_pass
+            if not may_pass or clock.monotonic() + backoff > until:
+                log.error("The report can't be copied to %s: %s", copies.url, error)
+                return False
+            clock.sleep(backoff)
+        else:
+            log.info("The report, its page and the checksums of all copies are in %s", there)
+            return True
