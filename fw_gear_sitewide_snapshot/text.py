@@ -1,6 +1,7 @@
 """Words for people: numbers with their nouns, sizes, lengths of time, text in one line."""
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -70,8 +71,10 @@ def blank_secrets(text: str, secrets: Iterable[str], mark: str = "[secret]") -> 
 
 
 def secret_forms(secret: str) -> set[str]:
-    """Return the forms in which a secret may be seen: plain, in an address, in JSON, in Base64."""
+    """Return the forms in which a secret may be seen: in an address, JSON, XML, Base64, plain."""
     encoded = base64.b64encode(secret.encode("utf-8", "replace")).decode()
-    forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), encoded}
+    forms = {quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    forms |= {re.sub("%..", lambda code: code[0].lower(), form) for form in forms}
+    forms |= {secret, encoded, html.escape(secret), html.escape(secret, quote=False)}
     forms |= {json.dumps(secret)[1:-1], repr(secret)[1:-1], *secret.splitlines()}
     return {form for form in forms if len(form) >= _LEAST_SECRET}

@@ -29,7 +29,9 @@ def try_out(copies: Copies, workers: Workers, clock: Clock) -> None:
     for _ in tried.results(clock.monotonic() + _TRIAL_SECONDS):
         log.info("Copies go to %s", copies.url)
         return
-    raise ConfigError(f"copy to {copies.url}: no answer within {_TRIAL_SECONDS:.0f} s")
+    seconds = f"{_TRIAL_SECONDS:.0f} s"
+    who = "the store, or from the machine whose role is asked for where no credentials are given"
+    raise ConfigError(f"copy to {copies.url}: no answer within {seconds} from {who}")
 
 
 def copy_batch(
