@@ -35,7 +35,7 @@ _NO_CREDENTIALS = re.compile(
 _NO_CONNECTION = re.compile(r"error sending request|timed out|connection|dns", re.I)
 _MAY_PASS = re.compile(rf"status code: (5|408|429)|{_NO_CONNECTION.pattern}", re.I)
 _CLIENT = {"timeout": "60s", "connect_timeout": "10s", "pool_idle_timeout": "30s"}
-_RETRIES = {"max_retries": 6, "retry_timeout": timedelta(seconds=120)}  # of one request
+_RETRIES = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}  # of one request
 
 
 class StoreError(Exception):
