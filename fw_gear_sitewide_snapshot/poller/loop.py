@@ -53,12 +53,9 @@ class Poller:
         attempts: int = 1,
         beside: Beside | None = None,
     ) -> None:
-        self._site = site
-        self._beside = beside
-        self._clock = clock
-        self._report = report
-        self._timeout_seconds = timeout_seconds
-        self._attempts = attempts
+        self._site, self._beside = site, beside
+        self._clock, self._report = clock, report
+        self._timeout_seconds, self._attempts = timeout_seconds, attempts
         self._deadline = math.inf
         self._queue: TaskQueue[tuple[str, CallResult[Any]]] = workers.queue()
         self._tasks: dict[str, Task] = {}  # those of the calls under way, by project
