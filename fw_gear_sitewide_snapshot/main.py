@@ -119,7 +119,9 @@ def _write_page(
             asked_for=f"the report {retried.name}" if retried else config.filter_text,
             is_all=config.is_all,
             options=config.described(),
-            job_id=job_id,
+            user=site.user,
+            job_id=job_id or site.job_id,
+            attempt=site.attempt,
         )
         page.write(report.records, summary, report.folder, facts)
     except (ConfigError, OutputError) as error:
@@ -136,8 +138,8 @@ def _find(config: GearConfig, site: Site, job_id: str) -> tuple[Batch, datetime]
     rows = csv_report.read(report) if report else []
     if report is None:
         check_filter(config.filter_text)
-    origin = site.check()
-    moment = _moment(config, site, job_id or origin)
+    site.check()
+    moment = _moment(config, site, job_id or site.job_id)
     if report is None:
         batch = finder.find_by_filter(site, config.project_filter, label, moment)
     else:

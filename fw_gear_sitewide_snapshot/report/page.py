@@ -37,7 +37,9 @@ class Run:
     asked_for: str = ""  # the filter, or the report that was retried
     is_all: bool = False  # whether the batch is every project that the user can see
     options: str = ""  # in the words of the config
+    user: str = ""  # who has launched the job
     job_id: str = ""
+    attempt: int = 0  # of the job, from 1; 0: not known
 
 
 def write(records: Iterable[SnapshotRecord], summary: Summary, folder: Path, run: Run) -> Path:
@@ -102,7 +104,9 @@ def _provenance(run: Run) -> list[tuple[str, str]]:
         "Batch of": run.asked_for,
         "Options": run.options,
         "Site": run.site_url,
+        "User": run.user,
         "Job": run.job_id,
+        "Attempt": str(run.attempt or ""),
         "Gear": f"sitewide-snapshot {__version__}",
         "Run began": f"{page_content.display_time(run.began)} UTC" if run.began else "",
         "Run ended": f"{page_content.display_time(run.ended)} UTC",

@@ -19,7 +19,7 @@ from ..errors import AcceptedError, OutcomeUnknownError, RejectedError, SiteErro
 from ..models import Project, Snapshot, SnapshotList
 from ..text import one_line
 from .http import Request, Response, Stream, Transport
-from .job import Job, find_first_attempt, parse_job
+from .job import Job, find_first_attempt, parse_job, parse_origin
 from .paging import PAGE, PAGE_BYTES, all_pages
 from .parse import parse_document, parse_project, parse_projects, parse_snapshot, parse_snapshots
 from .retry import RETRY_SECONDS, call_with_retries
@@ -49,7 +49,13 @@ class CallResult(Generic[Value]):
 
 
 class Site:
-    """A Flywheel site; ``run`` makes one call, and raises TerminatedError if the run is to end."""
+    """A Flywheel site; ``run`` makes one call, and raises TerminatedError if the run is to end.
+
+    Attributes:
+        job_id: Of the job that the API key is for; empty where it is a person's, or not asked yet.
+        user: Whose key it is, or who has launched the job; empty where the site doesn't say.
+        attempt: Of the job, from 1; 0 where the site doesn't say.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,8 @@ class Site:
         self._clock = clock
         self._run = run
         self.clock = SiteClock(clock.now(), clock.monotonic())
+        self.job_id = self.user = ""
+        self.attempt = 0
 
     def now(self) -> datetime:
         """Return the time by the site's clock, never ahead of it and up to a second late."""
@@ -74,18 +82,15 @@ class Site:
 
     # Calls from the main thread, with retries
 
-    def check(self) -> str:
-        """Check that the site can be reached and takes the API key.
-
-        Returns:
-            The id of the job that the key is for; empty where it is a person's key.
+    def check(self) -> None:
+        """Check that the site can be reached and takes the API key; learn whose it is.
 
         Raises:
             SiteUnusableError: It doesn't; or it can't be reached, after half a minute at the least.
         """
         hint = "is the host in the API key a Flywheel site?"
         try:
-            origin = self._retried(_PROBE, parse_document, _PROBE_RETRY_SECONDS).get("origin")
+            document = self._retried(_PROBE, parse_document, _PROBE_RETRY_SECONDS)
         except RejectedError as error:
             if error.status in {401, 403}:
                 hint = "the API key is not valid on this site, or no longer"
@@ -93,8 +98,9 @@ class Site:
         except SiteError as error:
             message = f"{error} ({hint})" if error.status == 404 else str(error)
             raise SiteUnusableError(f"the site can't be used: {message}") from None
-        is_job = isinstance(origin, dict) and origin.get("type") == "job"
-        return str(origin.get("id") or "") if isinstance(origin, dict) and is_job else ""
+        kind, owner = parse_origin(document)
+        self.job_id = owner if kind == "job" else ""
+        self.user = owner if kind == "user" else ""
 
     def find_first_attempt(self, job_id: str) -> Job | None:
         """Find the first attempt of a job; None where it is the first, or the site doesn't say."""
@@ -108,6 +114,7 @@ class Site:
             return None
         try:
             job = ask(job_id)
+            self.user, self.attempt = job.user or self.user, job.attempt
             first = find_first_attempt(ask, job)
         except SiteError as error:
             log.info("Taken for a first attempt, since the site does not tell: %s", error)

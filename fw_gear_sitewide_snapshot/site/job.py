@@ -6,6 +6,7 @@ The fields are those of flywheel-sdk's model of a job's detail.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from ..errors import OutcomeUnknownError
 from .parse import parse_document, parse_id, parse_time
@@ -22,6 +23,7 @@ class Job:
     previous_id: str  # of the job that this one follows; empty for none
     original_id: str  # of the first attempt; empty where the site doesn't say
     began: datetime | None  # when it began to run, or else was created, by the site's clock
+    user: str = ""  # who has launched it; empty where the site doesn't say
 
 
 def parse_job(data: object) -> Job:
@@ -29,13 +31,23 @@ def parse_job(data: object) -> Job:
     document = parse_document(data)
     attempt, transitions = document.get("attempt"), document.get("transitions")
     running = transitions.get("running") if isinstance(transitions, dict) else None
+    kind, launched_by = parse_origin(document)
     return Job(
         parse_id(document.get("_id") or document.get("id")),
         attempt if isinstance(attempt, int) else 1,
         _other_id(document.get("previous_job_id")),
         _other_id(document.get("original_job_id")),
         parse_time(running) or parse_time(document.get("created")),
+        launched_by if kind == "user" else "",
     )
+
+
+def parse_origin(document: dict[str, Any]) -> tuple[str, str]:
+    """Return the type and the id of who is behind a document; empty where it doesn't say."""
+    origin = document.get("origin")
+    if not isinstance(origin, dict):
+        return "", ""
+    return _other_id(origin.get("type")), _other_id(origin.get("id"))
 
 
 def find_first_attempt(ask: Callable[[str], Job], job: Job) -> Job | None:

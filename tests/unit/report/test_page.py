@@ -196,14 +196,17 @@ def test_what_the_page_was_made_from_is_told_where_it_is_known() -> None:
         site_url=SITE,
         asked_for="group=<b>",
         options='input "retry failed": none; dry run: false',
+        user="someone@example.org",
         job_id=f"{7:024x}",
+        attempt=2,
     )
     html = "".join(page.render(records, Summary.of(records), run))
     told = " ".join(Reader(html).text.partition("How this batch was made")[2].split())
 
     assert told.startswith(
         'Batch of group=<b> Options input "retry failed": none; dry run: false '
-        f"Site {SITE} Job {7:024x} Gear sitewide-snapshot {fw_gear_sitewide_snapshot.__version__} "
+        f"Site {SITE} User someone@example.org Job {7:024x} Attempt 2 "
+        f"Gear sitewide-snapshot {fw_gear_sitewide_snapshot.__version__} "
         "Run began 2026-01-31 12:00:00 UTC Run ended 2026-01-31 12:30:00 UTC"
     )
     assert "Job " not in Reader(render(records)).text

@@ -24,6 +24,30 @@ def test_a_site_that_takes_the_key_is_asked_once(site: Site, simulated: Simulate
     assert kinds(simulated) == ["auth"]
 
 
+def test_a_person_s_key_tells_the_user_and_a_job_s_key_the_job(
+    simulated: SimulatedSite, clock: FakeClock
+) -> None:
+    job = simulated.jobs.add()
+    persons = Site(DirectTransport(simulated, clock), clock)
+    jobs = Site(DirectTransport(simulated, clock, key=job.key), clock)
+
+    persons.check()
+    jobs.check()
+
+    assert (persons.user, persons.job_id) == (job.user.id, "")
+    assert (jobs.user, jobs.job_id) == ("", job.id)
+
+
+def test_the_job_tells_who_has_launched_it_and_which_attempt_it_is(
+    site: Site, simulated: SimulatedSite
+) -> None:
+    again = simulated.jobs.restart(simulated.jobs.add().id)
+
+    site.find_first_attempt(again.id)
+
+    assert (site.user, site.attempt) == (again.user.id, 2)
+
+
 def test_a_key_that_the_site_refuses_ends_at_once(
     simulated: SimulatedSite, clock: FakeClock
 ) -> None:
