@@ -15,7 +15,7 @@
   const plain = (text) => text.normalize("NFC").toLowerCase();
   let sorted = "";
 
-  // Made when they are first needed: a page that is only read pays for none of it.
+  // Made a second after the page is shown, or when they are first needed.
   let texts;
   const textsOf = (row) => {
     const made = (of) => {
@@ -181,5 +181,6 @@
   });
   addEventListener("hashchange", () => recall(location.hash));
   controls.hidden = find("saving").hidden = false;
+  setTimeout(() => rows.length && textsOf(rows[0]), 1_000);
   if (!recall(location.hash)) filter(); // the browser may have kept what was typed before a reload
 })();
