@@ -181,11 +181,11 @@ class Downloader:
                 self._fetched.append((download, download.content))
                 self._archive.awaited_bytes += download.content.size_bytes
 
-    def _give_up(self, problem: str) -> None:
+    def _give_up(self, words: str) -> None:
         """Have each row whose snapshot is not in the archive say why."""
-        log.error("%s", problem)
+        log.error("%s", words)
         self._archived = {
-            key: replace(self._copied.get(key, record), error=problem)
+            key: replace(self._copied.get(key, record), error=words)
             for key, record in self._wanted.items()
             if key not in self._failed and (self._is_archived or key not in self._copied)
         }

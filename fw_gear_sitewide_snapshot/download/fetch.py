@@ -59,7 +59,8 @@ class Download:
     reservation: Reservation  # while it is fetched and checked
     clock: Clock
     lacked: NoRoomError | None = None  # the last attempt's error, if that is what it was
-    content: SnapshotContent | None = None  # once it is fetched and checked
+    content: SnapshotContent | None = None  # once it is fetched and checked, or its copy found
+    is_found: bool = False  # whether an earlier run has copied it: then it was not fetched
     copied_to: str = ""  # once it is copied
 
     def __post_init__(self) -> None:
@@ -95,11 +96,9 @@ class Download:
         attempt.
         """
         try:
-            if self.content is None:
-                self._find_or_fetch()
+            content = self.content = self.content or self._find_or_fetch()
             if self.copies and not self.copied_to:
-                assert self.content is not None  # noqa: S101  it was just fetched
-                self.copied_to = self.copies.copy(self.path, self.record, self.content)
+                self.copied_to = self.copies.copy(self.path, self.record, content)
         except BaseException as error:
             is_needed = isinstance(error, StoreError) or self.archive is not None
             if self.content is None or not is_needed:
@@ -107,22 +106,21 @@ class Download:
             if isinstance(error, _EXPECTED):
                 return self, error
             raise  # TerminatedError, too
-        assert self.content is not None  # noqa: S101  likewise
         if not self.archive:
             self.path.unlink(missing_ok=True)
-        return self, self.content
+        return self, content
 
-    def _find_or_fetch(self) -> None:
-        """Learn what is in it: of an earlier run's copy, or else by fetching it."""
+    def _find_or_fetch(self) -> SnapshotContent:
+        """Return what is in it: by an earlier run's copy, or else by fetching it."""
         ids = self.record.project.id, self.record.snapshot_id
         if self.copies and not self.archive and (content := self.copies.find(self.record)):
-            self.content, self.copied_to = content, self.copies.address(self.record)
-            return
+            self.is_found, self.copied_to = True, self.copies.address(self.record)
+            return content
         if self.lacked:
             self.reservation.reserve(self.lacked.needed, self.lacked.purpose)
         with contextlib.closing(self.site.download(*ids)) as stream:
             self._receive(stream)
-        self.content = check(self.path, ids[0], self.reservation, self.clock)
+        return check(self.path, ids[0], self.reservation, self.clock)
 
     def _receive(self, stream: Stream) -> None:
         """Write the stream into the file, packed again if it was unpacked on the way."""

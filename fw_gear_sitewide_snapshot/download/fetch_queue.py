@@ -80,8 +80,10 @@ class FetchQueue:
         download.reservation.release()
         if isinstance(outcome, SnapshotContent):
             size = size_text(outcome.size_bytes)
-            where = f", copied to {download.copied_to}" if download.copied_to else ""
-            log.info("%s: fetched and checked, %s%s", download.title, size, where)
+            done = "copied before, and whole" if download.is_found else "fetched and checked"
+            link = ": " if download.is_found else ", copied to "
+            where = f"{link}{download.copied_to}" if download.copied_to else ""
+            log.info("%s: %s, %s%s", download.title, done, size, where)
             if download.copies:
                 download.copies.failures = 0
             return True

@@ -33,7 +33,8 @@ _NO_CREDENTIALS = re.compile(
     re.I,
 )
 _NO_CONNECTION = re.compile(r"error sending request|timed out|connection|dns", re.I)
-_MAY_PASS = re.compile(rf"status code: (5|408|429)|{_NO_CONNECTION.pattern}", re.I)
+_MAY_PASS = re.compile(r"5\d\d|408|429")  # statuses; without one it was the connection
+_STATUS = re.compile(r"status code: (\d+ [\w ]+)")
 _CLIENT = {"timeout": "60s", "connect_timeout": "10s", "pool_idle_timeout": "30s"}
 _RETRIES = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}  # of one request
 
@@ -129,7 +130,9 @@ class ObjectStore:
             # What obstore panics of is no Exception, and has no class that can be imported.
             if not isinstance(error, BaseError) and type(error).__name__ != "PanicException":
                 raise
-            may_pass = _MAY_PASS.search(str(error)) is not None
+            status = _STATUS.search(str(error))
+            passes = _MAY_PASS.match(status[1]) if status else _NO_CONNECTION.search(str(error))
+            may_pass = passes is not None
             raise StoreError(self._in_words(error), may_pass=may_pass) from None
 
     def _in_words(self, error: BaseException) -> str:
@@ -137,7 +140,7 @@ class ObjectStore:
         said = getattr(error, "strerror", None) or str(error).split("\n\nDebug source")[0]
         said = re.sub(r"^Generic \w+ error: ", "", said)
         code, message = (re.search(f"<{tag}>(.*?)</{tag}>", said) for tag in ("Code", "Message"))
-        status = re.search(r"status code: (\d+ [\w ]+)", said)
+        status = _STATUS.search(said)
         if self._is_folder:
             words = said  # it holds names of files, in which any word may be
         elif "NoSuchBucket" in said or "ContainerNotFound" in said:

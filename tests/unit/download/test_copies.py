@@ -171,15 +171,19 @@ def test_only_rows_that_have_no_copy_are_copied(copying: Copying) -> None:
 
 
 def test_what_is_there_whole_is_taken_for_done_and_not_even_fetched(
-    copying: Copying, proxy: BreakingProxy
+    copying: Copying, proxy: BreakingProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     project = copying.fetching.add()
     first = copying.run()[project]
     sent = len(proxy.asked("PUT"))
+    caplog.clear()
 
     again = copying.run()[project]
 
     assert again == first
+    assert "copied before, and whole" in caplog.text
+    assert "fetched and checked" not in caplog.text
     assert copying.fetching.asked(project) == 1
     assert len(proxy.asked("PUT")) == sent
 
@@ -249,7 +253,7 @@ def test_an_upload_that_the_run_s_end_breaks_off_is_aborted(
 def test_what_the_store_changes_on_the_way_is_no_copy(
     copying: Copying, server: ObjectStoreServer, tmp_path: Path
 ) -> None:
-    project = copying.fetching.add()
+    copying.fetching.add()
     (record,) = copying.fetching.records
     wrong = tmp_path / "wrong"
     wrong.write_bytes(b"not what was fetched")
@@ -257,11 +261,10 @@ def test_what_the_store_changes_on_the_way_is_no_copy(
     assert content
     server.client.delete_object(Bucket=BUCKET, Key=f"site a/{key(record)}")
 
-    with pytest.raises(Exception, match="not what was sent"):
+    with pytest.raises(StoreError, match="not what was sent"):
         copying.copies.copy(wrong, record, replace(content, size_bytes=20))
 
     assert f"site a/{key(record)}" not in server.objects
-    assert project
 
 
 @pytest.mark.parametrize("found", [{"files": "7"}, {"subjects": None}, {"sessions": True}])

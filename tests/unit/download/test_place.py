@@ -9,7 +9,7 @@ import pytest
 
 from fw_gear_sitewide_snapshot.download import place
 from fw_gear_sitewide_snapshot.download.copies import Copies
-from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
+from fw_gear_sitewide_snapshot.download.object_store import ObjectStore, StoreError
 from fw_gear_sitewide_snapshot.errors import ConfigError
 from fw_gear_sitewide_snapshot.text import blank_secrets
 from tests.support.object_store import BUCKET, KEY_ID, SECRET, served_store
@@ -190,6 +190,15 @@ def test_a_wrong_key_is_told_in_the_store_s_words_without_the_key() -> None:
 
     assert "the store says 403 Forbidden: InvalidAccessKeyId" in said
     assert SECRET not in said
+
+
+def test_a_refusal_does_not_pass_whatever_the_place_is_called() -> None:
+    with served_store(INITIAL_NO_AUTH_ACTION_COUNT="1") as server:
+        store = ObjectStore(f"s3://{BUCKET}/a connection by dns", server.credentials())
+        with pytest.raises(StoreError) as caught:
+            store.put_new("key", b"content")
+
+    assert not caught.value.may_pass
 
 
 def test_a_trial_leaves_nothing(tmp_path: Path) -> None:
