@@ -34,6 +34,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add("--status-seconds", type=float, default=0.05, help="how long a status call takes (0.05)")
     add("--list-seconds", type=float, default=0.05, help="how long a list of snapshots takes")
     add("--page-seconds", type=float, default=0.05, help="how long a page of projects takes")
+    add("--slows-down-at", type=float, metavar="N",
+        help="answer slower the more calls are under way; most is done with N (never)")  # fmt: skip
     add("--list-shape", choices=("bare", "results"), default="bare", help="how a list comes")
     add("--requests-per-second", type=float, help="answer 429 to what comes faster (no limit)")
     add("--clock-offset", type=float, default=0.0, help="how far the site's clock is ahead (0)")
@@ -57,6 +59,7 @@ def make_site(options: argparse.Namespace) -> SimulatedSite:
         status_seconds=options.status_seconds,
         list_seconds=options.list_seconds,
         page_seconds=options.page_seconds,
+        slows_down_at=options.slows_down_at,
         list_shape=options.list_shape,
         requests_per_second=options.requests_per_second,
         clock_offset_seconds=options.clock_offset,

@@ -23,6 +23,9 @@ class Behaviour:
         status_seconds: how long a status call takes.
         list_seconds: how long a list of a project's snapshots takes.
         page_seconds: how long a page of projects takes.
+        slows_down_at: with n requests under way, each of these times is 1 + (n / this)² times as
+            long. So the site gets most done with this many at a time, and less with more; None:
+            it never slows down.
         list_shape: a list is bare unless the caller asks for pages, or (of projects and snapshots)
             always comes in `{"count", "total", "results"}`.
         whole_seconds: a snapshot's `created` has no fraction.
@@ -54,6 +57,7 @@ class Behaviour:
     status_seconds: float = 0.0
     list_seconds: float = 0.0
     page_seconds: float = 0.0
+    slows_down_at: float | None = None
     list_shape: ListShape = "bare"
     whole_seconds: bool = False
     content_encoding: bool = False

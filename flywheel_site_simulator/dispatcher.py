@@ -11,7 +11,7 @@ from .faults import Fault
 from .population import Population, User
 from .protocol import Request, Response, SiteError, http_date, with_headers
 from .routes import Route, find_route
-from .traffic import LoggedRequest, RateLimit, StorageRequest, Traffic
+from .traffic import Load, LoggedRequest, RateLimit, StorageRequest, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Dispatcher:
         self._api = api
         self._behaviour = behaviour
         self._rate_limit = RateLimit(behaviour)
+        self._load = Load(behaviour)
 
     def answer(self, request: Request, came: float, now: float) -> Response:
         """Answer a request.
@@ -63,7 +64,7 @@ class Dispatcher:
         request_id = f"{len(self.traffic.requests):016x}"
         outcome = self._outcome(_Call(request, route, user, key, now, request_id))
         response = outcome.response
-        delay = response.delay_seconds + self._behaviour.delay_seconds(route.kind)
+        delay = self._load.delay_seconds(route.kind, response.delay_seconds, came)
         self.traffic.requests.append(
             LoggedRequest(
                 came,

@@ -1,8 +1,10 @@
-"""What passes through the site: the log of requests, and the limit on their rate.
+"""What passes through the site: the log of requests, the limit on their rate, and the load.
 
-Decides nothing but whether a request is one too many. No HTTP.
+Decides nothing but whether a request is one too many, and how late its answer is. No HTTP.
 """
 
+import asyncio
+import heapq
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -77,14 +79,38 @@ class RateLimit:
         return max(1, math.ceil((1.0 - self._tokens) / rate))
 
 
+class Load:
+    """The requests that are under way, by the clock: what a site slows down by."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        """Start idle."""
+        self._behaviour = behaviour
+        self._ends: list[float] = []
+
+    def delay_seconds(self, kind: str, extra_seconds: float, now: float) -> float:
+        """Take a request of a kind on; gives how long its answer takes, the extra time included."""
+        while self._ends and self._ends[0] <= now:
+            heapq.heappop(self._ends)
+        seconds = self._behaviour.delay_seconds(kind)
+        if self._behaviour.slows_down_at is not None:
+            seconds *= 1.0 + ((len(self._ends) + 1) / self._behaviour.slows_down_at) ** 2
+        heapq.heappush(self._ends, now + extra_seconds + seconds)
+        return extra_seconds + seconds
+
+
 @dataclass
 class Traffic:
-    """The requests that came, oldest first, and how many are and were unanswered at once."""
+    """The requests that came, oldest first, and how many are and were unanswered at once.
+
+    Attributes:
+        given_up: how many requests their client has left before they were answered.
+    """
 
     requests: list[LoggedRequest] = field(default_factory=list)
     storage_requests: list[StorageRequest] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
+    given_up: int = 0
 
     @contextmanager
     def count(self) -> Iterator[None]:
@@ -93,5 +119,8 @@ class Traffic:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             yield
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
         finally:
             self.in_flight -= 1
