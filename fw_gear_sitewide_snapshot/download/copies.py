@@ -9,6 +9,7 @@ gives back what was sent.
 import hashlib
 import json
 import logging
+import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
@@ -29,11 +30,16 @@ _CONTENT_NAMES = [field.name for field in fields(SnapshotContent)]
 _CHUNK_BYTES = 1 << 20
 _LONGEST_NOTE_BYTES = 1 << 16
 _TRIAL_KEY = ".sitewide-snapshot-trial"
+MOST_FAILURES = 40  # in a row: then the store is taken for down, and hardly asked any more
+_PROBE_SECONDS = 60.0  # between two that ask it all the same
 _MOST_FOLDERS = 100  # of batches that began in the same second and have the same name
 
 
 class Copies:
     """The copies in one place; ``site`` is the host of the site that they are of.
+
+    A store that is silent costs a minute an attempt. So where ``MOST_FAILURES`` have failed in a
+    row, an attempt fails at once, save one a minute, which finds out whether the store is back.
 
     Attributes:
         failures: How many attempts have failed since one went well; who makes them counts.
@@ -44,6 +50,8 @@ class Copies:
         self._site = site
         self._clock = clock
         self.failures = 0
+        self._probe = "", -math.inf  # the key of the last one that was tried all the same, and when
+        self._probing = threading.Lock()
         self._uploads = 0  # that are under way, in other threads
         self._uploading = threading.Condition()
 
@@ -69,6 +77,7 @@ class Copies:
 
     def find(self, record: SnapshotRecord) -> SnapshotContent | None:
         """Return the content of a copy that an earlier run has made, if it is whole."""
+        self._raise_if_down(record)
         try:
             note = json.loads(self._store.read(_note_key(record), _LONGEST_NOTE_BYTES) or b"")
             found = {name: note[name] for name in _CONTENT_NAMES}
@@ -86,6 +95,7 @@ class Copies:
             StoreError: It can't be copied, or there is something else in its place.
             TerminatedError: The run is to end; the upload is broken off.
         """
+        self._raise_if_down(record)
         key = _key(record)
         if not self._is_there(record, content):
             with self._uploading:
@@ -136,6 +146,17 @@ class Copies:
                     self._store.put_new(f"{folder}/{name}", content)
                 return self._store.address(folder)
         raise StoreError(f"there are {_MOST_FOLDERS} batches of that name already")
+
+    def _raise_if_down(self, record: SnapshotRecord) -> None:
+        """Raise a StoreError where the store is taken for down, and this is not to try it."""
+        with self._probing:
+            (probed, when), key = self._probe, _key(record)
+            if self.failures <= MOST_FAILURES or key == probed:
+                return
+            now = self._clock.monotonic()
+            if now < when + _PROBE_SECONDS:
+                raise StoreError("not tried, since forty attempts in a row had failed")
+            self._probe = key, now
 
     def _put_or_find(self, key: str, content: bytes) -> bool:
         """Store a small object; say whether it is there now, and not another in its place.

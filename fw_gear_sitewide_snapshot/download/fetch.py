@@ -26,7 +26,7 @@ from ..site.client import Site
 from ..site.http import Stream
 from ..site.retry import backoff_seconds
 from .archive import Archive
-from .copies import Copies
+from .copies import MOST_FAILURES, Copies
 from .disk_space import NoRoomError, Reservation
 from .object_store import StoreError
 from .snapshot_file import GZIP_MAGIC, SQLITE_MAGIC, SnapshotFileError, check
@@ -39,7 +39,6 @@ _LONGEST_BACKOFF_SECONDS = 600.0  # a site that asks for a longer one is left to
 _MISSING_SECONDS = 40.0  # a snapshot can be complete before its file is there
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _COPIES = 5  # attempts at the least, where what went wrong may pass; and a store's outage as above
-_MOST_FAILED_COPIES = 40  # without one that went well in between: after these, each is tried once
 _EXPECTED = (SiteError, SiteUnusableError, SnapshotFileError, StoreError, NoRoomError, OSError)
 _SLOW_SECONDS = 60.0
 _SLOW_BYTES_A_SECOND = 1 << 10  # what brings less in that time will not come to an end
@@ -84,7 +83,7 @@ class Download:
             case StoreError() if error.may_pass and self.copies:
                 self.copies.failures += 1
                 is_over = failures >= _COPIES and seconds + backoff > _OUTAGE_SECONDS
-                return None if is_over or self.copies.failures > _MOST_FAILED_COPIES else backoff
+                return None if is_over or self.copies.failures > MOST_FAILURES else backoff
             case OutcomeUnknownError() | SnapshotFileError() if failures < _FETCHES:
                 return backoff_seconds(failures + _LATER)
         return None

@@ -367,7 +367,7 @@ def test_the_page_on_copies_has_the_numbers_and_names_of_the_code() -> None:
     assert fetch._COPIES == 5
     assert fetch._OUTAGE_SECONDS == copying._OUTAGE_SECONDS == 60
     assert "forty attempts in a row" in text
-    assert fetch._MOST_FAILED_COPIES == 40
+    assert copies.MOST_FAILURES == 40
     assert "up to four are fetched and copied at a time" in text
     assert fetch_queue.MAX_CONCURRENT_DOWNLOADS == 4
     assert f"takes {copying._TRIAL_SECONDS:.0f} seconds, the exit status is 2" in text

@@ -1,9 +1,7 @@
 """Copies in an object store: where they are, when one counts as made, what is never replaced."""
 
-import errno
 import hashlib
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typing_extensions import override
 
-from fw_gear_sitewide_snapshot.clock import Clock
-from fw_gear_sitewide_snapshot.download.copies import Copies
-from fw_gear_sitewide_snapshot.download.object_store import ObjectStore, StoreError
+from fw_gear_sitewide_snapshot.download.object_store import StoreError
 from fw_gear_sitewide_snapshot.errors import TerminatedError
-from fw_gear_sitewide_snapshot.models import SnapshotContent, SnapshotRecord
-from fw_gear_sitewide_snapshot.site.client import Site
+from fw_gear_sitewide_snapshot.models import SnapshotRecord
+from tests.support.copying import Copying
 from tests.support.disk import SmallDisk
-from tests.support.downloads import MEBIBYTE, Fetching, fetch_all
+from tests.support.downloads import MEBIBYTE, Fetching
 from tests.support.object_store import (
     BUCKET,
     BreakingProxy,
@@ -56,43 +51,6 @@ def server(shared: ObjectStoreServer) -> ObjectStoreServer:
 def proxy(server: ObjectStoreServer) -> Iterator[BreakingProxy]:
     with breaking_proxy(server) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def fetching(tmp_path: Path, clock: FakeClock) -> Fetching:
-    return Fetching(tmp_path, clock)
-
-
-class Copying:
-    """A batch of complete snapshots that are copied, and the place where the copies go."""
-
-    def __init__(self, fetching: Fetching, url: str, credentials: dict[str, str]) -> None:
-        self.fetching = fetching
-        store = ObjectStore(url, credentials)
-        self.copies = Copies(store, "site.example.org", fetching.clock)
-
-    def run(
-        self, records: list[SnapshotRecord] | None = None, **how: Any
-    ) -> dict[str, SnapshotRecord]:
-        """Copy; return the rows afterwards, by project."""
-        records = self.fetching.records if records is None else records
-        after = {record.project.id: record for record in records}
-        options: dict[str, Any] = {"is_archived": False, **how}
-        try:
-            fetch_all(
-                records,
-                told=after,
-                site=Site(self.fetching.transport, self.fetching.clock),
-                workers=self.fetching.workers,
-                clock=self.fetching.clock,
-                work=self.fetching.work,
-                output=self.fetching.output,
-                copies=self.copies,
-                **options,
-            )
-        finally:
-            assert list(self.fetching.work.iterdir()) == []
-        return after
 
 
 @pytest.fixture
@@ -293,68 +251,6 @@ def test_a_percent_sign_in_the_prefix_is_one_as_for_the_store_s_own_tools(
 
 
 # what goes wrong
-
-
-class Failing(Copies):
-    """Copies to a store whose answer is an error for so many seconds."""
-
-    error: Exception = StoreError("the store says 503 Slow Down", may_pass=True)
-
-    def __init__(self, clock: Clock, folder: Path, seconds: float = math.inf) -> None:
-        super().__init__(ObjectStore(f"file://{folder}", {}), "site.example.org", clock)
-        self._until = clock.monotonic() + seconds
-        self.asked = 0
-
-    @override
-    def find(self, record: SnapshotRecord) -> SnapshotContent | None:
-        self._fail()
-        return super().find(record)
-
-    @override
-    def copy(self, path: Path, record: SnapshotRecord, content: SnapshotContent) -> str:
-        self._fail()
-        return super().copy(path, record, content)
-
-    def _fail(self) -> None:
-        self.asked += 1
-        if self._clock.monotonic() < self._until:
-            raise self.error
-
-
-def test_a_file_that_is_archived_is_kept_whatever_becomes_of_its_copy(
-    copying: Copying, tmp_path: Path
-) -> None:
-    project = copying.fetching.add()
-    copying.copies = Failing(copying.fetching.clock, tmp_path / "p")
-    copying.copies.error = OSError(errno.EIO, "Input/output error")
-
-    after = copying.run(is_archived=True)[project]
-
-    assert after.error == "copy failed: Input/output error"
-    assert after.content
-    assert any("neuro" in name for name in copying.fetching.files)
-
-
-def test_a_store_that_is_down_for_less_than_a_minute_costs_no_copy(
-    copying: Copying, tmp_path: Path
-) -> None:
-    project = copying.fetching.add()
-    copying.copies = Failing(copying.fetching.clock, tmp_path / "p", seconds=50)
-
-    assert copying.run()[project].copied_to
-
-
-def test_a_store_that_is_down_for_good_is_asked_once_for_each_in_the_end(
-    copying: Copying, tmp_path: Path
-) -> None:
-    for _ in range(60):
-        copying.fetching.add()
-    copying.copies = Failing(copying.fetching.clock, tmp_path / "p")
-
-    after = copying.run()
-
-    assert {row.error for row in after.values()} == {"copy failed: the store says 503 Slow Down"}
-    assert copying.copies.asked <= 60 + 40
 
 
 def test_every_third_connection_breaks_and_all_is_copied(
