@@ -4,6 +4,7 @@ Nothing of the credentials gets into an error's text: what a store says is blank
 part that a person can use.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -34,7 +35,10 @@ _NO_CREDENTIALS = re.compile(
 )
 _NO_CONNECTION = re.compile(r"error sending request|timed out|connection|dns", re.I)
 _MAY_PASS = re.compile(r"5\d\d|408|429")  # statuses; without one it was the connection
-_STATUS = re.compile(r"status code: (\d+ [\w ]+)")
+# The second form is of an object that can't be removed.
+_STATUS = re.compile(r"status code: (\d+ [\w ]+)|request failed for key .*\(code: (\w+)\)", re.S)
+_NOT_REMOVED = re.compile(r"request failed for key .*: ([^:]+) \(code: ", re.S)
+_NO_PLACE = re.compile("NoSuch(Bucket)|(Container)NotFound|specified (bucket|container) does not")
 _CLIENT = {"timeout": "60s", "connect_timeout": "10s", "pool_idle_timeout": "30s"}
 _RETRIES = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}  # of one request
 
@@ -108,8 +112,9 @@ class ObjectStore:
         self._do(obstore.put, key, iter(parts), chunk_size=part, max_concurrency=_PARALLEL_PARTS)
 
     def delete(self, key: str) -> None:
-        """Remove an object."""
-        self._do(obstore.delete, key)
+        """Remove an object, if it is there: an attempt whose answer was lost may have done so."""
+        with contextlib.suppress(FileNotFoundError):
+            self._do(obstore.delete, key)
 
     def _ranges(self, key: str, size: int) -> Iterator[bytes]:
         for start in range(0, size, _READ_BYTES):
@@ -123,15 +128,15 @@ class ObjectStore:
         except AlreadyExistsError as error:
             raise FileExistsError(self._in_words(error)) from None
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error) or call is not obstore.head:
-                raise StoreError(self._in_words(error)) from None
-            raise
+            if call in {obstore.head, obstore.delete} and not _NO_PLACE.search(str(error)):
+                raise
+            raise StoreError(self._in_words(error)) from None
         except BaseException as error:
             # What obstore panics of is no Exception, and has no class that can be imported.
             if not isinstance(error, BaseError) and type(error).__name__ != "PanicException":
                 raise
-            status = _STATUS.search(str(error))
-            passes = _MAY_PASS.match(status[1]) if status else _NO_CONNECTION.search(str(error))
+            status = _status(str(error))
+            passes = _MAY_PASS.match(status) if status else _NO_CONNECTION.search(str(error))
             may_pass = passes is not None
             raise StoreError(self._in_words(error), may_pass=may_pass) from None
 
@@ -140,14 +145,15 @@ class ObjectStore:
         said = getattr(error, "strerror", None) or str(error).split("\n\nDebug source")[0]
         said = re.sub(r"^Generic \w+ error: ", "", said)
         code, message = (re.search(f"<{tag}>(.*?)</{tag}>", said) for tag in ("Code", "Message"))
-        status = _STATUS.search(said)
+        message = message or _NOT_REMOVED.search(said)
+        status = _status(said)
         if self._is_folder:
             words = said  # it holds names of files, in which any word may be
-        elif "NoSuchBucket" in said or "ContainerNotFound" in said:
-            words = "there is no such bucket"
+        elif place := _NO_PLACE.search(said):
+            words = f"there is no such {place[place.lastindex or 0].lower()}"
         elif code or (status and not _NO_CREDENTIALS.search(said)):
-            told = [found[1] for found in (status, code, message) if found]
-            words = f"the store says {': '.join(told)}"
+            told = [status, *(found[1] for found in (code, message) if found)]
+            words = f"the store says {': '.join(filter(None, told))}"
         elif "configured region" in said:
             words = 'the bucket is in another region: give "region" in storage-credentials'
         elif _NO_CREDENTIALS.search(said):
@@ -160,6 +166,12 @@ class ObjectStore:
         else:
             words = said
         return one_line(blank_secrets(words, self.secrets))
+
+
+def _status(said: str) -> str:
+    """Return a store's status with its words, or its code; empty where it has given none."""
+    found = _STATUS.search(said)
+    return str(found[found.lastindex or 0]) if found else ""
 
 
 def _folder(url: str) -> Any:

@@ -201,6 +201,16 @@ def test_a_refusal_does_not_pass_whatever_the_place_is_called() -> None:
     assert not caught.value.may_pass
 
 
+def test_what_is_gone_already_can_be_removed(tmp_path: Path) -> None:
+    store = ObjectStore(f"file://{tmp_path}/p", {})
+    store.put_new("a/b", b"content")
+
+    store.delete("a/b")
+    store.delete("a/b")  # as after an answer that was lost
+
+    assert store.size("a/b") is None
+
+
 def test_a_trial_leaves_nothing(tmp_path: Path) -> None:
     Copies(ObjectStore(f"file://{tmp_path}/p", {}), "", FakeClock()).try_out()
 
