@@ -10,6 +10,7 @@ import pytest
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 from fw_gear_sitewide_snapshot.download.object_store import ObjectStore, StoreError
 from tests.support.azure import (
+    ACCOUNT,
     CONTAINER,
     KEY,
     AzureServer,
@@ -168,6 +169,18 @@ def test_a_shared_access_signature_needs_to_read_create_write_and_delete(
     with pytest.raises(StoreError, match=r"^the store says 403: This request is not") as caught:
         missing.delete("connection")
     assert not caught.value.may_pass  # whatever the object is called
+
+
+def test_the_account_and_its_key_can_come_from_the_environment(
+    azure: AzureServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", KEY)
+
+    store = ObjectStore(f"az://{CONTAINER}/environment", {"endpoint": azure.endpoint})
+
+    assert store.put_new("small", b"")
+    assert KEY in store.secrets
 
 
 def test_an_upload_that_is_broken_off_leaves_nothing_in_the_way_of_the_next(
