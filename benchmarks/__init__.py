@@ -1,1 +1,1 @@
-"""How long large batches take: the gear as a process against the simulated site."""
+"""How close the gear comes to the limit: as a process against the simulated site, beside others."""

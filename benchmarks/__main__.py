@@ -1,7 +1,8 @@
-"""``python -m benchmarks [CASE ...]``: run the cases and print a table; nothing is asserted.
+"""``python -m benchmarks [CASE ...]``: run the cases, and print each figure beside its limit.
 
 Everything runs on this machine: the simulated site in this process, the gear in one of its own.
-The machine is part of each figure, so compare within one run.
+The machine is part of each figure, so compare within one run. The exit status is 1 if a figure is
+beyond its limit.
 """
 
 import argparse
@@ -12,28 +13,124 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .cases import CASES, Case
-from .measure import Measured, measure_gear, measure_sequential, measure_start_up
+from . import figures
+from .cases import CASES, CONSTANTS, Case
+from .figures import Figure
+from .measure import Measured, measure_client, measure_gear, measure_start_up
+from .simulated import simulate
 
-SLOWEST_FOR_SEQUENTIAL = 500  # projects: with 20,000, one call at a time takes thirteen minutes
 STARTS = 9
+SMALLER = 20_000  # projects: what a project takes is the difference between two sizes
 
 
-def main() -> None:
-    """Run the named cases, or all."""
+class Benchmark:
+    """One run of the cases: prints what each has brought, and keeps what it is held to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._runs = 0
+        self._gear: dict[str, Measured] = {}
+        self.figures: list[Figure] = []
+        self.notes: list[str] = []
+
+    def run(self, name: str) -> None:
+        """Run one case: the gear, and those beside it."""
+        case = CASES[name]
+        if case.in_process:
+            self._simulate(name, case)
+            return
+        gear = self._gear[name] = measure_gear(case, self._next())
+        self._show(case, "the gear", gear)
+        self.figures += figures.of_run(name, case, gear)
+        if case.sequential:
+            self._client(case, "one call at a time", "sequential")
+        if case.pool:
+            self._client(case, "a pool of 16 threads", "thread_pool")
+        if case.slows_down_at:
+            constants = {
+                number: self._client(case, f"a pool of {number}", "thread_pool", number)
+                for number in CONSTANTS
+            }
+            self.figures += figures.of_constants(name, case, gear, constants)
+        if name == "twenty-thousand" and "five-thousand" in self._gear:
+            self.figures.append(figures.of_memory(name, self._gear["five-thousand"], gear))
+
+    def start_up(self) -> None:
+        """Compare the time until the gear's first request with that of importing the SDK."""
+        gear, sdk = [], []
+        for _ in range(STARTS):
+            gear.append(measure_start_up(self._next()))
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", "import flywheel"], check=True)
+            sdk.append(time.perf_counter() - began)
+        ratios = sorted(one / other for one, other in zip(gear, sdk, strict=True))
+        what = "to the first request / `import flywheel`, median of pairs"
+        self.figures.append(
+            Figure("start-up", what, statistics.median(ratios), figures.MOST_START_UP)
+        )
+        self.notes.append(
+            f"Start-up, {STARTS} times in turn: to the gear's first request "
+            f"{statistics.median(gear):.2f} s, `import flywheel` {statistics.median(sdk):.2f} s; "
+            f"the ratios {ratios[0]:.2f} to {ratios[-1]:.2f}."
+        )
+
+    def _simulate(self, name: str, case: Case) -> None:
+        run = simulate(case)
+        gear = run.measured
+        self._show(case, "the gear", gear)
+        self.figures += figures.of_run(name, case, gear)
+        if case.slows_down_at:
+            self.figures += figures.of_constants(name, case, gear, {})
+            return
+        smaller = replace(case, projects=SMALLER)
+        small = simulate(smaller).measured
+        self._show(smaller, "the gear", small)
+        self.figures += figures.of_report(name, run)
+        self.figures.append(figures.of_memory(name, small, gear))
+        self.notes.append(
+            f"{case.projects:,} projects: {run.saves} reports, {run.save_seconds:.1f} s each at "
+            f"the most; the page is of {run.page_mib:.1f} MiB and took {run.page_seconds:.1f} s; "
+            f"the run was simulated in {run.process_seconds:.0f} s."
+        )
+
+    def _client(self, case: Case, who: str, module: str, *arguments: object) -> Measured:
+        measured = measure_client(case, self._next(), module, *arguments)
+        self._show(case, who, measured, is_first=False)
+        return measured
+
+    def _show(self, case: Case, who: str, measured: Measured, *, is_first: bool = True) -> None:
+        print(figures.run_row(case, who, measured, is_first=is_first), flush=True)
+
+    def _next(self) -> Path:
+        self._runs += 1
+        return self._folder / str(self._runs)
+
+
+def main() -> int:
+    """Run the named cases, or all; the exit status says whether all limits are kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("case", nargs="*", choices=[*CASES, "start-up", []])
     names = parser.parse_args().case or [*CASES, "start-up"]
+    began = time.monotonic()
     print(f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {machine()}\n")
+    print(figures.RUNS_HEAD, flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for number, name in enumerate(names):
+        benchmark = Benchmark(Path(folder))
+        for name in names:
             if name == "start-up":
-                start_up(Path(folder))
+                benchmark.start_up()
             else:
-                run(name, CASES[name], Path(folder) / str(number))
+                benchmark.run(name)
+    print(f"\n{figures.FIGURES_HEAD}", *benchmark.figures, sep="\n")
+    print("", *benchmark.notes, f"All took {(time.monotonic() - began) / 60:.0f} min.", sep="\n")
+    beyond = sum(not figure.holds for figure in benchmark.figures)
+    if beyond:
+        print(f"\n{beyond} of {len(benchmark.figures)} figures are beyond their limits.")
+    return 1 if beyond else 0
 
 
 def machine() -> str:
@@ -42,51 +139,5 @@ def machine() -> str:
     return f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB"
 
 
-def run(name: str, case: Case, folder: Path) -> None:
-    """Run one case, the gear and (where it is small enough) the sequential client in turn."""
-    print(f"{name}: {case}")
-    show("the gear", case, measure_gear(case, folder / "gear"))
-    if case.projects <= SLOWEST_FOR_SEQUENTIAL:
-        show("one call at a time", case, measure_sequential(case, folder / "sequential"))
-    print()
-
-
-def show(who: str, case: Case, measured: Measured) -> None:
-    """Print one run's figures."""
-    limit = case.limit_seconds
-    calls = ", ".join(
-        f"{kind} {count / case.projects:.2f}" for kind, count in sorted(measured.calls.items())
-    )
-    total = sum(measured.calls.values()) / case.projects
-    print(
-        f"  {who:18}  {measured.complete}/{case.projects} complete, exit {measured.exit_status}\n"
-        f"    wall {measured.wall_seconds:.1f} s; "
-        f"the site's own time {measured.site_seconds:.1f} s, "
-        f"the limit {limit:.1f} s; wall / limit {measured.wall_seconds / limit:.2f}\n"
-        f"    {total:.2f} calls a project ({calls}); {measured.most_in_flight} in flight at most; "
-        f"{measured.most_calls_per_second} calls in the busiest second of the wait\n"
-        f"    peak memory {measured.peak_mib:.0f} MiB; cpu {measured.cpu_seconds:.1f} s"
-        + (f"; reports {measured.saving_share:.1%} of the time" if measured.saving_share else ""),
-        flush=True,
-    )
-
-
-def start_up(folder: Path) -> None:
-    """Compare the time until the gear's first request with that of importing the SDK, in turn."""
-    gear, sdk = [], []
-    for number in range(STARTS):
-        gear.append(measure_start_up(folder / f"start{number}"))
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import flywheel"], check=True)
-        sdk.append(time.perf_counter() - began)
-    ratios = sorted(one / other for one, other in zip(gear, sdk, strict=True))
-    print(
-        f"start-up: {STARTS} times in turn, medians\n"
-        f"  to the gear's first request {statistics.median(gear):.2f} s; "
-        f'python -c "import flywheel" {statistics.median(sdk):.2f} s; '
-        f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})\n"
-    )
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,17 +1,17 @@
 """Runs a client as a process against a simulated site, and measures it from outside."""
 
 import csv
-import os
 import re
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from flywheel_site_simulator import Job, SimulatedSite, SimulatorServer
+from flywheel_site_simulator import Job, LoggedRequest, SimulatedSite, SimulatorServer
 from flywheel_site_simulator.example import add_projects
 
 from .cases import Case
@@ -19,27 +19,36 @@ from .cases import Case
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = "snapshot_report.csv"
 LOG = "log.txt"
+_LOOK_SECONDS = 0.02  # how often a process is asked for its memory
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of one run."""
+    """What came of one run.
 
-    exit_status: int
+    Attributes:
+        site_seconds: What the site itself needed: from the first create to its last build's end.
+        rate: How many calls a second came while creates did.
+        timeouts: How many calls the client gave up before the site answered.
+        saving_share: The part of the time in which the gear wrote reports.
+    """
+
+    projects: int
     complete: int
     wall_seconds: float
     site_seconds: float
-    calls: dict[str, int]
+    calls: float
+    rate: float
     most_in_flight: int
     most_calls_per_second: int
+    timeouts: int
     peak_mib: float
-    cpu_seconds: float
-    saving_share: float
+    saving_share: float | None = None
 
 
 def measure_gear(case: Case, folder: Path) -> Measured:
     """Run the gear on a new site."""
-    with _served(case) as server, _job_log(folder) as log:
+    with served(case) as server, _job_log(folder) as log:
         config = {"project filter": "ALL", "timeout minutes": case.timeout_minutes, "debug": True}
         job = Job(folder, ROOT, server.api_key(), config)
         job.lay_out()
@@ -48,11 +57,11 @@ def measure_gear(case: Case, folder: Path) -> Measured:
             return _measure(process, began, folder, server.site)
 
 
-def measure_sequential(case: Case, folder: Path) -> Measured:
-    """Run the sequential client on a new site."""
-    with _served(case) as server, _job_log(folder) as log:
-        report = folder / REPORT
-        command = [sys.executable, "-m", "benchmarks.sequential", server.api_key(), str(report)]
+def measure_client(case: Case, folder: Path, module: str, *arguments: object) -> Measured:
+    """Run one of the clients beside ours on a new site."""
+    with served(case) as server, _job_log(folder) as log:
+        told = [server.api_key(), str(folder / REPORT), *map(str, arguments)]
+        command = [sys.executable, "-m", f"benchmarks.{module}", *told]
         began = time.monotonic()
         with subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, text=True) as process:
             return _measure(process, began, folder, server.site)
@@ -60,27 +69,62 @@ def measure_sequential(case: Case, folder: Path) -> Measured:
 
 def measure_start_up(folder: Path) -> float:
     """Measure the time from the gear's start to its first request at the site, in seconds."""
-    with _served(Case(1, 0.0, (0.0, 0.0))) as server:
+    with served(Case(1, 0.0, (0.0, 0.0))) as server:
         job = Job(folder, ROOT, server.api_key(), {"project filter": "ALL"})
         job.lay_out()
         began = time.time()
-        with job.started() as process:
-            process.communicate()
+        with job.started(subprocess.DEVNULL) as process:
+            process.wait()
         return server.site.requests[0].time - began
 
 
-def _served(case: Case) -> SimulatorServer:
+def served(case: Case) -> SimulatorServer:
     """Make a server of a site as the case has it."""
+    return SimulatorServer(make_site(case))
+
+
+def make_site(case: Case, **more: Any) -> SimulatedSite:
+    """Make a site as the case has it."""
     site = SimulatedSite(
+        **more,
         build_seconds=case.build_seconds,
         build_slots=case.build_slots,
         create_seconds=case.create_seconds,
         status_seconds=case.status_seconds,
-        list_seconds=case.list_seconds,
+        list_seconds=case.status_seconds,
         page_seconds=0.05,
+        slows_down_at=case.slows_down_at,
     )
     add_projects(site, case.projects, groups=5)
-    return SimulatorServer(site)
+    return site
+
+
+def peak_mib(process: int | str) -> float:
+    """Return how much memory a process has used at the most; 0 where it has ended.
+
+    Not what ``wait4`` says: that counts what this process has, too.
+    """
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def rates(requests: Sequence[LoggedRequest]) -> tuple[float, int]:
+    """Return how many calls a second came while creates did, and in the busiest second."""
+    creates = [request.time for request in requests if request.kind == "create"]
+    between = sum(creates[0] <= request.time <= creates[-1] for request in requests)
+    seconds = creates[-1] - creates[0]
+    rate = between / seconds if seconds else 0.0
+    return rate, max(Counter(int(request.time) for request in requests).values())
+
+
+def last_finish(site: SimulatedSite) -> float:
+    """Return when the last snapshot was built, in unix seconds."""
+    created = {request.project_id for request in site.requests if request.kind == "create"}
+    return max(snapshot.finishes for project in created for snapshot in site.snapshots(project))
 
 
 def _job_log(folder: Path) -> IO[str]:
@@ -91,29 +135,30 @@ def _job_log(folder: Path) -> IO[str]:
 def _measure(
     process: subprocess.Popen[str], began: float, folder: Path, site: SimulatedSite
 ) -> Measured:
-    _, status, usage = os.wait4(process.pid, 0)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, peak_mib(process.pid))
+        time.sleep(_LOOK_SECONDS)
     wall = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    [report] = folder.rglob(REPORT)
-    rows = _rows(report)
-    finished = [snapshot.finishes for row in rows for snapshot in site.snapshots(row["project_id"])]
-    first_create = next(request.time for request in site.requests if request.kind == "create")
-    polls = Counter(int(request.time) for request in site.requests if request.kind == "detail")
-    saving = re.search(r"reports took ([0-9.]+) s", (folder / LOG).read_text(encoding="utf-8"))
+    log = (folder / LOG).read_text(encoding="utf-8")
+    found = list(folder.rglob(REPORT))
+    if process.returncode != 0 or not found:
+        sys.exit(f"exit status {process.returncode}:\n{log[-2000:]}")
+    with found[0].open(encoding="utf-8", newline="") as file:
+        complete = sum(row["status"] == "complete" for row in csv.DictReader(file))
+    creates = [request.time for request in site.requests if request.kind == "create"]
+    rate, busiest = rates(site.requests)
+    saving = re.search(r"reports took ([0-9.]+) s", log)
     return Measured(
-        process.returncode,
-        sum(row["status"] == "complete" for row in rows),
-        wall,
-        max(finished) - first_create,
-        Counter(request.kind for request in site.requests),
-        site.most_in_flight,
-        max(polls.values(), default=0),
-        usage.ru_maxrss / 1024,
-        usage.ru_utime + usage.ru_stime,
-        float(saving[1]) / wall if saving else 0.0,
+        projects=len(creates),
+        complete=complete,
+        wall_seconds=wall,
+        site_seconds=last_finish(site) - creates[0],
+        calls=len(site.requests) / len(creates),
+        rate=rate,
+        most_in_flight=site.most_in_flight,
+        most_calls_per_second=busiest,
+        timeouts=site.traffic.given_up,
+        peak_mib=peak,
+        saving_share=float(saving[1]) / wall if saving else None,
     )
-
-
-def _rows(report: Path) -> list[dict[str, str]]:
-    with report.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
