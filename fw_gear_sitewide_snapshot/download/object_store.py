@@ -35,7 +35,8 @@ _NO_CREDENTIALS = re.compile(
 )
 _NO_CONNECTION = re.compile(r"error sending request|timed out|connection|dns", re.I)
 _MAY_PASS = re.compile(r"5\d\d|408|429")  # statuses; without one it was the connection
-# The second form is of an object that can't be removed.
+# Said of an upload's end that was sent again, as the answer was lost: the object may be there.
+_MAY_BE_DONE = re.compile("<Code>(InvalidBlockList|NoSuchUpload)</Code>")
 _STATUS = re.compile(r"status code: (\d+ [\w ]+)|request failed for key .*\(code: (\w+)\)", re.S)
 _NOT_REMOVED = re.compile(r"request failed for key .*: ([^:]+) \(code: ", re.S)
 _NO_PLACE = re.compile("NoSuch(Bucket)|(Container)NotFound|specified (bucket|container) does not")
@@ -130,15 +131,19 @@ class ObjectStore:
         except FileNotFoundError as error:
             if call in {obstore.head, obstore.delete} and not _NO_PLACE.search(str(error)):
                 raise
-            raise StoreError(self._in_words(error)) from None
+            raise self._store_error(error) from None
         except BaseException as error:
             # What obstore panics of is no Exception, and has no class that can be imported.
             if not isinstance(error, BaseError) and type(error).__name__ != "PanicException":
                 raise
-            status = _status(str(error))
-            passes = _MAY_PASS.match(status) if status else _NO_CONNECTION.search(str(error))
-            may_pass = passes is not None
-            raise StoreError(self._in_words(error), may_pass=may_pass) from None
+            raise self._store_error(error) from None
+
+    def _store_error(self, error: BaseException) -> StoreError:
+        said = str(error)
+        status = _status(said)
+        passes = _MAY_PASS.match(status) if status else _NO_CONNECTION.search(said)
+        may_pass = bool(passes or _MAY_BE_DONE.search(said)) and not self._is_folder
+        return StoreError(self._in_words(error), may_pass=may_pass)
 
     def _in_words(self, error: BaseException) -> str:
         """Return what a person can use of an error."""

@@ -18,6 +18,7 @@ from tests.support.azure import (
     with_azurite,
 )
 from tests.support.gear import GearRun, gear_maker
+from tests.support.object_store import breaking_proxy
 
 pytestmark = with_azurite
 
@@ -103,6 +104,26 @@ def test_a_second_run_finds_the_copies_and_writes_none_again(batch: Batch) -> No
 
 def test_no_log_shows_the_key(batch: Batch) -> None:
     assert KEY not in batch.first.log + batch.second.log
+
+
+def test_connections_that_break_cost_no_copy(azure: AzureServer, tmp_path: Path) -> None:
+    site = SimulatedSite(build_seconds=(0.1, 0.3))
+    for _ in range(12):
+        site.add_project()
+    config = {**CONFIG, "copy to": f"az://{CONTAINER}/broken"}
+    with breaking_proxy(azure, every=2) as proxy, SimulatorServer(site) as server:
+        endpoint = azure.endpoint.replace(str(azure.port), str(proxy.port))
+        credentials = azure.credentials_file(tmp_path, endpoint=endpoint)
+        run = gear_maker(tmp_path, server)(**config).run(credentials=credentials)
+
+    assert run.exit_status == 0, run.log
+    assert proxy.broken > 12
+    objects = azure.objects
+    for row in run.rows:
+        copy = objects[row["copied_to"].removeprefix(f"az://{CONTAINER}/")]
+        assert hashlib.sha256(copy).hexdigest() == row["sha256"]
+    found = [key for key in objects if key.startswith("broken/")]
+    assert len(found) == 2 * 12 + 3
 
 
 # Before anything starts

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 
@@ -113,7 +113,7 @@ def served_store(**environment: str) -> Iterator[ObjectStoreServer]:
 class BreakingProxy:
     """Carries connections to a server, and breaks each n-th one off in the midst of it.
 
-    The server ends a connection with its answer, so that each request has one of its own.
+    The server is told to end a connection with its answer, so that each request has one of its own.
     """
 
     def __init__(self, port: int, every: int = 0, bytes_per_second: float = math.inf) -> None:
@@ -167,7 +167,7 @@ class BreakingProxy:
             if break_at == 0:
                 return self._reset(client)
             with socket.create_connection(("127.0.0.1", self._server)) as server:
-                server.sendall(head)
+                server.sendall(head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
                 threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
                 while answer := server.recv(1 << 16):
                     if break_at == 1:
@@ -189,9 +189,15 @@ class BreakingProxy:
         client.shutdown(socket.SHUT_RDWR)
 
 
+class Server(Protocol):
+    """What listens at a port of loopback."""
+
+    port: int
+
+
 @contextlib.contextmanager
 def breaking_proxy(
-    server: ObjectStoreServer, every: int = 0, bytes_per_second: float = math.inf
+    server: Server, every: int = 0, bytes_per_second: float = math.inf
 ) -> Iterator[BreakingProxy]:
     """Put a proxy before a store until the block ends; it breaks nothing by default."""
     proxy = BreakingProxy(server.port, every, bytes_per_second)
