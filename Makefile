@@ -97,7 +97,7 @@ demo: setup ## a whole run of the gear against a simulated site
 
 SOAK := $(addprefix tests/gear/test_,$(addsuffix .py,schedules killed restarted copies))
 soak: setup ## a hundred thousand random faults and kills (the tests have two thousand)
-	@SCHEDULES=100000 MOMENTS=100 COPIES=300 $(BIN)/python -m pytest $(SOAK) -o faulthandler_timeout=0
+	@EXECUTED=1 SCHEDULES=100000 MOMENTS=100 COPIES=300 $(BIN)/python -m pytest $(SOAK) -o faulthandler_timeout=0
 
 bench: setup ## how long large batches take; CASES="five five-hundred" for some of them
 	@$(BIN)/python -m benchmarks $(CASES)

@@ -74,6 +74,7 @@ class Engine:
         gear: Path,
         folder: Path,
         environment: Mapping[str, str] | None = None,
+        job: type[Job] = Job,
     ) -> None:
         """Prepare to run jobs.
 
@@ -82,7 +83,9 @@ class Engine:
             gear: the gear's own folder, with `manifest.json` and `run.py`.
             folder: where the jobs' folders are made, each named for its id.
             environment: variables that jobs have beside those of the platform and the manifest.
+            job: what lays a job out and starts it.
         """
+        self._job = job
         self.ended: dict[str, EndedJob] = {}
         self._server = server
         self._gear = gear
@@ -147,7 +150,7 @@ class Engine:
 
     def _start(self, taken: SiteJob) -> _Running:
         key, folder = self._server.api_key(taken.key), self._folder / taken.id
-        job = Job(folder, self._gear, key, taken.config, taken.id, taken.destination)
+        job = self._job(folder, self._gear, key, taken.config, taken.id, taken.destination)
         return _Running(taken, job, self._environment)
 
     def _look_after(self, running: _Running) -> None:

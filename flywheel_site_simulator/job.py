@@ -73,20 +73,25 @@ class Job:
             environment: variables that it has beside those of the platform and the manifest.
         """
         manifest = json.loads((self.gear / "manifest.json").read_text(encoding="utf-8"))
-        process = subprocess.Popen(  # noqa: S603 - the gear that the caller names
-            [self.python, str(self.gear / "run.py")],
-            cwd=self.path,
-            env={"PATH": PLATFORM_PATH, **manifest["environment"], **(environment or {})},
-            stdout=stdout,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-        )
+        variables = {"PATH": PLATFORM_PATH, **manifest["environment"], **(environment or {})}
+        process = self.start(stdout, variables)
         try:
             yield process
         finally:
             if process.poll() is None:
                 process.kill()
             process.communicate()
+
+    def start(self, stdout: int | IO[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+        """Start the gear's process in the folder, with these variables and no others."""
+        return subprocess.Popen(  # noqa: S603 - the gear that the caller names
+            [self.python, str(self.gear / "run.py")],
+            cwd=self.path,
+            env=environment,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
 
 
 def config_document(

@@ -32,6 +32,7 @@ from flywheel_site_simulator import (
     refuse,
     slow_down,
 )
+from tests.support.forked import start_script
 from tests.support.gear import Reported, rows_of
 from tests.support.jobs import as_run, engine_for
 from tests.support.jobs_in_process import JobsInProcess
@@ -113,19 +114,13 @@ class Groups:
             assert count == 1
         script = self.folder / "by_group.py"
         script.write_text(text)
-        process = subprocess.Popen(
-            [sys.executable, str(script), *arguments],
-            cwd=self.folder,
-            env={
-                "HOME": str(self.folder),
-                "PATH": "/usr/bin:/bin",
-                "FW_API_KEY": self.key,
-                "FLYWHEEL_SDK_TOTAL_RETRIES": "0",
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        environment = {
+            "HOME": str(self.folder),
+            "PATH": "/usr/bin:/bin",
+            "FW_API_KEY": self.key,
+            "FLYWHEEL_SDK_TOTAL_RETRIES": "0",
+        }
+        process = start_script(script, *arguments, environment=environment)
         try:
             yield process
         finally:

@@ -30,6 +30,7 @@ from flywheel_site_simulator import (
     refuse,
     slow_down,
 )
+from tests.support.forked import start_script
 from tests.support.jobs import engine_for
 from tests.support.repository import ROOT, read
 
@@ -83,19 +84,14 @@ class Night:
             assert count == 1
         script = self.home / "nightly.py"
         script.write_text(text)
-        process = subprocess.Popen(
-            [sys.executable, str(script), *arguments],
-            env={
-                "HOME": str(self.home),
-                "PATH": "/usr/bin:/bin",
-                "FW_API_KEY": self.server.api_key(),
-                "FLYWHEEL_SDK_TOTAL_RETRIES": "0",
-                **self.environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        environment = {
+            "HOME": str(self.home),
+            "PATH": "/usr/bin:/bin",
+            "FW_API_KEY": self.server.api_key(),
+            "FLYWHEEL_SDK_TOTAL_RETRIES": "0",
+            **self.environment,
+        }
+        process = start_script(script, *arguments, environment=environment)
         try:
             yield process
         finally:

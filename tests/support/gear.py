@@ -1,4 +1,7 @@
-"""Runs the gear as the platform does: as a process, in a folder with config.json and input/."""
+"""Runs the gear as the platform does: as a process, in a folder with config.json and input/.
+
+Most of these processes are forked (``forked.py``); ``is_executed`` starts a Python for each.
+"""
 
 import csv
 import re
@@ -9,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flywheel_site_simulator import Job, SimulatorServer, job
+from flywheel_site_simulator import SimulatorServer, job
 
+from .forked import ForkedJob
 from .repository import ROOT
 
 Name = TypeVar("Name")
@@ -95,7 +99,7 @@ class GearRun:
         return {path.name for path in (self.folder / "output").iterdir()}
 
 
-class GearFolder(Job):
+class GearFolder(ForkedJob):
     """A job of this gear."""
 
     def __init__(

@@ -21,13 +21,14 @@ from flywheel_site_simulator import (
     SiteJob,
 )
 
+from .forked import ForkedJob
 from .gear import REPORT, GearRun
 from .repository import ROOT
 
 
 def engine_for(server: SimulatorServer, folder: Path) -> Engine:
     """Make what runs a served site's jobs of this gear."""
-    return Engine(server, ROOT, folder)
+    return Engine(server, ROOT, folder, job=ForkedJob)
 
 
 def as_run(ended: EndedJob) -> GearRun:
