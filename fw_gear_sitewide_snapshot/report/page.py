@@ -63,7 +63,8 @@ def render(records: Iterable[SnapshotRecord], summary: Summary, run: Run) -> Ite
     """
     template, style, script = _template()
     records = sorted(records, key=report_order)
-    unfetched = frozenset(record.project.id for record in summary.unfetched)
+    incomplete = frozenset(record.project.id for record in summary.incomplete)
+    listed = page_table.listed(records, incomplete)
     columns = page_table.columns(records)
     widths = " ".join(f"var(--{column.name})" for column in columns)
     style = f"{style}\n.projects {{ --columns: {widths}; }}"
@@ -83,18 +84,23 @@ def render(records: Iterable[SnapshotRecord], summary: Summary, run: Run) -> Ite
         version=__version__,
         summary=summary,
         statuses=page_content.statuses(records),
+        listed_statuses=page_content.statuses(listed),
         groups=page_content.groups(records),
         begin=page_content.display_time(summary.begin),
         end=page_content.display_time(summary.end),
         batch_took=page_content.batch_took(summary),
         slowest=page_content.slowest(records, run.site_url),
         reasons=page_content.reasons(records, summary, run.site_url),
+        most_groups=page_content.MOST_GROUPS,
         most_reasons=page_content.MOST_REASONS,
         counted=counted,
         columns=columns,
-        rows=page_table.rows(records, columns, unfetched, run.site_url),
+        listed=len(listed),
+        left_out=page_table.left_out(len(records), len(incomplete), len(listed)),
+        most_at_once=page_table.MOST_AT_ONCE,
+        rows=page_table.rows(listed[: page_table.MOST_AT_ONCE], columns, run.site_url),
         totals=page_table.totals(columns, records),
-        report_lines=page_table.report_lines(records),
+        data_lines=page_table.data_lines(listed, columns, incomplete),
     )
 
 

@@ -14,6 +14,7 @@ from ..text import duration, is_id, listed, one_line
 from .reasons import group_by_reason
 from .summary import Summary
 
+MOST_GROUPS = 1_000  # that the page shows; the filter of all projects has the rest
 MOST_REASONS = 200  # that the page shows; the table of all projects has the rest
 
 _RUNNING = "running"

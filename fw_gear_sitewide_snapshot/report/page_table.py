@@ -1,4 +1,8 @@
-"""The page's table of all projects: its columns, its rows, its totals. Values only."""
+"""The page's table of all projects: its columns, its rows, its totals. Values only.
+
+The first rows are HTML. All that are listed are data besides, which the page's script filters,
+sorts and saves, and from which it makes the other rows when they are to be shown.
+"""
 
 import itertools
 import json
@@ -7,10 +11,13 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from ..models import Origin, SnapshotRecord
-from ..text import duration, one_line, size_text
+from ..text import counted, duration, one_line, size_text
 from . import page_content
 from .columns import COLUMNS, to_row
 from .page_content import ProjectLink, display_name, display_text
+
+MOST_AT_ONCE = 5_000  # rows that are shown at a time: a browser needs a second for them
+MOST_LISTED = 20_000  # rows that are listed at all: nobody reads more, and a filter takes its time
 
 
 class Column(NamedTuple):
@@ -19,20 +26,36 @@ class Column(NamedTuple):
     name: str  # of its width, in the style
     title: str
     text: Callable[[SnapshotRecord], str]  # what a cell shows
+    key: str = ""  # the name of the data that it is sorted by; empty: what it shows
     number: Callable[[SnapshotRecord], int] | None = None  # of a fetched snapshot; None: no numbers
     number_text: Callable[[int], str] = "{:,}".format
 
 
 class Row(NamedTuple):
-    """A project in the table; one that is ``unfetched`` is not complete, whatever its status."""
+    """A project in the table."""
 
-    id: str
     project: ProjectLink
     kind: str
-    unfetched: bool
-    took_seconds: float | None  # by which the column of times is sorted; None: not known
-    size_bytes: int | None  # by which the column of sizes is sorted; None: not fetched
+    is_fetched: bool
     cells: tuple[str, ...]
+
+
+def listed(
+    records: Sequence[SnapshotRecord],
+    incomplete: Collection[str],  # ids of projects
+) -> Sequence[SnapshotRecord]:
+    """Return the rows that the table lists: of many, those that are not complete come first."""
+    if len(records) <= MOST_AT_ONCE:
+        return records
+    return sorted(records, key=lambda r: r.project.id not in incomplete)[:MOST_LISTED]  # stable
+
+
+def left_out(total: int, incomplete: int, listed: int) -> str:
+    """Name the rows that are left out of a table of the first so many; empty for none."""
+    incomplete_left = max(0, incomplete - listed)
+    complete_left = total - listed - incomplete_left
+    counts = [(incomplete_left, "incomplete row"), (complete_left, "complete row")]
+    return " and ".join(counted(count, noun) for count, noun in counts if count)
 
 
 def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
@@ -48,7 +71,7 @@ def columns(records: Sequence[SnapshotRecord]) -> list[Column]:
         Column("time", "Time (UTC)", lambda record: page_content.display_time(record.timestamp)),
     ]
     if any(map(_took, records)):
-        found.append(Column("took", "Took", _took))
+        found.append(Column("took", "Took", _took, key="took_seconds"))
     if len({record.batch_label for record in records}) > 1:
         found.append(Column("batch", "Batch", lambda record: one_line(record.batch_label, 120)))
     if any(record.error for record in records):
@@ -78,25 +101,24 @@ def _number(
     """Return the column of a field of SnapshotContent, blank for what was never fetched."""
     number = attrgetter(f"content.{field}")
     return Column(
-        name, title, lambda r: number_text(number(r)) if r.content else "", number, number_text
+        name,
+        title,
+        lambda r: number_text(number(r)) if r.content else "",
+        key=field,
+        number=number,
+        number_text=number_text,
     )
 
 
 def rows(
-    records: Iterable[SnapshotRecord],
-    columns: Sequence[Column],
-    unfetched: Collection[str],  # ids of projects
-    site_url: str,
+    records: Iterable[SnapshotRecord], columns: Sequence[Column], site_url: str
 ) -> Iterator[Row]:
     """Yield the table's rows in the records' order, one at a time: there may be thousands."""
     for record in records:
         yield Row(
-            one_line(record.project.id),
             page_content.project_link(record.project, site_url),
             page_content.kind_of(record.status),
-            record.project.id in unfetched,
-            record.took_seconds,
-            record.content.size_bytes if record.content else None,
+            record.content is not None,
             tuple(column.text(record) for column in columns),
         )
 
@@ -111,14 +133,34 @@ def totals(columns: Sequence[Column], records: Sequence[SnapshotRecord]) -> list
     ]
 
 
-def report_lines(records: Iterable[SnapshotRecord]) -> Iterator[str]:
-    """Yield the report's header and rows as JSON, from which the page saves what is shown.
+def data_lines(
+    records: Iterable[SnapshotRecord],
+    columns: Sequence[Column],
+    incomplete: Collection[str],  # ids of projects
+) -> Iterator[str]:
+    """Yield names and rows of the page's data as JSON: a report's cells, and those of the table.
 
-    The cells are those of ``snapshot_report.csv``; one that is as the one above is 0. Nothing in
-    them can end the page's element, or be taken for anything else in it.
+    A cell that is as the one above is 0, one that is as an earlier one of its row is that one's
+    place, from 1. Nothing in them can end the page's element, or be taken for anything else in it.
     """
-    above: list[str] = []
-    for row in itertools.chain([[*COLUMNS]], map(to_row, records)):
-        short = [0 if above and cell == above[at] else cell for at, cell in enumerate(row)]
-        above = row
+    shown = [f"shown {column.name}" for column in columns]
+    names = [*COLUMNS, "kind", "is_incomplete", "took_seconds", *shown]
+    above: list[str | int] = []
+    for row in itertools.chain([names], (_data(r, columns, incomplete) for r in records)):
+        firsts = enumerate(map(row.index, row))
+        coded = [row[at] if first == at else first + 1 for at, first in firsts]
+        short = [0 if above and cell == above[at] else cell for at, cell in enumerate(coded)]
+        above = coded
         yield json.dumps(short, separators=(",", ":")).replace("<", r"\u003c")
+
+
+def _data(
+    record: SnapshotRecord, columns: Sequence[Column], incomplete: Collection[str]
+) -> list[str]:
+    return [
+        *to_row(record),
+        page_content.kind_of(record.status),
+        "1" if record.project.id in incomplete else "",
+        "" if record.took_seconds is None else str(record.took_seconds),
+        *(column.text(record) for column in columns),
+    ]

@@ -9,6 +9,7 @@ from playwright.sync_api import Page
 
 from fw_gear_sitewide_snapshot.models import Origin, Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.report.changes import Changes, Loss
+from fw_gear_sitewide_snapshot.report.page_table import MOST_AT_ONCE
 from tests.support.page import HOSTILE, NOW, batch, content, record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -75,6 +76,19 @@ BATCHES: dict[str, list[SnapshotRecord]] = {
         for status in ["failed" if n % 2 else "in_progress"]
     ],
 }
+# Of so many rows only the first are HTML; the last ones are all that the second batch has.
+BATCHES["last ones"] = [
+    replace(
+        record(
+            10_000 + n, "complete", text or "x", group=f"z{n:02} {text}", label=text, batch=text
+        ),
+        origin=Origin.STARTED if n % 3 else Origin.REUSED,
+        finished_at=NOW if n % 2 else None,
+        content=content(n) if n % 4 else None,
+    )
+    for n, text in enumerate([*ODD, *(text for text in HOSTILE if text.isprintable())] * 20)
+]
+BATCHES["many"] = [*batch(MOST_AT_ONCE, fetched=True), *BATCHES["last ones"]]
 _GONE = Project(f"{10**6:024x}", "Closed", "neuro-00")
 TOLD: dict[str, dict[str, Any]] = {  # of a batch, besides its rows
     "not fetched": {"to_fetch": True},

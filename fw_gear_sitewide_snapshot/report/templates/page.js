@@ -4,25 +4,63 @@
   const table = find("table");
   const body = table.tBodies[0];
   const heads = Array.from(table.tHead.rows[0].cells);
-  const rows = Array.from(body.rows);
   const words = find("words");
   const group = find("group");
   const status = find("status");
   const fields = [words, group, status];
-  const statusAt = heads.findIndex((head) => head.textContent === "Status");
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
   const number = new Intl.NumberFormat("en");
   const plain = (text) => text.normalize("NFC").toLowerCase();
-  let sorted = "";
+
+  // A browser may take a table that is laid out as grids for no table.
+  const roles = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TFOOT: "rowgroup", TR: "row" };
+  for (const part of document.querySelectorAll("table, thead, tbody, tfoot, tr")) {
+    part.setAttribute("role", roles[part.tagName]);
+  }
+  for (const cell of document.querySelectorAll("th, td")) {
+    cell.setAttribute("role", { col: "columnheader", row: "rowheader" }[cell.scope] ?? "cell");
+  }
+
+  // A row is the report's cells, some facts, and the table's cells, which are the last ones. 0 stands
+  // for the cell above, another number for the cell at that place of the row.
+  let above = [];
+  const [names, ...rows] = JSON.parse(find("data").textContent).map((line) => {
+    above = line.map((cell, place) => (cell === 0 ? above[place] : cell));
+    return above.map((cell) => (typeof cell === "number" ? above[cell - 1] : cell));
+  });
+  const at = Object.fromEntries(names.map((name, place) => [name, place]));
+  const firstShown = names.length - heads.length;
+  const shownIn = (row) => row.slice(firstShown);
+
+  // The elements of the first rows have come with the page; the others are made like the first one.
+  const elements = new Map(Array.from(body.rows, (element, place) => [rows[place], element]));
+  const atOnce = elements.size;
+  const pattern = body.rows[0]?.cloneNode(true);
+  const make = (row) => {
+    const made = pattern.cloneNode(true);
+    const link = made.querySelector("a");
+    if (link) link.href = link.href.replace(rows[0][at.project_id], row[at.project_id]);
+    for (const [place, text] of shownIn(row).entries()) {
+      const cell = made.cells[place];
+      (cell.firstElementChild ?? cell).textContent = text;
+    }
+    made.className = row[at.size_bytes] === "" ? "bare" : "";
+    made.querySelector(".mark").className = `mark ${row[at.kind]}`;
+    return made;
+  };
+  const elementOf = (row) => {
+    if (!elements.has(row)) elements.set(row, make(row));
+    return elements.get(row);
+  };
 
   // Made a second after the page is shown, or when they are first needed.
   let texts;
   const textsOf = (row) => {
+    const areIds = shownIn(names).map((name) => /snapshot|checksum/.test(name));
     const made = (of) => {
-      // The project's id is in its link, …/projects/<id>/information, or else at the row.
-      const ids = [of.dataset.id ?? of.querySelector("a").hash.split("/").at(-2)];
-      const others = [];
-      for (const cell of of.cells) (cell.className === "id" ? ids : others).push(cell.textContent);
+      const ids = shownIn(of).filter((_, place) => areIds[place]);
+      const others = shownIn(of).filter((_, place) => !areIds[place]);
+      ids.push(of[at.project_id]);
       return [of, { ids: plain(ids.join("\n")), others: plain(others.join("\n")) }];
     };
     texts ??= new Map(rows.map(made));
@@ -33,43 +71,43 @@
     const { ids, others } = textsOf(row);
     return others.includes(piece) || (mayBeId(piece) && ids.includes(piece));
   };
-  const keys = new Map();
-  const keysOf = (column) => {
-    if (!keys.has(column)) {
-      const isNumber = heads[column].classList.contains("n");
-      const key = (cell) => {
-        const text = cell.dataset.key ?? cell.textContent;
-        if (text === "") return null;
-        return isNumber ? Number(text.replaceAll(",", "")) : text;
-      };
-      keys.set(column, new Map(rows.map((row) => [row, key(row.cells[column])])));
+
+  let sorted = ""; // by what
+  let inOrder = rows;
+  let found = rows;
+  let most = atOnce; // rows that are shown
+  const show = () => {
+    const shown = found.slice(0, most).map(elementOf);
+    const isShown = (element, place) => element === body.rows[place];
+    if (shown.length !== body.rows.length || !shown.every(isShown)) body.replaceChildren(...shown);
+
+    const [all, matching, first] = [rows, found, shown].map(({ length }) => number.format(length));
+    const isPart = shown.length < found.length;
+    find("shown").textContent =
+      `${matching} of ${rows.length === 1 ? "1 project" : `${all} projects`} ` +
+      `${isPart ? `found, the first ${first} ` : ""}shown${sorted}`;
+    find("nothing").hidden = found.length > 0 || rows.length === 0;
+    find("more").hidden = !isPart;
+    find("more").firstChild.data = `The first ${first} of ${matching} are shown. `;
+    for (const button of find("saving").querySelectorAll("button")) {
+      button.disabled = found.length === 0;
     }
-    return keys.get(column);
   };
 
-  const say = (shown) => {
-    const many = rows.length === 1 ? "1 project" : `${number.format(rows.length)} projects`;
-    find("shown").textContent = `${number.format(shown)} of ${many} shown${sorted}`;
-    find("nothing").hidden = shown > 0 || rows.length === 0;
-    for (const button of find("saving").querySelectorAll("button")) button.disabled = shown === 0;
-  };
-
-  let shown = rows.length;
   const filter = () => {
     const wanted = plain(words.value).split(/\s+/).filter(Boolean);
-    const [name, choice] = [group.value, status.value];
-    shown = 0;
-    for (const row of rows) {
-      const word = row.cells[statusAt].textContent;
-      const isComplete = word === "complete" && !row.hasAttribute("data-unfetched");
-      const fits =
-        (name === "" || name === row.cells[0].textContent) &&
-        (choice === "" || (choice === "not-complete" ? !isComplete : choice === `=${word}`)) &&
-        wanted.every((piece) => has(row, piece));
-      if (row.hidden === fits) row.hidden = !fits;
-      if (fits) shown += 1;
-    }
-    say(shown);
+    const hasStatus = {
+      "": () => true,
+      "not-complete": (row) => row[at.is_incomplete] !== "",
+    }[status.value] ?? ((row) => status.value === `=${row[at["shown status"]]}`);
+    found = inOrder.filter(
+      (row) =>
+        (group.value === "" || group.value === row[firstShown]) &&
+        hasStatus(row) &&
+        wanted.every((piece) => has(row, piece)),
+    );
+    most = atOnce;
+    show();
     remember();
   };
 
@@ -97,20 +135,13 @@
     return true;
   };
 
-  // The report's own cells, in the order of the rows; 0 stands for the one above.
+  // The report's own cells, in its order.
   const save = (name, isPlanned) => {
-    const [columns, ...lines] = JSON.parse(find("report").textContent);
-    const statusColumn = columns.indexOf("status");
     const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-    const csv = [`${columns.join(",")}\n`];
-    let above = [];
-    lines.forEach((line, place) => {
-      const cells = line.map((cell, column) => (cell === 0 ? above[column] : cell));
-      above = cells.slice();
-      if (rows[place].hidden) return;
-      if (isPlanned) cells[statusColumn] = "planned";
-      csv.push(`${cells.map(quoted).join(",")}\n`);
-    });
+    const isFound = new Set(found);
+    const lines = rows.filter((row) => isFound.has(row)).map((row) => row.slice(0, at.kind));
+    if (isPlanned) for (const line of lines) line[at.status] = "planned";
+    const csv = [names.slice(0, at.kind), ...lines].map((line) => `${line.map(quoted).join(",")}\n`);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob(csv, { type: "text/csv" }));
     link.download = name;
@@ -123,30 +154,21 @@
   const sort = (column) => {
     const head = heads[column];
     const descending = head.getAttribute("aria-sort") === "ascending";
-    const values = keysOf(column);
-    const places = new Map(rows.map((row, place) => [row, place]));
-    const compare = (one, other) => {
-      const [a, b] = [values.get(one), values.get(other)];
-      const tie = places.get(one) - places.get(other);
-      if (a === null || b === null) return (a === null) - (b === null) || tie; // blanks stay last
-      const difference = typeof a === "number" ? a - b : collator.compare(a, b);
-      return (descending ? -difference : difference) || tie;
-    };
-    body.replaceChildren(...rows.slice().sort(compare));
+    const isNumber = head.classList.contains("n");
+    const key = at[head.dataset.key] ?? firstShown + column;
+    inOrder = rows.slice().sort((one, other) => {
+      const [a, b] = [one[key], other[key]];
+      if (a === "" || b === "") return (a === "") - (b === ""); // blanks stay last
+      const difference = isNumber ? a - b : collator.compare(a, b);
+      return descending ? -difference : difference;
+    });
+    const isFound = new Set(found);
+    found = inOrder.filter((row) => isFound.has(row));
     for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", descending ? "descending" : "ascending");
     sorted = `, by ${head.textContent.toLowerCase()}${descending ? ", last first" : ""}`;
-    say(shown);
+    show();
   };
-
-  // A browser may take a table that is laid out as grids for no table.
-  const roles = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TFOOT: "rowgroup", TR: "row" };
-  for (const part of document.querySelectorAll("table, thead, tbody, tfoot, tr")) {
-    part.setAttribute("role", roles[part.tagName]);
-  }
-  for (const cell of document.querySelectorAll("th, td")) {
-    cell.setAttribute("role", { col: "columnheader", row: "rowheader" }[cell.scope] ?? "cell");
-  }
 
   body.addEventListener("mouseover", ({ target }) => {
     const cut = target.closest(".id, .id span");
@@ -160,7 +182,11 @@
     button.addEventListener("click", () => sort(column));
     head.append(button);
   });
-  heads[0].setAttribute("aria-sort", "ascending");
+
+  find("more").lastChild.addEventListener("click", () => {
+    most += atOnce;
+    show();
+  });
 
   let due;
   words.addEventListener("input", () => {
@@ -180,7 +206,7 @@
     find("projects").focus({ preventScroll: true });
   });
   addEventListener("hashchange", () => recall(location.hash));
-  controls.hidden = find("saving").hidden = false;
+  controls.hidden = find("saving").hidden = find("more").lastChild.hidden = false;
   setTimeout(() => rows.length && textsOf(rows[0]), 1_000);
   if (!recall(location.hash)) filter(); // the browser may have kept what was typed before a reload
 })();
