@@ -27,7 +27,10 @@ RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \
 WORKDIR /flywheel/v0
 COPY manifest.json run.py ./
 COPY fw_gear_sitewide_snapshot ./fw_gear_sitewide_snapshot
+# The imports try out that all is there, and leave the bytecode of Python's own library, which the base image
+# is without: 4 MiB, instead of half a second at the start of each job.
 RUN python -m compileall -q --invalidation-mode unchecked-hash . \
+    && python -c "import run, flywheel_gear_toolkit, jinja2, pandas" \
     && install --directory --owner=flywheel --group=flywheel input output work
 
 USER flywheel
