@@ -38,9 +38,10 @@ def main(api_key: str, report: str) -> None:
     write(report, snapshots)
 
 
-def caller(client: flywheel.Client) -> Callable[..., State]:
-    """Return what calls the Snapshot service, which is beside ``/api``."""
+def caller(client: flywheel.Client, connections: int = 1) -> Callable[..., State]:
+    """Return what calls the Snapshot service, which is beside ``/api``, so many times at once."""
     configuration = copy.copy(client.api_client.configuration)
+    configuration.connection_pool_maxsize = connections  # else five for each core
     configuration.host = configuration.host.removesuffix("/api")
     root = flywheel.api_client.ApiClient(configuration)
 

@@ -16,7 +16,7 @@ from .sequential import DETAIL, FINAL, ROUND_SECONDS, SNAPSHOTS, State, caller, 
 def main(api_key: str, report: str, threads: str = "16") -> None:
     """Snapshot every project of the site, and report the last status of each."""
     client = flywheel.Client(api_key)
-    call = caller(client)
+    call = caller(client, int(threads))
 
     def create(project: str) -> State:
         return call("POST", SNAPSHOTS, project=project)
