@@ -187,7 +187,7 @@ def test_no_column_is_squeezed_or_runs_into_the_next(show: Callable[..., Page]) 
     for width in (400, 1024, 1280, 1680):
         shown = show("5000", width)
         squeezed = shown.eval_on_selector_all(
-            "#table thead th, #table tbody tr:first-child > :not(.id)",
+            "#table thead th, #table tbody tr:first-child > :not(.id), #table tfoot td",
             """cells => cells
               .filter(cell => cell.scrollWidth > cell.clientWidth || cell.clientWidth < 36)
               .map(cell => [cell.textContent, cell.scrollWidth, cell.clientWidth])""",

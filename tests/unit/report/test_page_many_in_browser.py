@@ -34,6 +34,10 @@ def test_the_first_rows_are_shown_and_the_others_when_asked_for(show: Callable[.
     expect(shown.get_by_role("status")).to_have_text(f"{ALL:,} of {ALL:,} projects shown")
     expect(more).to_be_hidden()
 
+    shown.get_by_label("Status", exact=True).select_option("Not complete")
+    shown.get_by_label("Status", exact=True).select_option("Any")
+    assert len(cells(shown, 0)) == AT_ONCE
+
 
 def test_rows_that_are_made_later_are_as_those_that_come_with_the_page(
     show: Callable[..., Page],
