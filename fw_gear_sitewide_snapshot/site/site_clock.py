@@ -43,5 +43,5 @@ class SiteClock:
         if len(service) > 2 or not self._others:
             return statistics.median_high(service)
         nearest = min(service, key=lambda ahead: abs(ahead - others))
-        is_alone = len(service) == 1 and abs(nearest - others) > _CONTRADICTION_SECONDS
-        return others if is_alone else nearest
+        contradicted = [abs(nearest - other) > _CONTRADICTION_SECONDS for other in self._others]
+        return others if len(service) == 1 and all(contradicted) else nearest

@@ -112,6 +112,14 @@ def test_of_two_dates_an_old_one_from_a_cache_is_not_believed() -> None:
     assert site.is_right()
 
 
+def test_of_two_other_dates_the_one_that_the_service_bears_out_is_believed() -> None:
+    site = Answers()
+    site.answer(is_service=False, odd=HOURS)
+    site.answer(is_service=False)
+    site.answer(is_service=True)
+    assert site.is_right()
+
+
 def test_a_clock_that_is_set_anew_is_followed() -> None:
     site = Answers()
     for _ in range(20):
