@@ -55,7 +55,7 @@ class Benchmark:
                 number: self._client(case, f"a pool of {number}", "thread_pool", number)
                 for number in CONSTANTS
             }
-            self.figures += figures.of_constants(name, case, gear, constants)
+            self.figures.append(figures.of_rate(name, case, gear, constants))
         if name == "twenty-thousand" and "five-thousand" in self._gear:
             self.figures.append(figures.of_memory(name, self._gear["five-thousand"], gear))
 
@@ -84,12 +84,12 @@ class Benchmark:
         self._show(case, "the gear", gear)
         self.figures += figures.of_run(name, case, gear)
         if case.slows_down_at:
-            self.figures += figures.of_constants(name, case, gear, {})
+            self.figures.append(figures.of_rate(name, case, gear, {}))
             return
         smaller = replace(case, projects=SMALLER)
         small = simulate(smaller).measured
         self._show(smaller, "the gear", small)
-        self.figures += figures.of_report(name, run)
+        self.figures.append(figures.of_report(name, run))
         self.figures.append(figures.of_memory(name, small, gear))
         self.notes.append(
             f"{case.projects:,} projects: {run.saves} reports, {run.save_seconds:.1f} s each at "

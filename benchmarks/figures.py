@@ -81,26 +81,22 @@ def of_run(name: str, case: Case, measured: Measured) -> list[Figure]:
     return [complete, *figures]
 
 
-def of_constants(
-    name: str, case: Case, gear: Measured, constants: Mapping[int, Measured]
-) -> list[Figure]:
-    """Hold the gear on a site that slows down against the best constant number of calls."""
-    calls, most = case.best_rate, str(case.slows_down_at)
-    figures = []
+def of_rate(name: str, case: Case, gear: Measured, constants: Mapping[int, Measured]) -> Figure:
+    """Hold what the gear gets done on a site that slows down against the best constant number.
+
+    Where none were measured, that is what the site can do.
+    """
+    best, most = case.best_rate, case.slows_down_at
     if constants:
-        calls, most = max((other.rate, str(number)) for number, other in constants.items())
-        wall, quickest = min((other.wall_seconds, n) for n, other in constants.items())
-        what = f"wall beside the quickest pool's, of {quickest}"
-        figures.append(Figure(name, what, gear.wall_seconds, wall / LEAST_OF_BEST, " s"))
-    what = f"calls a second beside the best constant number, {most}: {calls:.1f}"
-    figures.append(Figure(name, what, gear.rate, LEAST_OF_BEST * calls, is_least=True))
-    return figures
+        best, most = max((other.rate, number) for number, other in constants.items())
+    what = f"calls a second, where {most} at a time, the best constant number, get {best:.1f} done"
+    return Figure(name, what, gear.rate, LEAST_OF_BEST * best, is_least=True)
 
 
-def of_report(name: str, run: Simulated) -> list[Figure]:
-    """Hold the report on disk, and say what the page is like, for which there is no limit."""
+def of_report(name: str, run: Simulated) -> Figure:
+    """Hold how far the report on disk was behind the run against what was promised."""
     what = "the report on disk behind the run"
-    return [Figure(name, what, run.lag_seconds, run.allowed_lag_seconds, " s")]
+    return Figure(name, what, run.lag_seconds, run.allowed_lag_seconds, " s")
 
 
 def of_memory(name: str, small: Measured, large: Measured) -> Figure:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from benchmarks.cases import CASES
-from benchmarks.figures import Figure, of_constants, of_memory, of_run, run_row
+from benchmarks.figures import Figure, of_memory, of_rate, of_run, run_row
 from benchmarks.measure import Measured
 from tests.support.repository import ROOT
 
@@ -43,15 +43,17 @@ def test_a_run_is_held_against_what_holds_in_its_case() -> None:
     assert beyond("five-hundred", changed(calls=4.6)) == ["calls a project"]
     assert beyond("five-hundred", changed(most_in_flight=17)) == ["calls in flight"]
     assert beyond("five-hundred", changed(complete=499)) == ["complete"]
-    assert beyond("slows-down", changed(complete=600, timeouts=1)) == ["time-outs"]
+    slow = changed(complete=600, wall_seconds=32.0, timeouts=1)
+    assert beyond("slows-down", slow) == ["wall / limit", "time-outs"]
 
 
 def test_a_site_that_slows_down_is_to_be_asked_as_much_as_the_best_pool_does() -> None:
     case, pools = CASES["slows-down"], {2: changed(rate=60.0), 4: changed(rate=110.0)}
-    held = of_constants("slows-down", case, RUN, pools)
-    assert [figure.holds for figure in held] == [True, True]
-    held = of_constants("slows-down", case, changed(rate=90.0, wall_seconds=41.0), pools)
-    assert [figure.holds for figure in held] == [False, False]
+    rates = (90.0, 93.0, 94.0, 110.0)
+    held = [of_rate("slows-down", case, changed(rate=rate), pools).holds for rate in rates]
+    assert held == [False, False, True, True]
+    alone = of_rate("slows-down", case, changed(rate=0.9 * case.best_rate), {})
+    assert alone.holds
 
 
 def test_memory_is_told_by_the_project() -> None:
