@@ -39,15 +39,18 @@ setup: ## make .venv with the locked dependencies (again when the lock has chang
 		cp requirements-dev.txt $(MADE_FROM); }
 
 # The report is made whatever the tests say; the tests' exit status comes first. What is measured stays apart
-# from what another run measures at the same time. Three processes, as on two cores one of them mostly waits.
-test: setup ## run the tests, and measure their coverage; then the clients
+# from what another run measures at the same time. Three processes, as on two cores one of them mostly waits;
+# the clients run beside them, and say afterwards what came of it.
+test: setup ## run the tests, and measure their coverage; beside them, the clients
 ifeq ($(strip $(TESTS)),)
-	@status=0; measured=$$(mktemp -d); export COVERAGE_FILE=$$measured/.coverage; \
+	@status=0; measured=$$(mktemp -d); \
+	$(MAKE) --no-print-directory clients >$$measured/clients 2>&1 & clients=$$!; trap "kill $$clients" INT TERM; \
+	export COVERAGE_FILE=$$measured/.coverage; \
 	$(BIN)/coverage run -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder || status=$$?; \
 	$(BIN)/coverage combine --quiet; \
 	$(BIN)/coverage report || { reported=$$?; [ $$status -ne 0 ] || status=$$reported; }; \
-	mv -f $$measured/.coverage . ; rm -rf $$measured; unset COVERAGE_FILE; \
-	$(MAKE) --no-print-directory clients || { ran=$$?; [ $$status -ne 0 ] || status=$$ran; }; \
+	wait $$clients || { ran=$$?; [ $$status -ne 0 ] || status=$$ran; }; cat $$measured/clients; \
+	mv -f $$measured/.coverage . ; rm -rf $$measured; \
 	exit $$status
 else
 	@$(BIN)/python -m pytest $(TESTS)

@@ -4,6 +4,7 @@ Reads paths and nothing else; whether the things that a path names exist is deci
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -65,6 +66,7 @@ _ROUTES = [
 ]
 
 
+@lru_cache(maxsize=1 << 14)  # a path is asked for again and again
 def find_route(method: str, path: str) -> Route:
     """Find out what a request is about.
 

@@ -1,13 +1,15 @@
 """Fixtures with defaults: a clock that passes at once, simulated sites, the gear as a process."""
 
+import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 from fw_gear_sitewide_snapshot import main
@@ -42,16 +44,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-@pytest.fixture(scope="class")  # hypothesis refuses what belongs to a single function
-def unmeasured() -> Iterator[None]:
+def pytest_collection_finish() -> None:
+    """Have garbage collections, which there are many of, look at what the tests make only."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+@contextmanager
+def _unmeasured() -> Iterator[None]:
     """Have coverage look away from a test of many examples: it would double their time.
 
     What they reach is reached, and measured, in other tests too.
     """
     measure = sys.gettrace()
     sys.settrace(None)
-    yield
-    sys.settrace(measure)
+    try:
+        yield
+    finally:
+        sys.settrace(measure)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    if not is_hypothesis_test(pyfuncitem.obj):
+        return (yield)
+    with _unmeasured():
+        return (yield)
+
+
+@pytest.fixture(scope="class")  # hypothesis refuses what belongs to a single function
+def unmeasured() -> Iterator[None]:
+    """Have coverage look away from a test that hypothesis doesn't know of."""
+    with _unmeasured():
+        yield
 
 
 @pytest.fixture

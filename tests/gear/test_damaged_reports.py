@@ -4,7 +4,6 @@ import re
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,7 +69,6 @@ def retry(content: bytes) -> tuple[SimulatedSite, str]:
         return simulated, ""
 
 
-@pytest.mark.usefixtures("unmeasured")
 @settings(max_examples=1000, deadline=None)
 @given(damages)
 def test_a_damaged_report_is_read_or_refused_in_one_line_and_starts_nothing_that_it_does_not_name(

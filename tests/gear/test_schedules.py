@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -351,7 +350,6 @@ class Life:
         ]
 
 
-@pytest.mark.usefixtures("unmeasured")
 @settings(max_examples=SCHEDULES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schedules())
 def test_every_project_has_exactly_one_complete_snapshot_in_the_end(schedule: Schedule) -> None:

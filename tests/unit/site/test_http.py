@@ -63,6 +63,7 @@ def test_a_status_with_the_sites_own_words_means_what_the_table_says(status: int
     assert str(error) == f"the site says {status}: The site's own words"
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("body", ANOTHER_SERVERS.values(), ids=ANOTHER_SERVERS)
 def test_a_status_from_another_server_means_what_the_table_says(body: bytes) -> None:
     for status in range(400, 600):
