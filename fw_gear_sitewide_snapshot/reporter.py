@@ -12,8 +12,12 @@ from .report import csv_report
 
 log = logging.getLogger(__name__)
 
-_SAVE_SECONDS = 4.0  # between two saves, at the least; longer where writing is slow
-_SAVE_SHARE = 0.01  # of the run's time, at the most, is spent on writing reports
+# What is on disk is never more than five seconds behind, or a hundred times what writing it takes.
+# A change can come when a save has just begun: it waits for that, then for the rest and for the
+# second in which nothing is looked after, and for the next save.
+_SAVE_SECONDS = 4.0  # from one save to the next, at the least
+_REST = 97.0  # times what writing has taken
+_IDLE_SECONDS = 1.0
 
 
 class BatchReport:
@@ -62,6 +66,6 @@ class BatchReport:
         self._saves += 1
         self._saving_seconds += took
         # The first one loads pandas: its time says nothing of the next one's.
-        rest = took / _SAVE_SHARE if self._due else 0.0
+        rest = _REST * took - _IDLE_SECONDS if self._due else 0.0
         self._due = self._clock.monotonic() + max(_SAVE_SECONDS, rest)
         return path

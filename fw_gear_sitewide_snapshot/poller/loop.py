@@ -16,7 +16,7 @@ from ..errors import OutcomeUnknownError, OutputError, SiteError, TerminatedErro
 from ..models import SnapshotOrder, SnapshotRecord
 from ..reporter import BatchReport
 from ..site.client import CallResult, Site
-from ..site.rates import MAX_CONCURRENT_CALLS, poll_interval
+from ..site.rates import MAX_CONCURRENT_CALLS
 from ..site.retry import backoff_seconds
 from ..snapshot import begin, transitions
 from ..snapshot.deadline import give_up
@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 _IDLE_SECONDS = 1.0  # where nothing is due, the report and the log are looked after: this often
 _RESTART_SECONDS = 5.0  # a report goes before second attempts: not at each tick
-_FINAL_POLL_SECONDS = 14.0  # at the deadline, at the least, however slow the site is
+_FINAL_POLL_SECONDS = 14.0  # at the deadline, however slow the site is; and for each snapshot:
+_FINAL_CALL_SECONDS = 0.005
 
 
 class Poller:
@@ -80,10 +81,10 @@ class Poller:
             self._progress.count(None, record)
         for order in orders:
             self._progress.count(None, order.record)
-            is_new = not order.record.is_running
-            if is_new:
+            if not order.record.is_running:
                 self._schedule.unasked.add(order.record.project.id)
-            self._follow(begin.start(order, attempts, now, site_now), now if is_new else -math.inf)
+            self._follow(begin.start(order, attempts, now, site_now), now)
+        self._schedule.poll_at_once()
         self._progress.expect_outcomes(len(self._schedule.unasked))
         try:
             self._until_deadline()
@@ -117,7 +118,7 @@ class Poller:
         left = [p for p, state in self._states.items() if state.call in {Call.POLL, Call.LIST}]
         self._schedule.poll_once_more(left)
         self._is_final = True
-        until = _FINAL_POLL_SECONDS + 1.25 * poll_interval(len(left)) + self._clock.monotonic()
+        until = self._clock.monotonic() + _FINAL_POLL_SECONDS + _FINAL_CALL_SECONDS * len(left)
         while self._schedule.is_busy and self._clock.monotonic() < until:
             self._turn(until)
 
@@ -224,8 +225,7 @@ class Poller:
         if self._beside and after.is_complete:
             self._beside.add(after)
         if not after.is_running:
-            now = self._clock.monotonic()
-            self._schedule.finished(after.project.id, now, is_complete=after.is_complete)
+            self._schedule.finished(after.project.id, self._clock.monotonic())
 
     def _restart(self, now: float) -> None:
         """Have what has failed started again, once the report on disk says so."""

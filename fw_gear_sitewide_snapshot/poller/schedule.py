@@ -6,15 +6,16 @@ Doesn't know what calls contain. All times are monotonic.
 import heapq
 import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+from ..errors import OutcomeUnknownError, ServiceUnavailableError
 from ..site import rates
 from ..site.client import QUICK_SECONDS
 from ..site.http import CALL_SECONDS
 from ..site.rates import MAX_CONCURRENT_CALLS
 from ..snapshot.project_state import Call, ProjectState
 
-TICK_SECONDS = 0.02  # calls are sent in small batches: no more often than this
-_FIRST_POLL_SECONDS = 0.5  # a new snapshot is polled so much earlier than one that was just polled
+TICK_SECONDS = 0.005  # calls are sent in small batches: no more often than this
 _OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
 _SLOW_SECONDS = 5.0  # a project is slow if its last call has failed after so long
 # Of the calls in flight, so many may be for slow projects, and half may be no polls once every
@@ -22,24 +23,32 @@ _SLOW_SECONDS = 5.0  # a project is slow if its last call has failed after so lo
 _MAX_SLOW_CALLS = 4
 
 
+class InFlight(NamedTuple):
+    """A call that is in flight: what it asks, when it was sent, how many were then."""
+
+    call: Call
+    sent: float
+    beside: int
+
+
 class Schedule:
     """The calls of one run that are in flight or still to be sent, each project's at most one."""
 
-    def __init__(self, most_calls: int = MAX_CONCURRENT_CALLS) -> None:
+    def __init__(
+        self, most_calls: int = MAX_CONCURRENT_CALLS, limit: rates.ConcurrencyLimit | None = None
+    ) -> None:
         self._most_calls = most_calls  # in flight at a time
-        # The projects for which the Snapshot service was not asked yet. While there are any, only
-        # the number of calls in flight is limited; afterwards their rate is too.
-        self.unasked: set[str] = set()
-        self.in_flight: dict[str, tuple[Call, float]] = {}  # by project: its call, and when sent
+        self.unasked: set[str] = set()  # projects for which the Snapshot service was not asked yet
+        self.in_flight: dict[str, InFlight] = {}  # by project
+        self._limit = limit or rates.ConcurrencyLimit()
         self._create_gate = rates.Gate(rates.CREATE_FAILURE_THRESHOLD)
         self._read_gate = rates.Gate(rates.READ_FAILURE_THRESHOLD)
-        self._rate = rates.RateLimit()
         self._due: dict[Call, list[tuple[float, int, str]]] = {call: [] for call in Call}
         self._held_by_site: set[str] = set()  # projects that wait for a Retry-After
         self._to_poll: dict[str, float] = {}  # when each was last polled; in that order
         self._running_since: dict[str, float] = {}
+        self._interval = rates.PollInterval()
         self._next_poll = -math.inf  # polls are spread evenly over their interval
-        self._quickest = math.inf  # seconds until the quickest snapshot was seen to be finished
         self._slow: set[str] = set()
         self._added = 0
 
@@ -56,10 +65,9 @@ class Schedule:
         if is_new:
             self._running_since[project_id] = now
         if state.call == Call.POLL and not state.failures and state.missed_since is None:
-            if is_new and math.isfinite(self._quickest):
-                self._push(Call.POLL, now + rates.min_age(self._quickest), project_id)
-            else:
-                self._to_poll[project_id] = now - (_FIRST_POLL_SECONDS if is_new else 0.0)
+            self._to_poll[project_id] = now
+            if not is_new:
+                self._learn(now, is_finished=False)
             return
         if state.heeds_site:
             self._held_by_site.add(project_id)
@@ -69,6 +77,10 @@ class Schedule:
     def is_busy(self) -> bool:
         """Whether any call is in flight or to be sent."""
         return bool(self.in_flight or self._to_poll or any(self._due.values()))
+
+    def poll_at_once(self) -> None:
+        """Poll all that is running as soon as may be: nothing is known of when it began."""
+        self._to_poll = dict.fromkeys(self._to_poll, -math.inf)
 
     def poll_once_more(self, project_ids: Iterable[str]) -> None:
         """Poll these at once, each a last time, and drop all other calls that are to be sent."""
@@ -84,7 +96,7 @@ class Schedule:
         """Yield the projects whose calls are due; the caller sends each before it takes another."""
         for call in (Call.LIST, Call.LOOK_UP, Call.CREATE, Call.POLL):
             entries = self._due[call]
-            while self.room(now) > 0 and self._is_open(call, now):
+            while self._has_room(now) and self._is_open(call, now):
                 if call != Call.POLL and not self._has_other_slot():
                     break
                 _, _, project_id = heapq.heappop(entries)
@@ -93,55 +105,62 @@ class Schedule:
                     self._push(call, now + 1.0, project_id)
                 else:
                     yield project_id
-        pending = len(self._to_poll)  # no spacing for so few that all can be in flight at once
-        spacing = rates.poll_interval(pending) / pending if pending > self._most_calls else 0.0
-        for project_id in list(self._to_poll):
-            if self.room(now) <= 0 or self._poll_due() > now:
-                break
-            self._next_poll = max(self._next_poll + spacing, now - TICK_SECONDS)
+        while self._to_poll and self._has_room(now) and self._poll_due() <= now:
+            project_id, polled = next(iter(self._to_poll.items()))
             yield project_id
+            self._next_poll = max(self._next_poll + self._spacing(now - polled), now - TICK_SECONDS)
 
     def can_send(self, now: float) -> bool:
         """Say whether a call can be sent at once."""
         calls = list(Call) if self._has_other_slot() else [Call.POLL]
         is_due = any(self._is_open(call, now) for call in calls) or self._poll_due() <= now
-        return is_due and self.room(now) > 0
+        return is_due and self._has_room(now)
 
     def next_due(self) -> float:
         """Return when the next call is due; a call that ends earlier may change that."""
         dues = (max(due[0][0], self._opens(call)) for call, due in self._due.items() if due)
         return min([self._poll_due(), *dues])
 
+    def _spacing(self, waited: float) -> float:
+        """Return how many seconds lie between two polls, so that they come evenly."""
+        pending = len(self._to_poll)
+        if pending < self._most_calls or waited > 2 * self._interval.seconds:
+            return 0.0  # all can be in flight at once, or have waited for longer than they should
+        return self._interval.seconds / pending
+
     def _poll_due(self) -> float:
         """Return when the snapshot that was polled longest ago is due."""
         polled = next(iter(self._to_poll.values()), math.inf)
-        due = polled + rates.poll_interval(len(self._to_poll))
+        due = polled + self._interval.seconds
         return max(due, self._next_poll, self._opens(Call.POLL))
 
-    def room(self, now: float) -> int:
-        """Return how many more calls may be sent now."""
-        slots = self._most_calls - len(self.in_flight)
-        return slots if self.unasked else min(slots, self._rate.left(now, len(self.in_flight)))
+    def _has_room(self, now: float) -> bool:
+        live = sum(
+            project_id not in self._slow and now - sent <= self._limit.hanging_seconds(call)
+            for project_id, (call, sent, _) in self.in_flight.items()
+        )
+        return live < self._limit.calls and len(self.in_flight) < self._most_calls
 
     def _is_open(self, call: Call, now: float) -> bool:
         entries = self._due[call]
         return bool(entries) and entries[0][0] <= now and self._opens(call) <= now
 
     def _has_other_slot(self) -> bool:
-        others = sum(call != Call.POLL for call, _ in self.in_flight.values())
-        return bool(self.unasked) or others < self._most_calls // 2
+        others = sum(call != Call.POLL for call, _, _ in self.in_flight.values())
+        return bool(self.unasked) or others < max(1, min(self._limit.calls, self._most_calls) // 2)
 
     def sent(self, project_id: str, call: Call, now: float) -> None:
         """Record that a project's call was sent."""
         self._to_poll.pop(project_id, None)
         self._held_by_site.discard(project_id)
         self._gate(call).sent(now)
-        self.in_flight[project_id] = (call, now)
+        self.in_flight[project_id] = InFlight(call, now, len(self.in_flight) + 1)
 
     def ended(self, project_id: str, now: float, error: Exception | None) -> float:
         """Record how a project's call ended; return when it was sent."""
-        call, sent = self.in_flight.pop(project_id)
-        self._rate.count(now)
+        call, sent, beside = self.in_flight.pop(project_id)
+        if not isinstance(error, OutcomeUnknownError | ServiceUnavailableError):
+            self._limit.answered(call, sent, now, (beside, len(self.in_flight) + 1))
         self._gate(call).answered(now, sent, error)
         if error and now - sent >= _SLOW_SECONDS:
             self._slow.add(project_id)
@@ -155,7 +174,7 @@ class Schedule:
             project_id: sent
             + _OVERDUE_SECONDS
             + (QUICK_SECONDS if call in {Call.LIST, Call.POLL} else CALL_SECONDS)
-            for project_id, (call, sent) in self.in_flight.items()
+            for project_id, (call, sent, _) in self.in_flight.items()
         }
 
     def creates_are_done(self, now: float) -> None:
@@ -163,22 +182,26 @@ class Schedule:
         self._create_gate.end_backoff(now)
         self._create_gate.answered(now, now, None)
 
-    def finished(self, project_id: str, now: float, *, is_complete: bool) -> None:
+    def finished(self, project_id: str, now: float) -> None:
         """Record that a snapshot is final: a site that limits its builds has room for another."""
-        since = self._running_since.pop(project_id, None)
-        if since is None:
+        if project_id not in self._running_since:
             return
-        if is_complete:
-            self._quickest = min(self._quickest, now - since)
+        self._learn(now, is_finished=True)
+        del self._running_since[project_id]
         self._create_gate.end_backoff(now)
         creates = self._due[Call.CREATE]
         if creates and creates[0][0] > now and creates[0][2] not in self._held_by_site:
             heapq.heapreplace(creates, (now, *creates[0][1:]))
 
+    def _learn(self, now: float, *, is_finished: bool) -> None:
+        age = now - next(reversed(self._running_since.values()), now)
+        pending = len(self._running_since)
+        self._interval.found(is_finished=is_finished, pending=pending, age=age)
+
     def outage_seconds(self, now: float) -> float:
         """Return for how long all calls have failed, or all that ``unasked`` projects wait for."""
         calls = {call for call, entries in self._due.items() if entries}
-        calls |= {call for call, _ in self.in_flight.values()}
+        calls |= {call for call, _, _ in self.in_flight.values()}
         calls |= {Call.POLL} if self._to_poll else set()
         outages = {call: self._gate(call).outage_seconds(now) for call in calls}
         longest = max(outages.values(), default=0.0)
@@ -189,7 +212,7 @@ class Schedule:
 
     def _opens(self, call: Call) -> float:
         gate = self._gate(call)
-        return gate.opens_at(sum(self._gate(c) is gate for c, _ in self.in_flight.values()))
+        return gate.opens_at(sum(self._gate(c) is gate for c, _, _ in self.in_flight.values()))
 
     def _gate(self, call: Call) -> rates.Gate:
         return self._create_gate if call == Call.CREATE else self._read_gate

@@ -1,15 +1,11 @@
-"""How often the site is asked. Arithmetic only; makes no calls.
+"""How often the site is asked, as far as that is worth it and does the site no harm.
 
-Pending snapshots are polled in turn, the one that was polled longest ago first. Up to 50 are each
-polled once a second, and up to 250 share 50 calls a second, which costs the site nothing. More than
-that are each polled every five seconds, so that quick builds are seen quickly, but never with more
-than 250 calls in any second, a few dozen people's browsing: 5,000 take 20 s. Second attempts and
-the final poll keep to that bound too. A snapshot that is younger than half of what the quickest one
-has taken, and than five seconds, is not polled at all.
+Arithmetic only; makes no calls. Nothing here is known beforehand: how often running snapshots are
+polled follows from how many of the polls find one finished, how many calls are in flight from how
+long the answers take, and the pauses between calls from what the site refuses.
 """
 
 import math
-from collections import deque
 
 from ..errors import OutcomeUnknownError, ServiceUnavailableError
 from .retry import backoff_seconds
@@ -18,11 +14,23 @@ MAX_CONCURRENT_CALLS = 16
 """A create takes the site about 0.1 s: sixteen at a time start 500 snapshots in three seconds, and
 a site serves that many browsers without noticing."""
 
-MIN_CALLS_PER_SECOND = 50
-MAX_CALLS_PER_SECOND = 250
-_MIN_INTERVAL_SECONDS = 1.0
-_INTERVAL_SECONDS = 5.0
-_MAX_MIN_AGE_SECONDS = 5.0
+_LIMITS = (1, 2, 4, 8, MAX_CONCURRENT_CALLS)
+_FIRST_LIMIT = 2  # its place in them
+_WORTH_IT = 1.1  # twice the calls at a time must get so many times more done
+_SLOWER = 0.8  # so much less done than before: the site has become slower
+_FIRST_PAUSE = 16  # rounds, after a trial of more and one of fewer have failed; then twice as many
+_MAX_PAUSE = 256
+_LEAST_ANSWERS = 4  # a round has; else one a call in flight
+_LEAST_SECONDS = 0.001  # shorter times are not the site's
+_HANGING_SECONDS = 5.0
+_HANGING = 4.0  # times what answers of its kind took lately
+
+_FIRST_INTERVAL_SECONDS = 0.25
+_SHARE_OF_AGE = 0.01  # of the newest snapshot's: polling more often would bring little
+_CALLS_PER_SECOND = 10.0  # for all together, at the least: costs the site nothing
+_STEP = 0.03  # longer after each poll that finds a snapshot running, where these are so many:
+_MANY = 500
+_SHORTER = 0.67  # of a step, after each that finds one finished: in balance at three of five
 
 # So many failures in a row, each of another project, are an outage and no coincidence. Reads: twice
 # what is in flight at a time, as a few projects' reads may be slow while the others are answered.
@@ -37,33 +45,111 @@ _MAX_HOLD_SECONDS = 60.0  # a longer Retry-After holds back only the project tha
 _TOO_MANY_REQUESTS = 429
 
 
-def poll_interval(pending: int) -> float:
-    """Return how many seconds it takes to poll each of so many pending snapshots once."""
-    calls = min(max(pending / _INTERVAL_SECONDS, MIN_CALLS_PER_SECOND), MAX_CALLS_PER_SECOND)
-    return max(_MIN_INTERVAL_SECONDS, pending / calls)
+class PollInterval:
+    """How long a running snapshot is left alone between two polls.
 
-
-def min_age(quickest: float) -> float:
-    """Return the age in seconds below which no snapshot is polled, from that of the quickest."""
-    return min(quickest / 2, _MAX_MIN_AGE_SECONDS)
-
-
-class RateLimit:
-    """Counts the calls of the last second."""
+    Each poll that finds a snapshot still running makes it longer, each that finds one finished
+    shorter: so more than half of the polls find a finished one, however long builds take. The fewer
+    there are, the smaller the steps, and the bound: the last few are polled most often.
+    """
 
     def __init__(self) -> None:
-        self._ends: deque[float] = deque()  # monotonic
+        self.seconds = _FIRST_INTERVAL_SECONDS
 
-    def count(self, now: float) -> None:
-        """Count a call that has ended."""
-        self._ends.append(now)
+    def found(self, *, is_finished: bool, pending: int, age: float) -> None:
+        """Learn what a poll has found.
 
-    def left(self, now: float, in_flight: int) -> int:
-        """Return how many calls may be sent now; 0 or less: none."""
-        # Each call that was sent within the last second is in flight, or has ended within it.
-        while self._ends and self._ends[0] <= now - 1.0:
-            self._ends.popleft()
-        return MAX_CALLS_PER_SECOND - len(self._ends) - in_flight
+        Args:
+            is_finished: Whether the snapshot was finished.
+            pending: How many are running, this one included.
+            age: Of the newest, in seconds.
+        """
+        step = _STEP * min(1.0, pending / _MANY)
+        self.seconds *= 1 - _SHORTER * step if is_finished else 1 + step
+        least = max(_FIRST_INTERVAL_SECONDS, _SHARE_OF_AGE * age)
+        most = max(least, pending / max(_CALLS_PER_SECOND, math.sqrt(pending)))
+        self.seconds = min(max(self.seconds, least), most)
+
+
+class ConcurrencyLimit:
+    """How many calls may be in flight: as many as get the most done.
+
+    What so many calls get done in a second follows from how long their answers take. Twice as many
+    are tried: where these get hardly more done, half as many are tried, and likewise when the site
+    becomes slower. So it is asked less before it fails. Only calls of one kind are compared.
+    """
+
+    def __init__(self) -> None:
+        self._usual_seconds: dict[str, float] = {}  # that an answer takes, by kind of call
+        self._start()
+
+    def _start(self, since: float = -math.inf) -> None:
+        self._place, self._since = _FIRST_LIMIT, since
+        self._answers: dict[str, list[float]] = {}  # seconds that this round's have taken, by kind
+        self._done: dict[str, float] = {}  # in a second, with the limit that was found to be right
+        self._before: tuple[int, str, float] | None = None  # a trial: the place, kind, and done
+        self._step = 1  # of the next trial: to more calls, or (-1) to fewer
+        self._rounds_left = self._pause = 0
+
+    @property
+    def calls(self) -> int:
+        """How many calls may be in flight, without those that hang."""
+        return _LIMITS[self._place]
+
+    def hanging_seconds(self, kind: str) -> float:
+        """Return how long a call of a kind takes at the most, unless it hangs."""
+        return max(_HANGING_SECONDS, _HANGING * self._usual_seconds.get(kind, 0.0))
+
+    def answered(self, kind: str, sent: float, now: float, in_flight: tuple[int, int]) -> None:
+        """Learn how long an answer took.
+
+        Args:
+            kind: Of the call.
+            sent: When it was sent.
+            now: When it was answered.
+            in_flight: How many calls were in flight at either time, this one included.
+        """
+        seconds = max(now - sent, _LEAST_SECONDS)
+        if kind not in self._usual_seconds:
+            self._usual_seconds[kind] = seconds
+            self._start(sent)  # the site may bear fewer calls of this kind
+        as_many = in_flight[0] >= self.calls or (not self._done and sum(in_flight) > self.calls)
+        if sent < self._since or not as_many:
+            return  # it doesn't tell what this limit does
+        answers = self._answers.setdefault(kind, [])
+        answers.append(seconds)
+        if len(answers) >= max(self.calls, _LEAST_ANSWERS):
+            self._usual_seconds[kind] = sum(answers) / len(answers)
+            self._answers.clear()
+            self._end_round(kind, self.calls / self._usual_seconds[kind], now)
+
+    def _end_round(self, kind: str, done: float, now: float) -> None:
+        if self._before is None:
+            self._rounds_left -= 1
+            if done < _SLOWER * self._done.get(kind, 0.0):
+                self._try(-1, kind, done, now)
+            elif self._rounds_left < 0:
+                self._try(self._step, kind, done, now)
+            elif self._done:
+                self._done.setdefault(kind, done)
+            return
+        (place, kind_before, before), self._before = self._before, None
+        step = self._place - place
+        more, fewer = (done, before) if step > 0 else (before, done)
+        if kind == kind_before and (more >= _WORTH_IT * fewer) == (step > 0):
+            self._done, self._step = {kind: done}, 1
+            self._rounds_left, self._pause = _FIRST_PAUSE, 0
+            self._try(step, kind, done, now)
+        else:
+            self._place, self._since, self._step = place, now, -step
+            self._done = {kind_before: before}
+            self._rounds_left = self._pause
+            self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _MAX_PAUSE)
+
+    def _try(self, step: int, kind: str, done: float, now: float) -> None:
+        if 0 <= self._place + step < len(_LIMITS):
+            self._before = (self._place, kind, done)
+            self._place, self._since = self._place + step, now
 
 
 class Gate:

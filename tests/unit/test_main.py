@@ -183,7 +183,7 @@ def test_the_last_lines_of_the_log_count_the_batch_and_give_each_reason(
 
     *_, counts, reason = [record.getMessage() for record in caplog.records]
     assert counts == (
-        "4 projects: 3 complete, 1 failed; report: snapshot_report.csv; the run took 0.5 s"
+        "4 projects: 3 complete, 1 failed; report: snapshot_report.csv; the run took 0.25 s"
     )
     assert reason.startswith(f"zoo/Locked ({refused}): failed: the site says 403: Not yours. You")
 

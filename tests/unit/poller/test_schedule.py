@@ -7,7 +7,7 @@ import pytest
 from fw_gear_sitewide_snapshot.errors import OutcomeUnknownError, ServiceUnavailableError
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
 from fw_gear_sitewide_snapshot.poller.schedule import Schedule
-from fw_gear_sitewide_snapshot.site.rates import MAX_CALLS_PER_SECOND, MAX_CONCURRENT_CALLS
+from fw_gear_sitewide_snapshot.site.rates import MAX_CONCURRENT_CALLS, ConcurrencyLimit
 from fw_gear_sitewide_snapshot.snapshot.project_state import Call, ProjectState
 
 BUSY = ServiceUnavailableError("the site says 503", 503)
@@ -32,11 +32,26 @@ def state(
     return ProjectState(record, call, due, failures=failures, heeds_site=heeds_site)
 
 
-class Sender:
-    """Sends what a schedule says is due."""
+def sixteen() -> ConcurrencyLimit:
+    """Return a limit that has learned that the site bears sixteen calls at a time."""
+    limit = ConcurrencyLimit()
+    for second, call in enumerate([*Call, *[Call.POLL] * 100]):
+        limit.answered(call, second, second + 1, (limit.calls, limit.calls))
+    assert limit.calls == MAX_CONCURRENT_CALLS
+    return limit
 
-    def __init__(self, *states: ProjectState, unasked: bool = False, now: float = 0.0) -> None:
-        self.schedule = Schedule()
+
+class Sender:
+    """Sends what a schedule says is due, to a site that bears sixteen calls at a time."""
+
+    def __init__(
+        self,
+        *states: ProjectState,
+        unasked: bool = False,
+        now: float = 0.0,
+        schedule: Schedule | None = None,
+    ) -> None:
+        self.schedule = schedule or Schedule(limit=sixteen())
         self.calls: dict[str, Call] = {}
         for each in states:
             self.add(each, now)
@@ -65,7 +80,7 @@ def test_no_call_is_sent_before_it_is_due() -> None:
     assert sender.send(2.9) == []
     assert sender.schedule.next_due() == 3.0
     assert sender.send(5.0) == [2, 1]
-    assert sender.schedule.in_flight[project_id(1)] == (Call.CREATE, 5.0)
+    assert sender.schedule.in_flight[project_id(1)][:2] == (Call.CREATE, 5.0)
 
 
 def test_a_project_s_call_is_not_sent_beside_itself() -> None:
@@ -90,20 +105,18 @@ def test_no_more_than_sixteen_are_in_flight_and_a_free_slot_is_used_at_once() ->
     assert len(sender.send(0.0)) == 1
 
 
-@pytest.mark.parametrize("unasked", [True, False])
-def test_once_all_were_asked_any_second_has_its_bound(unasked: bool) -> None:
-    sender = Sender(*(state(number, Call.LIST) for number in range(2_000)), unasked=unasked)
+def test_at_first_a_few_are_in_flight_and_more_where_that_gets_more_done() -> None:
+    sender = Sender(*(state(number) for number in range(100)), unasked=True, schedule=Schedule())
 
-    count = 0
-    for _ in range(100):
-        for number in sender.send(10.0):
-            sender.end(number, 10.0)
-            count += 1
+    at_once = []
+    for second in range(6):
+        sent = sender.send(second)
+        at_once.append(len(sent))
+        for number in sent:
+            sender.end(number, second + 1)
 
-    assert (count > MAX_CALLS_PER_SECOND) is unasked
-    assert unasked or count >= MAX_CALLS_PER_SECOND - MAX_CONCURRENT_CALLS
-    assert (sender.schedule.room(10.5) > 0) is unasked
-    assert sender.schedule.room(11.1) == MAX_CONCURRENT_CALLS
+    assert at_once[0] == 4
+    assert at_once[-1] == MAX_CONCURRENT_CALLS
 
 
 @pytest.mark.parametrize("call", [Call.LIST, Call.LOOK_UP, Call.CREATE])
@@ -142,40 +155,39 @@ def test_polls_come_in_turn_the_one_asked_longest_ago_first() -> None:
     assert asked == [3, 1, 2]
 
 
-def test_each_of_a_few_is_asked_once_a_second() -> None:
-    sender = Sender(*(state(number, Call.POLL) for number in range(5)))
-    asked: list[int] = []
-    for tick in range(1, 501):  # ten seconds
+def test_the_more_is_asked_in_vain_the_less_often_each_is_asked() -> None:
+    sender = Sender(*(state(number, Call.POLL) for number in range(300)))
+    asked = []
+    for tick in range(1_000):  # twenty seconds
         now = tick / 50
         for number in sender.send(now):
             sender.end(number, now)
             sender.add(state(number, Call.POLL), now)
-            asked.append(number)
+            asked.append(now)
 
-    assert all(9 <= asked.count(number) <= 10 for number in range(5))
-
-
-def test_what_is_too_young_to_be_finished_is_not_asked() -> None:
-    sender = Sender(state(1, Call.POLL))
-    assert sender.send(8.0) == [1]
-    sender.end(1, 8.0)
-    sender.schedule.finished(project_id(1), 8.0, is_complete=True)  # it took eight seconds
-    sender.add(state(2, Call.POLL), 10.0)
-
-    assert sender.send(13.9) == []
-    assert sender.send(14.1) == [2]
+    assert len([now for now in asked if now < 1.0]) > 60
+    assert len([now for now in asked if now >= 10.0]) < 10 * 30
 
 
-def test_one_that_is_too_young_holds_none_up_that_is_older() -> None:
-    sender = Sender(state(1, Call.POLL), state(2, Call.POLL))
-    assert sender.send(10.0) == [1, 2]
-    sender.end(1, 10.0)
-    sender.schedule.finished(project_id(1), 10.0, is_complete=True)  # half of that: five seconds
-    sender.add(state(3, Call.POLL), 10.15)  # has just been started
-    sender.end(2, 10.2)
-    sender.add(state(2, Call.POLL), 10.2)
+def test_polls_come_evenly_and_not_all_at_once() -> None:
+    sender = Sender(*(state(number, Call.POLL) for number in range(200)))
+    most = 0
+    for tick in range(1_000):
+        now = tick / 50
+        sent = sender.send(now)
+        most = max(most, len(sent)) if now > 10.0 else 0
+        for number in sent:
+            sender.end(number, now)
+            sender.add(state(number, Call.POLL), now)
 
-    assert sender.send(11.3) == [2]
+    assert 1 <= most <= 2
+
+
+def test_a_snapshot_that_was_just_started_is_not_polled_at_once() -> None:
+    sender = Sender(state(1, Call.POLL), now=5.0)
+
+    assert sender.send(5.2) == []
+    assert sender.send(5.3) == [1]
 
 
 def test_a_poll_that_failed_waits_for_its_own_time() -> None:
@@ -217,7 +229,7 @@ def test_a_build_that_ends_makes_room_for_a_create_unless_the_site_asked_it_to_w
     sender = Sender(state(1, due=100.0, failures=3, heeds_site=heeds_site), state(2, Call.POLL))
     assert sender.send(10.0) == [2]
     sender.end(2, 10.0)
-    sender.schedule.finished(project_id(2), 10.0, is_complete=True)
+    sender.schedule.finished(project_id(2), 10.0)
 
     assert sender.send(10.0) == sent
 

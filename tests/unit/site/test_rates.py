@@ -1,6 +1,8 @@
-"""How often the site is asked: bounded in any second, and not before it can be worth it."""
+"""How often the site is asked: as often as it is worth it, and no more than it bears."""
 
 import math
+from collections.abc import Callable
+from itertools import count, islice
 
 import pytest
 
@@ -10,11 +12,10 @@ from fw_gear_sitewide_snapshot.errors import (
     ServiceUnavailableError,
 )
 from fw_gear_sitewide_snapshot.site.rates import (
-    MAX_CALLS_PER_SECOND,
+    MAX_CONCURRENT_CALLS,
+    ConcurrencyLimit,
     Gate,
-    RateLimit,
-    min_age,
-    poll_interval,
+    PollInterval,
 )
 
 BUSY = ServiceUnavailableError("the site says 503", 503)
@@ -22,33 +23,158 @@ LIMIT = ServiceUnavailableError("the site says 429", 429)
 LOST = OutcomeUnknownError("the connection broke")
 
 
-@pytest.mark.parametrize("pending", [1, 50, 500, 5_000, 20_000, 100_000])
-def test_a_turn_needs_no_more_calls_a_second_than_the_bound(pending: int) -> None:
-    assert pending / poll_interval(pending) <= MAX_CALLS_PER_SECOND
-    assert poll_interval(pending) >= 1.0
+# How long a running snapshot is left alone
+
+
+def interval_after(finished: list[bool], pending: int, age: float = 20.0) -> float:
+    interval = PollInterval()
+    for is_finished in finished:
+        interval.found(is_finished=is_finished, pending=pending, age=age)
+    return interval.seconds
+
+
+def test_what_is_asked_in_vain_is_asked_less_often_and_what_is_found_makes_it_more_often() -> None:
+    in_vain = interval_after([False] * 100, pending=500)
+
+    assert in_vain > 4.0
+    assert interval_after([False] * 100 + [True] * 50, pending=500) < in_vain / 2
+
+
+def test_it_is_in_balance_where_three_of_five_find_a_finished_snapshot() -> None:
+    after_a_while = [False] * 100
+    balanced = [True, False, True, False, True] * 100
+
+    before = interval_after(after_a_while, pending=500)
+    assert interval_after(after_a_while + balanced, pending=500) == pytest.approx(before, rel=0.2)
+    assert interval_after(after_a_while + [True, False] * 100, pending=500) > 1.5 * before
 
 
 @pytest.mark.parametrize(
-    ("pending", "seconds"), [(0, 1), (1, 1), (50, 1), (250, 5), (500, 5), (5_000, 20)]
+    ("pending", "seconds"),
+    [(1, 0.25), (10, 1.0), (100, 10.0), (900, 30.0), (10_000, 100.0)],
+    ids=str,
 )
-def test_the_few_are_asked_every_second_and_the_many_in_turns(pending: int, seconds: float) -> None:
-    assert poll_interval(pending) == seconds
+def test_however_much_is_asked_in_vain_a_few_are_asked_soon(pending: int, seconds: float) -> None:
+    assert interval_after([False] * 100_000, pending, age=0.0) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize(("quickest", "seconds"), [(0.0, 0.0), (4.0, 2.0), (240.0, 5.0)])
-def test_half_of_what_the_quickest_took_is_waited_but_never_more_than_five_seconds(
-    quickest: float, seconds: float
-) -> None:
-    assert min_age(quickest) == seconds
+@pytest.mark.parametrize(("age", "seconds"), [(1.0, 0.25), (60.0, 0.6), (3_600.0, 36.0)])
+def test_no_more_often_than_by_a_hundredth_of_the_age(age: float, seconds: float) -> None:
+    assert interval_after([True] * 1_000, pending=5_000, age=age) == pytest.approx(seconds)
 
 
-def test_what_is_in_flight_and_what_has_ended_within_the_second_counts() -> None:
-    rate = RateLimit()
-    for at in (0.0, 0.5, 0.9):
-        rate.count(at)
+# How many calls at a time
 
-    assert rate.left(1.0, in_flight=7) == MAX_CALLS_PER_SECOND - 2 - 7
-    assert rate.left(1.95, in_flight=0) == MAX_CALLS_PER_SECOND
+CREATE, POLL = "create", "poll"
+
+
+class SiteUnderLoad:
+    """A site whose answers' time depends on how many calls it is asked at a time."""
+
+    def __init__(self) -> None:
+        self.limit = ConcurrencyLimit()
+        self.now = 0.0
+        self.most = 0
+
+    def ask(self, calls: int, seconds: Callable[[int], float], kind: str = CREATE) -> None:
+        """Keep as many calls in flight as the limit says, until so many have been answered."""
+        for _ in range(calls):
+            at_once = self.limit.calls
+            self.most = max(self.most, at_once)
+            took = seconds(at_once)
+            self.now += took / at_once
+            self.limit.answered(kind, self.now, self.now + took, (at_once, at_once))
+
+
+def peaks_at(best: float, idle_seconds: float = 0.1) -> Callable[[int], float]:
+    return lambda at_once: idle_seconds * (1 + (at_once / best) ** 2)
+
+
+def test_a_site_that_does_not_mind_is_asked_sixteen_at_a_time_after_a_few_answers() -> None:
+    site = SiteUnderLoad()
+    site.ask(2 * (4 + 8), lambda _: 0.1)
+
+    assert site.limit.calls == MAX_CONCURRENT_CALLS
+
+
+@pytest.mark.parametrize("best", [1, 1.5, 2, 3, 4, 5, 6, 8, 11, 16, 30])
+def test_nearly_as_much_gets_done_as_with_the_best_number(best: float) -> None:
+    seconds = peaks_at(best)
+    site = SiteUnderLoad()
+    site.ask(2_000, seconds)
+
+    most_done = max(calls / seconds(calls) for calls in range(1, MAX_CONCURRENT_CALLS + 1))
+    assert site.limit.calls / seconds(site.limit.calls) >= 0.85 * most_done
+    assert 2_000 / site.now >= 0.85 * most_done, "trials included"
+
+
+def test_a_site_that_gets_no_more_done_is_not_asked_more_at_a_time() -> None:
+    site = SiteUnderLoad()
+    site.ask(500, lambda at_once: 0.1 * max(1.0, at_once / 4))
+
+    assert site.limit.calls == 4
+
+
+def test_where_twice_as_many_are_worse_they_are_tried_less_and_less_often() -> None:
+    site = SiteUnderLoad()
+    tried = []
+    for place in range(4_000):
+        site.ask(1, peaks_at(4))
+        if site.limit.calls > 4:
+            tried.append(place)
+
+    assert len(tried) < 4_000 / 20
+    assert site.most == 8
+
+
+def test_a_site_that_becomes_slower_is_asked_fewer_at_a_time_and_more_when_it_recovers() -> None:
+    site = SiteUnderLoad()
+    site.ask(200, peaks_at(100))
+    assert site.limit.calls == MAX_CONCURRENT_CALLS
+
+    site.ask(64, peaks_at(3))
+    assert site.limit.calls <= 4
+    site.ask(2_000, peaks_at(100))
+    assert site.limit.calls == MAX_CONCURRENT_CALLS
+
+
+def test_another_kind_of_call_is_tried_with_fewer_at_first() -> None:
+    site = SiteUnderLoad()
+    site.ask(200, lambda _: 0.1, CREATE)
+    site.ask(1, lambda _: 0.001, POLL)
+
+    assert site.limit.calls < MAX_CONCURRENT_CALLS
+    site.ask(100, lambda _: 0.001, POLL)
+    assert site.limit.calls == MAX_CONCURRENT_CALLS
+
+
+def test_a_mixture_of_slow_and_quick_calls_is_no_slowness() -> None:
+    site = SiteUnderLoad()
+    for kind, seconds in islice(((CREATE, 0.5), (POLL, 0.01)) * 500, 1_000):
+        site.ask(1, lambda _, seconds=seconds: seconds, kind)  # type: ignore[misc]
+
+    assert site.limit.calls == MAX_CONCURRENT_CALLS
+
+
+def test_what_was_not_asked_beside_as_many_as_may_be_says_nothing_of_the_limit() -> None:
+    limit = ConcurrencyLimit()
+    for second in islice(count(), 100):
+        limit.answered(POLL, second, second + 0.1, (1, 1))
+
+    assert limit.calls == 4
+
+
+def test_what_lasts_far_longer_than_usual_hangs() -> None:
+    site = SiteUnderLoad()
+    assert site.limit.hanging_seconds(CREATE) == 5.0
+    site.ask(100, lambda _: 0.1)
+    assert site.limit.hanging_seconds(CREATE) == 5.0
+
+    site.ask(100, lambda _: 3.0)
+    assert site.limit.hanging_seconds(CREATE) == pytest.approx(12.0)
+
+
+# What the site refuses
 
 
 def test_a_gate_is_open_until_something_fails() -> None:
