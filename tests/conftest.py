@@ -2,9 +2,7 @@
 
 import gc
 import os
-import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from hypothesis import is_hypothesis_test, settings
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
 from fw_gear_sitewide_snapshot import main
 from fw_gear_sitewide_snapshot.site.client import Site
+from tests.support import measure
 from tests.support.config import gear_config
 from tests.support.direct import DirectTransport, InTurn
 from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, rows_of
@@ -51,32 +50,19 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-@contextmanager
-def _unmeasured() -> Iterator[None]:
-    """Have coverage look away from a test of many examples: it would double their time.
-
-    What they reach is reached, and measured, in other tests too.
-    """
-    measure = sys.gettrace()
-    sys.settrace(None)
-    try:
-        yield
-    finally:
-        sys.settrace(measure)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    if not is_hypothesis_test(pyfuncitem.obj):
+    in_browser = pyfuncitem.get_closest_marker("browser")  # large pages, which others make too
+    if not in_browser and not is_hypothesis_test(pyfuncitem.obj):
         return (yield)
-    with _unmeasured():
+    with measure.nothing():
         return (yield)
 
 
 @pytest.fixture(scope="class")  # hypothesis refuses what belongs to a single function
 def unmeasured() -> Iterator[None]:
     """Have coverage look away from a test that hypothesis doesn't know of."""
-    with _unmeasured():
+    with measure.nothing():
         yield
 
 

@@ -328,6 +328,7 @@ def test_it_works_where_the_package_is_only_a_folder(tmp_path: Path) -> None:
     assert "There are no projects" in (tmp_path / "snapshot_report.html").read_text("utf-8")
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("status", ["complete", "failed"])
 def test_five_thousand_projects_are_a_page_of_reasonable_size(status: str) -> None:
     records = [

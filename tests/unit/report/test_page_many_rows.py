@@ -9,6 +9,7 @@ import pytest
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord, SnapshotStatus
 from fw_gear_sitewide_snapshot.report import page_content, page_table
 from fw_gear_sitewide_snapshot.report.columns import COLUMNS, to_row
+from tests.support import measure
 from tests.support.page import Reader, batch, record, render
 
 AT_ONCE, LISTED = page_table.MOST_AT_ONCE, page_table.MOST_LISTED
@@ -28,7 +29,8 @@ def incomplete(records: list[SnapshotRecord]) -> list[SnapshotRecord]:
 
 @pytest.fixture(scope="module")
 def html(records: list[SnapshotRecord]) -> str:
-    return render(records)
+    with measure.nothing():
+        return render(records)
 
 
 @pytest.fixture(scope="module")

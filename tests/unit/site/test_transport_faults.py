@@ -9,7 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from functools import partial
+from functools import cache, partial
 
 import pytest
 
@@ -266,14 +266,15 @@ def test_a_refusal_that_drips_counts_by_its_status(connect: Connect, serve: Serv
 # Bombs
 
 
-def packed(text: bytes, times: int) -> bytes:
-    """So many times a text, in few bytes."""
-    return gzip.compress(text * times, 1)
+@cache
+def packed() -> bytes:
+    """Pack 256 MiB into few bytes."""
+    return gzip.compress(b"[" * (256 << 20), 1)
 
 
 GZIP = b"Content-Encoding: gzip\r\n\r\n"
 BOMBS: dict[str, tuple[bytes, bytes]] = {
-    "gzip": (GZIP + packed(b"[[[[[[[[" * 1024, 32 * 1024), b""),
+    "gzip": (GZIP, b""),  # and what is packed
     "endless": (b"\r\n[", b"1, " * 20_000),
     "endless chunks": (
         b"Transfer-Encoding: chunked\r\n\r\n",
@@ -290,6 +291,7 @@ def test_no_answer_takes_more_memory_or_time_than_it_may(
     connect: Connect, serve: Serve, method: str, bomb: str, status: int
 ) -> None:
     start, rest = BOMBS[bomb]
+    start += packed() if bomb == "gzip" else b""
     location = b"Location: /x\r\n" if status == 303 else b""
     server = serve(
         ENDLESS % status + location + start, then=lambda: itertools.repeat(rest) if rest else ()
@@ -308,6 +310,7 @@ def test_no_answer_takes_more_memory_or_time_than_it_may(
 @pytest.mark.parametrize("bomb", ["gzip", "endless", "endless chunks"])
 def test_too_large_an_answer_is_told_in_words(connect: Connect, serve: Serve, bomb: str) -> None:
     start, rest = BOMBS[bomb]
+    start += packed() if bomb == "gzip" else b""
     server = serve(ENDLESS % 200 + start, then=lambda: itertools.repeat(rest) if rest else ())
     transport = connect(server.api_key)
     assert str(failure(lambda: transport.send(Request("GET", "/x")))) == (
