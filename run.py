@@ -2,6 +2,7 @@
 
 import _thread
 import logging
+import os
 import signal
 import sys
 import threading
@@ -158,6 +159,7 @@ def stop_on_signal() -> Stop:
 
 if __name__ == "__main__":
     exit_status = run(Path.cwd(), stop_on_signal())
-    for number in (signal.SIGTERM, signal.SIGINT):  # as Python ends, one would be its exit status
-        signal.signal(number, signal.SIG_IGN)
-    sys.exit(exit_status)
+    logging.shutdown()
+    # All is written and closed. To take the libraries apart would cost a fifth of a second, in
+    # which a signal would be the exit status, and a thread that still waits could hold it up.
+    os._exit(exit_status)

@@ -5,7 +5,9 @@ repeated here, and a test compares the two.
 """
 
 import contextlib
+import importlib
 import re
+import threading
 from collections.abc import Iterator
 from importlib import metadata
 
@@ -43,6 +45,20 @@ def importing(name: str) -> Iterator[None]:
             f"{name}: {_installed(name)} is installed, but can't be imported: {described(error)}; "
             f"the gear needs {needed}"
         ) from error
+
+
+def import_beside(*names: str) -> None:
+    """Import modules in a thread, while the site is waited for; the first one first.
+
+    What goes wrong comes again, and is told, where they are needed.
+    """
+
+    def work() -> None:
+        for name in names:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+
+    threading.Thread(target=work, daemon=True).start()
 
 
 def described(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """A library that is missing, broken or of a wrong version is one line, and nothing is started."""
 
 import sys
+import time
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -167,3 +168,19 @@ def test_a_version_is_in_its_range_by_its_numbers(
         assert not allowed
     else:
         assert allowed
+
+
+def test_what_is_needed_later_is_imported_beside_the_work_and_what_fails_is_told_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "broken_library.py").write_text("raise RuntimeError('broken')")
+    (tmp_path / "needed_later.py").write_text("")
+
+    dependencies.import_beside("broken_library", "no_such_library", "needed_later")
+
+    until = time.monotonic() + 30.0
+    while "needed_later" not in sys.modules and time.monotonic() < until:
+        time.sleep(0.01)
+    assert "needed_later" in sys.modules
+    assert "broken_library" not in sys.modules
