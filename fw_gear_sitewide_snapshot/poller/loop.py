@@ -171,7 +171,7 @@ class Poller:
             wake = max(self._clock.monotonic() + TICK_SECONDS, self._schedule.next_due())
             wake = min([until, wake, *self._schedule.overdue().values()])
             for project_id, result in self._queue.results(wake):
-                self._ended(project_id, self._site.observe(result))
+                self._ended(project_id, self._site.observe(result), result.seconds)
                 if until < math.inf:  # it may have made something due earlier than that
                     nothing_to_send = not self._schedule.can_send(self._clock.monotonic())
                     break
@@ -184,12 +184,12 @@ class Poller:
                 self._queue.abandon(self._tasks[project_id])
                 self._ended(project_id, OutcomeUnknownError("the site did not answer in time"))
 
-    def _ended(self, project_id: str, value: CallValue) -> None:
-        """Apply the end of a call."""
+    def _ended(self, project_id: str, value: CallValue, seconds: float = math.inf) -> None:
+        """Apply the end of a call that has taken so many seconds."""
         now = self._clock.monotonic()
         error = value if isinstance(value, SiteError) else None
         del self._tasks[project_id]
-        asked = self._schedule.ended(project_id, now, error)
+        asked = self._schedule.ended(project_id, now, error, seconds)
         before = self._states[project_id]
         sent = self._site.clock.at(now if before.sent is None else before.sent)
         backoff = backoff_seconds(before.failures + 1, error)

@@ -156,11 +156,11 @@ class Schedule:
         self._gate(call).sent(now)
         self.in_flight[project_id] = InFlight(call, now, len(self.in_flight) + 1)
 
-    def ended(self, project_id: str, now: float, error: Exception | None) -> float:
-        """Record how a project's call ended; return when it was sent."""
+    def ended(self, project_id: str, now: float, error: Exception | None, seconds: float) -> float:
+        """Record how a project's call ended, and how long it took; return when it was sent."""
         call, sent, beside = self.in_flight.pop(project_id)
         if not isinstance(error, OutcomeUnknownError | ServiceUnavailableError):
-            self._limit.answered(call, sent, now, (beside, len(self.in_flight) + 1))
+            self._limit.answered(call, sent, seconds, (beside, len(self.in_flight) + 1))
         self._gate(call).answered(now, sent, error)
         if error and now - sent >= _SLOW_SECONDS:
             self._slow.add(project_id)

@@ -46,6 +46,7 @@ class CallResult(Generic[Value]):
     date: datetime | None  # the site's time when it answered, if it says so
     is_service: bool  # whether the Snapshot service was called
     received: float  # monotonic time of the end
+    seconds: float  # that the call took
 
 
 class Site:
@@ -224,7 +225,7 @@ class Site:
 
     def _call(self, request: Request, parse: Callable[[object], Value]) -> CallResult[Value]:
         """Send a request once. Safe in any thread."""
-        response = Response(None)
+        began, response = self._clock.monotonic(), Response(None)
         value: Value | SiteError
         try:
             response = self._transport.send(request)
@@ -232,7 +233,8 @@ class Site:
         except SiteError as error:
             value = error
         is_service = request.path.startswith("/snapshot/")
-        return CallResult(value, response.date, is_service, self._clock.monotonic())
+        ended = self._clock.monotonic()
+        return CallResult(value, response.date, is_service, ended, ended - began)
 
 
 def _parse_created(data: object) -> Snapshot:

@@ -18,8 +18,9 @@ _LIMITS = (1, 2, 4, 8, MAX_CONCURRENT_CALLS)
 _FIRST_LIMIT = 2  # its place in them
 _WORTH_IT = 1.1  # twice the calls at a time must get so many times more done
 _SLOWER = 0.8  # so much less done than before: the site has become slower
+_SLOW_ROUNDS = 2  # in a row, so that one that was held up is no news
 _FIRST_PAUSE = 16  # rounds, after a trial of more and one of fewer have failed; then twice as many
-_MAX_PAUSE = 256
+_MAX_PAUSE = 64
 _LEAST_ANSWERS = 4  # a round has; else one a call in flight
 _LEAST_SECONDS = 0.001  # shorter times are not the site's
 _HANGING_SECONDS = 5.0
@@ -89,7 +90,7 @@ class ConcurrencyLimit:
         self._done: dict[str, float] = {}  # in a second, with the limit that was found to be right
         self._before: tuple[int, str, float] | None = None  # a trial: the place, kind, and done
         self._step = 1  # of the next trial: to more calls, or (-1) to fewer
-        self._rounds_left = self._pause = 0
+        self._rounds_left = self._pause = self._slow_rounds = 0
 
     @property
     def calls(self) -> int:
@@ -100,16 +101,17 @@ class ConcurrencyLimit:
         """Return how long a call of a kind takes at the most, unless it hangs."""
         return max(_HANGING_SECONDS, _HANGING * self._usual_seconds.get(kind, 0.0))
 
-    def answered(self, kind: str, sent: float, now: float, in_flight: tuple[int, int]) -> None:
+    def answered(self, kind: str, sent: float, seconds: float, in_flight: tuple[int, int]) -> None:
         """Learn how long an answer took.
 
         Args:
             kind: Of the call.
             sent: When it was sent.
-            now: When it was answered.
-            in_flight: How many calls were in flight at either time, this one included.
+            seconds: How long it took.
+            in_flight: How many calls were in flight when it was sent and when it ended, itself
+                included.
         """
-        seconds = max(now - sent, _LEAST_SECONDS)
+        seconds = max(seconds, _LEAST_SECONDS)
         if kind not in self._usual_seconds:
             self._usual_seconds[kind] = seconds
             self._start(sent)  # the site may bear fewer calls of this kind
@@ -119,14 +121,18 @@ class ConcurrencyLimit:
         answers = self._answers.setdefault(kind, [])
         answers.append(seconds)
         if len(answers) >= max(self.calls, _LEAST_ANSWERS):
-            self._usual_seconds[kind] = sum(answers) / len(answers)
+            # A quarter was quicker: so some that were held up, here or there, don't count.
+            self._usual_seconds[kind] = usual = sorted(answers)[len(answers) // 4]
             self._answers.clear()
-            self._end_round(kind, self.calls / self._usual_seconds[kind], now)
+            self._end_round(kind, self.calls / usual, sent + seconds)
 
     def _end_round(self, kind: str, done: float, now: float) -> None:
         if self._before is None:
             self._rounds_left -= 1
-            if done < _SLOWER * self._done.get(kind, 0.0):
+            is_slow = done < _SLOWER * self._done.get(kind, 0.0)
+            self._slow_rounds = self._slow_rounds + 1 if is_slow else 0
+            if self._slow_rounds >= _SLOW_ROUNDS:
+                self._slow_rounds = 0
                 self._try(-1, kind, done, now)
             elif self._rounds_left < 0:
                 self._try(self._step, kind, done, now)

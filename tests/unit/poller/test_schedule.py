@@ -36,7 +36,7 @@ def sixteen() -> ConcurrencyLimit:
     """Return a limit that has learned that the site bears sixteen calls at a time."""
     limit = ConcurrencyLimit()
     for second, call in enumerate([*Call, *[Call.POLL] * 100]):
-        limit.answered(call, second, second + 1, (limit.calls, limit.calls))
+        limit.answered(call, second, 1.0, (limit.calls, limit.calls))
     assert limit.calls == MAX_CONCURRENT_CALLS
     return limit
 
@@ -71,7 +71,7 @@ class Sender:
         return sent
 
     def end(self, number: int, now: float, error: Exception | None = None) -> None:
-        self.schedule.ended(project_id(number), now, error)
+        self.schedule.ended(project_id(number), now, error, 1.0)
 
 
 def test_no_call_is_sent_before_it_is_due() -> None:

@@ -83,7 +83,7 @@ class SiteUnderLoad:
             self.most = max(self.most, at_once)
             took = seconds(at_once)
             self.now += took / at_once
-            self.limit.answered(kind, self.now, self.now + took, (at_once, at_once))
+            self.limit.answered(kind, self.now, took, (at_once, at_once))
 
 
 def peaks_at(best: float, idle_seconds: float = 0.1) -> Callable[[int], float]:
@@ -132,10 +132,19 @@ def test_a_site_that_becomes_slower_is_asked_fewer_at_a_time_and_more_when_it_re
     site.ask(200, peaks_at(100))
     assert site.limit.calls == MAX_CONCURRENT_CALLS
 
-    site.ask(64, peaks_at(3))
+    site.ask(100, peaks_at(3))
     assert site.limit.calls <= 4
     site.ask(2_000, peaks_at(100))
     assert site.limit.calls == MAX_CONCURRENT_CALLS
+
+
+def test_answers_that_were_all_held_up_once_are_no_news() -> None:
+    site = SiteUnderLoad()
+    site.ask(200, lambda _: 0.1)
+    for _ in range(20):
+        site.ask(16, lambda _: 0.5)
+        site.ask(32, lambda _: 0.1)
+        assert site.limit.calls == MAX_CONCURRENT_CALLS
 
 
 def test_another_kind_of_call_is_tried_with_fewer_at_first() -> None:
@@ -159,7 +168,7 @@ def test_a_mixture_of_slow_and_quick_calls_is_no_slowness() -> None:
 def test_what_was_not_asked_beside_as_many_as_may_be_says_nothing_of_the_limit() -> None:
     limit = ConcurrencyLimit()
     for second in islice(count(), 100):
-        limit.answered(POLL, second, second + 0.1, (1, 1))
+        limit.answered(POLL, second, 0.1, (1, 1))
 
     assert limit.calls == 4
 
