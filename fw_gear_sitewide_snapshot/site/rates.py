@@ -27,7 +27,7 @@ _HANGING_SECONDS = 5.0
 _HANGING = 4.0  # times what answers of its kind took lately
 
 _FIRST_INTERVAL_SECONDS = 0.25
-_SHARE_OF_AGE = 0.01  # of the newest snapshot's: polling more often would bring little
+_SHARE_OF_AGE = 0.005  # of the newest snapshot's: polling more often would bring little
 _CALLS_PER_SECOND = 10.0  # for all together, at the least: costs the site nothing
 _STEP = 0.03  # longer after each poll that finds a snapshot running, where these are so many:
 _MANY = 500
