@@ -40,7 +40,7 @@ class Schedule:
         self._most_calls = most_calls  # in flight at a time
         self.unasked: set[str] = set()  # projects for which the Snapshot service was not asked yet
         self.in_flight: dict[str, InFlight] = {}  # by project
-        self._limit = limit or rates.ConcurrencyLimit()
+        self._limit = limit or rates.ConcurrencyLimit(most_calls)
         self._create_gate = rates.Gate(rates.CREATE_FAILURE_THRESHOLD)
         self._read_gate = rates.Gate(rates.READ_FAILURE_THRESHOLD)
         self._due: dict[Call, list[tuple[float, int, str]]] = {call: [] for call in Call}
@@ -147,7 +147,7 @@ class Schedule:
 
     def _has_other_slot(self) -> bool:
         others = sum(call != Call.POLL for call, _, _ in self.in_flight.values())
-        return bool(self.unasked) or others < max(1, min(self._limit.calls, self._most_calls) // 2)
+        return bool(self.unasked) or others < max(1, self._limit.calls // 2)
 
     def sent(self, project_id: str, call: Call, now: float) -> None:
         """Record that a project's call was sent."""

@@ -80,7 +80,8 @@ class ConcurrencyLimit:
     becomes slower. So it is asked less before it fails. Only calls of one kind are compared.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_calls: int = MAX_CONCURRENT_CALLS) -> None:
+        self._most_calls = most_calls
         self._usual_seconds: dict[str, float] = {}  # that an answer takes, by kind of call
         self._start()
 
@@ -95,7 +96,7 @@ class ConcurrencyLimit:
     @property
     def calls(self) -> int:
         """How many calls may be in flight, without those that hang."""
-        return _LIMITS[self._place]
+        return min(_LIMITS[self._place], self._most_calls)
 
     def hanging_seconds(self, kind: str) -> float:
         """Return how long a call of a kind takes at the most, unless it hangs."""

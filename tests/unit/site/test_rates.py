@@ -71,8 +71,8 @@ CREATE, POLL = "create", "poll"
 class SiteUnderLoad:
     """A site whose answers' time depends on how many calls it is asked at a time."""
 
-    def __init__(self) -> None:
-        self.limit = ConcurrencyLimit()
+    def __init__(self, most_calls: int = MAX_CONCURRENT_CALLS) -> None:
+        self.limit = ConcurrencyLimit(most_calls)
         self.now = 0.0
         self.most = 0
 
@@ -95,6 +95,15 @@ def test_a_site_that_does_not_mind_is_asked_sixteen_at_a_time_after_a_few_answer
     site.ask(2 * (4 + 8), lambda _: 0.1)
 
     assert site.limit.calls == MAX_CONCURRENT_CALLS
+
+
+def test_where_fetches_have_some_of_the_calls_the_others_are_judged_likewise() -> None:
+    site = SiteUnderLoad(most_calls=12)
+    site.ask(200, peaks_at(100))
+    assert site.limit.calls == 12
+
+    site.ask(200, peaks_at(3))
+    assert site.limit.calls <= 4
 
 
 @pytest.mark.parametrize("best", [1, 1.5, 2, 3, 4, 5, 6, 8, 11, 16, 30])
