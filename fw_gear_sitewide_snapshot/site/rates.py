@@ -148,7 +148,8 @@ class ConcurrencyLimit:
             self._rounds_left, self._pause = _FIRST_PAUSE, 0
             self._try(step, kind, done, now)
         else:
-            self._place, self._since, self._step = place, now, -step
+            self._place, self._since = place, now
+            self._step = -step if place > 0 else 1
             self._done = {kind_before: before}
             self._rounds_left = self._pause
             self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _MAX_PAUSE)

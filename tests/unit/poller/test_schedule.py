@@ -130,6 +130,26 @@ def test_other_calls_leave_half_of_the_slots_to_polls(call: Call) -> None:
     assert any(number >= 100 for number in sent)
 
 
+def test_of_few_calls_at_a_time_half_are_left_to_polls_too() -> None:
+    others = [state(number, Call.LIST) for number in range(30)]
+    polls = [state(number, Call.POLL) for number in range(100, 160)]
+    sender = Sender(*others, *polls, schedule=Schedule())
+
+    sent = sender.send(10.0)
+
+    assert sorted(number < 100 for number in sent) == [False, False, True, True]
+
+
+def test_quick_refusals_say_nothing_of_how_many_calls_a_site_bears() -> None:
+    sender = Sender(*(state(number, Call.POLL) for number in range(1_000)), schedule=Schedule())
+
+    for second in range(1, 8):
+        for number in sender.send(second):
+            sender.end(number, second, BUSY)
+
+    assert len(sender.send(1_000.0)) <= 4
+
+
 def test_those_that_hang_leave_slots_to_the_others() -> None:
     sender = Sender(*(state(number, Call.LIST) for number in range(8)), unasked=True)
     for number in sender.send(0.0):

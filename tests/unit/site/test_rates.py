@@ -147,13 +147,34 @@ def test_a_site_that_becomes_slower_is_asked_fewer_at_a_time_and_more_when_it_re
     assert site.limit.calls == MAX_CONCURRENT_CALLS
 
 
+def test_a_site_that_bore_one_call_at_a_time_for_long_is_asked_more_when_it_recovers() -> None:
+    site = SiteUnderLoad()
+    site.ask(5_000, peaks_at(0.5))
+    assert site.limit.calls == 1
+
+    site.ask(64 * 4 + 400, lambda _: 0.1)
+    assert site.limit.calls == MAX_CONCURRENT_CALLS
+
+
+def test_quick_polls_do_not_make_a_trial_with_creates_a_success() -> None:
+    site = SiteUnderLoad()
+    site.ask(1, lambda _: 0.001, POLL)
+    site.ask(5, peaks_at(3))
+    while site.limit.calls != 8:
+        site.ask(1, peaks_at(3))
+    while site.limit.calls == 8:
+        site.ask(1, lambda _: 0.001, POLL)
+
+    assert site.limit.calls == 4
+
+
 def test_answers_that_were_all_held_up_once_are_no_news() -> None:
     site = SiteUnderLoad()
     site.ask(200, lambda _: 0.1)
     for _ in range(20):
         site.ask(16, lambda _: 0.5)
-        site.ask(32, lambda _: 0.1)
         assert site.limit.calls == MAX_CONCURRENT_CALLS
+        site.ask(32, lambda _: 0.1)
 
 
 def test_another_kind_of_call_is_tried_with_fewer_at_first() -> None:
