@@ -49,11 +49,13 @@ def starts_again(state: ProjectState) -> bool:
 def start_again(state: ProjectState, now: float, site_now: datetime) -> ProjectState:
     """Return the state of a project that gets another snapshot.
 
-    Its record has to be on disk before the call: it says since when a later run is to look.
+    Its record has to be on disk before the call: it says since when a later run is to look. That is
+    now; or since when this run looks itself, as an earlier one may have started one already.
     """
+    looks_since = min(site_now, state.wanted_since or site_now)
     is_pending = state.unknown_creates > 0 or state.is_accepted
     return ProjectState(
-        state.record.reset_to_pending(site_now),
+        state.record.reset_to_pending(looks_since),
         Call.LOOK_UP,
         due=now,
         attempts_left=state.attempts_left,

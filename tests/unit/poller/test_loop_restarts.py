@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from flywheel_site_simulator import break_off, do_later, lose_answer, refuse
+from fw_gear_sitewide_snapshot.models import SnapshotOrder, SnapshotRecord
 from tests.support.loop import Loop
 from tests.support.time import FakeClock
 
@@ -103,6 +104,28 @@ def test_before_a_second_create_the_report_on_disk_says_since_when_to_look(loop:
     loop.run(attempts=3)
 
     assert seen == [("pending", "", True)] * 3
+
+
+def test_where_an_earlier_run_may_have_started_another_the_report_says_since_its_row_s_time(
+    loop: Loop,
+) -> None:
+    row = loop.running("failed", seconds=3)
+    loop.rows.clear()
+    loop.orders.append(SnapshotOrder(row, wanted_since=row.timestamp))
+    another = loop.simulated.add_snapshot(row.project.id, "complete", loop.simulated.now() - 20.0)
+    seen: list[SnapshotRecord] = []
+
+    def before(request: object) -> None:
+        if request.path.endswith("/snapshots"):  # type: ignore[attr-defined]
+            seen.append(loop.on_disk[row.project.id])
+
+    loop.transport.before = before
+
+    last = loop.run(attempts=1)[row.project.id]
+
+    assert (last.snapshot_id, last.started) == (another, 0)
+    assert [(told.status, told.snapshot_id) for told in seen] == [("pending", "")]
+    assert seen[0].timestamp == row.timestamp
 
 
 def test_nothing_is_started_again_while_the_report_can_t_be_written(
