@@ -15,7 +15,7 @@ from ..site.http import CALL_SECONDS
 from ..site.rates import MAX_CONCURRENT_CALLS
 from ..snapshot.project_state import Call, ProjectState
 
-TICK_SECONDS = 0.005  # calls are sent in small batches: no more often than this
+TICK_SECONDS = 0.01  # calls are sent in small batches: no more often than this
 _OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
 _SLOW_SECONDS = 5.0  # a project is slow if its last call has failed after so long
 # Of the calls in flight, so many may be for slow projects, and half may be no polls once every
@@ -97,7 +97,7 @@ class Schedule:
         for call in (Call.LIST, Call.LOOK_UP, Call.CREATE, Call.POLL):
             entries = self._due[call]
             while self._has_room(now) and self._is_open(call, now):
-                if call != Call.POLL and not self._has_other_slot():
+                if call != Call.POLL and not self._has_other_slot(now):
                     break
                 _, _, project_id = heapq.heappop(entries)
                 slow_calls = sum(other in self._slow for other in self.in_flight)
@@ -112,7 +112,7 @@ class Schedule:
 
     def can_send(self, now: float) -> bool:
         """Say whether a call can be sent at once."""
-        calls = list(Call) if self._has_other_slot() else [Call.POLL]
+        calls = list(Call) if self._has_other_slot(now) else [Call.POLL]
         is_due = any(self._is_open(call, now) for call in calls) or self._poll_due() <= now
         return is_due and self._has_room(now)
 
@@ -135,19 +135,28 @@ class Schedule:
         return max(due, self._next_poll, self._opens(Call.POLL))
 
     def _has_room(self, now: float) -> bool:
-        live = sum(
-            project_id not in self._slow and now - sent <= self._limit.hanging_seconds(call)
+        limit, count = self._limit.calls, len(self.in_flight)
+        return count < limit or (count < self._most_calls and len(self._live(now)) < limit)
+
+    def _live(self, now: float) -> list[Call]:
+        """List what is asked of the site by calls that don't hang, as far as is known."""
+        return [
+            call
             for project_id, (call, sent, _) in self.in_flight.items()
-        )
-        return live < self._limit.calls and len(self.in_flight) < self._most_calls
+            if project_id not in self._slow and now - sent <= self._limit.hanging_seconds(call)
+        ]
 
     def _is_open(self, call: Call, now: float) -> bool:
         entries = self._due[call]
         return bool(entries) and entries[0][0] <= now and self._opens(call) <= now
 
-    def _has_other_slot(self) -> bool:
-        others = sum(call != Call.POLL for call, _, _ in self.in_flight.values())
-        return bool(self.unasked) or others < max(1, self._limit.calls // 2)
+    def _has_other_slot(self, now: float) -> bool:
+        """Say whether a call that is no poll may be sent: half of the calls are left to polls."""
+        others = [call for call, _, _ in self.in_flight.values() if call != Call.POLL]
+        if self.unasked or len(others) < self._limit.calls // 2:
+            return True
+        live = sum(call != Call.POLL for call in self._live(now))
+        return len(others) < self._most_calls // 2 and live < max(1, self._limit.calls // 2)
 
     def sent(self, project_id: str, call: Call, now: float) -> None:
         """Record that a project's call was sent."""

@@ -262,7 +262,7 @@ def test_of_those_that_hang_it_is_not_known_what_becomes_of_them_and_a_retry_loo
 ) -> None:
     rows = held_up["second attempts"].hanging
     asked = [row for row in rows if "a retry looks for it" in row["error"]]
-    assert len(asked) == MAX_CONCURRENT_CALLS / 2
+    assert 0 < len(asked) <= MAX_CONCURRENT_CALLS / 2
     assert {(row["status"], row["snapshot_id"]) for row in asked} == {("pending", "")}
 
 
@@ -272,5 +272,5 @@ def test_those_whose_second_attempt_came_too_late_have_failed_for_certain(
 ) -> None:
     rows = held_up["second attempts"].hanging
     late = [row for row in rows if "the time was up before" in row["error"]]
-    assert len(late) == MANY - MAX_CONCURRENT_CALLS / 2
+    assert MANY - MAX_CONCURRENT_CALLS / 2 <= len(late) < MANY
     assert all(row["status"] == "failed" for row in late)
