@@ -39,14 +39,14 @@ setup: ## make .venv with the locked dependencies (again when the lock has chang
 		cp requirements-dev.txt $(MADE_FROM); }
 
 # The report is made whatever the tests say; the tests' exit status comes first. What is measured stays apart
-# from what another run measures at the same time. Three processes, as on two cores one of them mostly waits;
+# from what another run measures at the same time. Four processes, as on two cores two of them mostly wait;
 # the clients run beside them, and say afterwards what came of it.
 test: setup ## run the tests, and measure their coverage; beside them, the clients
 ifeq ($(strip $(TESTS)),)
 	@status=0; measured=$$(mktemp -d); \
 	$(MAKE) --no-print-directory clients >$$measured/clients 2>&1 & clients=$$!; trap "kill $$clients" INT TERM; \
 	export COVERAGE_FILE=$$measured/.coverage; \
-	$(BIN)/coverage run -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder || status=$$?; \
+	$(BIN)/coverage run -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder || status=$$?; \
 	$(BIN)/coverage combine --quiet; \
 	$(BIN)/coverage report || { reported=$$?; [ $$status -ne 0 ] || status=$$reported; }; \
 	wait $$clients || { ran=$$?; [ $$status -ne 0 ] || status=$$ran; }; cat $$measured/clients; \

@@ -33,7 +33,6 @@ class Benchmark:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._runs = 0
-        self._gear: dict[str, Measured] = {}
         self.figures: list[Figure] = []
         self.notes: list[str] = []
 
@@ -43,7 +42,7 @@ class Benchmark:
         if case.in_process:
             self._simulate(name, case)
             return
-        gear = self._gear[name] = measure_gear(case, self._next())
+        gear = measure_gear(case, self._next())
         self._show(case, "the gear", gear)
         self.figures += figures.of_run(name, case, gear)
         if case.sequential:
@@ -56,8 +55,6 @@ class Benchmark:
                 for number in CONSTANTS
             }
             self.figures.append(figures.of_rate(name, case, gear, constants))
-        if name == "twenty-thousand" and "five-thousand" in self._gear:
-            self.figures.append(figures.of_memory(name, self._gear["five-thousand"], gear))
 
     def start_up(self) -> None:
         """Compare the time until the gear's first request with that of importing the SDK."""

@@ -168,10 +168,12 @@ class Schedule:
     def ended(self, project_id: str, now: float, error: Exception | None, seconds: float) -> float:
         """Record how a project's call ended, and how long it took; return when it was sent."""
         call, sent, beside = self.in_flight.pop(project_id)
-        if not isinstance(error, OutcomeUnknownError | ServiceUnavailableError):
-            self._limit.answered(call, sent, seconds, (beside, len(self.in_flight) + 1))
+        is_slow = error is not None and now - sent >= _SLOW_SECONDS
+        if is_slow or not isinstance(error, OutcomeUnknownError | ServiceUnavailableError):
+            took = min(seconds, now - sent)
+            self._limit.answered(call, sent, took, (beside, len(self.in_flight) + 1))
         self._gate(call).answered(now, sent, error)
-        if error and now - sent >= _SLOW_SECONDS:
+        if is_slow:
             self._slow.add(project_id)
         else:
             self._slow.discard(project_id)

@@ -87,7 +87,8 @@ class ConcurrencyLimit:
 
     def _start(self, since: float = -math.inf) -> None:
         self._place, self._since = _FIRST_LIMIT, since
-        self._answers: dict[str, list[float]] = {}  # seconds that this round's have taken, by kind
+        # This round's answers, by kind: what so many calls get done in a second, and the seconds.
+        self._answers: dict[str, list[tuple[float, float]]] = {}
         self._done: dict[str, float] = {}  # in a second, with the limit that was found to be right
         self._before: tuple[int, str, float] | None = None  # a trial: the place, kind, and done
         self._step = 1  # of the next trial: to more calls, or (-1) to fewer
@@ -103,7 +104,7 @@ class ConcurrencyLimit:
         return max(_HANGING_SECONDS, _HANGING * self._usual_seconds.get(kind, 0.0))
 
     def answered(self, kind: str, sent: float, seconds: float, in_flight: tuple[int, int]) -> None:
-        """Learn how long an answer took.
+        """Learn how long an answer took, or a call that was not answered in time.
 
         Args:
             kind: Of the call.
@@ -120,12 +121,12 @@ class ConcurrencyLimit:
         if sent < self._since or not as_many:
             return  # it doesn't tell what this limit does
         answers = self._answers.setdefault(kind, [])
-        answers.append(seconds)
+        answers.append((in_flight[0] / seconds, seconds))
         if len(answers) >= max(self.calls, _LEAST_ANSWERS):
             # A quarter was quicker: so some that were held up, here or there, don't count.
-            self._usual_seconds[kind] = usual = sorted(answers)[len(answers) // 4]
+            done, self._usual_seconds[kind] = sorted(answers)[-1 - len(answers) // 4]
             self._answers.clear()
-            self._end_round(kind, self.calls / usual, sent + seconds)
+            self._end_round(kind, done, sent + seconds)
 
     def _end_round(self, kind: str, done: float, now: float) -> None:
         if self._before is None:

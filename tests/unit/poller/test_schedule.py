@@ -150,6 +150,16 @@ def test_quick_refusals_say_nothing_of_how_many_calls_a_site_bears() -> None:
     assert len(sender.send(1_000.0)) <= 4
 
 
+def test_calls_that_were_not_answered_in_time_say_that_a_site_bears_fewer() -> None:
+    sender = Sender(*(state(number, Call.POLL) for number in range(1_000)))
+
+    for number in range(1, 60):
+        for each in sender.send(20.0 * number):
+            sender.schedule.ended(project_id(each), 20.0 * number + 10, HUNG, 10.0)
+
+    assert len(sender.send(2_000.0)) < MAX_CONCURRENT_CALLS
+
+
 def test_those_that_hang_leave_slots_to_the_others() -> None:
     sender = Sender(*(state(number, Call.LIST) for number in range(8)), unasked=True)
     for number in sender.send(0.0):
