@@ -65,13 +65,13 @@ class Benchmark:
             subprocess.run([sys.executable, "-c", "import flywheel"], check=True)
             sdk.append(time.perf_counter() - began)
         ratios = sorted(one / other for one, other in zip(gear, sdk, strict=True))
-        what = "to the first request / `import flywheel`, median of pairs"
+        what = "to the first request / importing flywheel, median of pairs"
         self.figures.append(
             Figure("start-up", what, statistics.median(ratios), figures.MOST_START_UP)
         )
         self.notes.append(
             f"Start-up, {STARTS} times in turn: to the gear's first request "
-            f"{statistics.median(gear):.2f} s, `import flywheel` {statistics.median(sdk):.2f} s; "
+            f"{statistics.median(gear):.2f} s, importing flywheel {statistics.median(sdk):.2f} s; "
             f"the ratios {ratios[0]:.2f} to {ratios[-1]:.2f}."
         )
 
