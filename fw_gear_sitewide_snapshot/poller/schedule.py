@@ -15,7 +15,7 @@ from ..site.http import CALL_SECONDS
 from ..site.rates import MAX_CONCURRENT_CALLS
 from ..snapshot.project_state import Call, ProjectState
 
-TICK_SECONDS = 0.01  # calls are sent in small batches: no more often than this
+TICK_SECONDS = 0.005  # calls are sent in small batches: no more often than this
 _OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
 _SLOW_SECONDS = 5.0  # a project is slow if its last call has failed after so long
 # Of the calls in flight, so many may be for slow projects, and half may be no polls once every
