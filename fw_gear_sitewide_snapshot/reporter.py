@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 # second in which nothing is looked after, and for the next save.
 _SAVE_SECONDS = 4.0  # from one save to the next, at the least
 _REST = 97.0  # times what writing has taken
-_IDLE_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # who waits calls ``save_if_due`` at least so often
 
 
 class BatchReport:
@@ -66,6 +66,6 @@ class BatchReport:
         self._saves += 1
         self._saving_seconds += took
         # The first one loads pandas: its time says nothing of the next one's.
-        rest = _REST * took - _IDLE_SECONDS if self._due else 0.0
+        rest = _REST * took - LOOK_SECONDS if self._due else 0.0
         self._due = self._clock.monotonic() + max(_SAVE_SECONDS, rest)
         return path

@@ -14,7 +14,7 @@ from typing import Any
 from ..clock import Clock
 from ..errors import OutcomeUnknownError, OutputError, SiteError, TerminatedError
 from ..models import SnapshotOrder, SnapshotRecord
-from ..reporter import BatchReport
+from ..reporter import LOOK_SECONDS, BatchReport
 from ..site.client import CallResult, Site
 from ..site.rates import MAX_CONCURRENT_CALLS
 from ..site.retry import backoff_seconds
@@ -29,7 +29,6 @@ from .schedule import TICK_SECONDS, Schedule
 
 log = logging.getLogger(__name__)
 
-_IDLE_SECONDS = 1.0  # where nothing is due, the report and the log are looked after: this often
 _RESTART_SECONDS = 5.0  # a report goes before second attempts: not at each tick
 _FINAL_POLL_SECONDS = 14.0  # at the deadline, however slow the site is; and for each snapshot:
 _FINAL_CALL_SECONDS = 0.005
@@ -127,7 +126,7 @@ class Poller:
         now = self._clock.monotonic()
         for project_id in self._schedule.due(now):
             self._send(project_id, now)
-        until = min(until, now + _IDLE_SECONDS)
+        until = min(until, now + LOOK_SECONDS)
         self._collect(until)
         now = self._clock.monotonic()
         wake = min(until, max(now + TICK_SECONDS, self._schedule.next_due()))

@@ -24,11 +24,11 @@ _MAX_SLOW_CALLS = 4
 
 
 class InFlight(NamedTuple):
-    """A call that is in flight: what it asks, when it was sent, how many were then."""
+    """A call that is in flight."""
 
     call: Call
-    sent: float
-    beside: int
+    sent: float  # monotonic
+    beside: int  # how many calls were in flight when it was sent, itself included
 
 
 class Schedule:
