@@ -155,7 +155,7 @@ class Copies:
                 return
             now = self._clock.monotonic()
             if now < when + _PROBE_SECONDS:
-                raise StoreError("not tried, since forty attempts in a row had failed")
+                raise StoreError(f"not tried, since {MOST_FAILURES} attempts in a row had failed")
             self._probe = key, now
 
     def _put_or_find(self, key: str, content: bytes) -> bool:

@@ -15,7 +15,7 @@ from fw_gear_sitewide_snapshot.download.object_store import ObjectStore, StoreEr
 from tests.support.copying import Copying
 from tests.support.downloads import Fetching
 
-NOT_TRIED = "copy failed: not tried, since forty attempts in a row had failed"
+NOT_TRIED = "copy failed: not tried, since 40 attempts in a row had failed"
 
 
 @pytest.fixture
