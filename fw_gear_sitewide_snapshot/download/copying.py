@@ -38,8 +38,9 @@ def copy_batch(
     copies: Copies, report: BatchReport, begin: datetime, workers: Workers, clock: Clock
 ) -> bool:
     """Copy the report and its page beside the snapshots' copies; say whether that was done."""
-    files = [report.folder / name for name in (csv_report.REPORT_NAME, PAGE_NAME)]
-    put = partial(copies.put_batch, [f for f in files if f.exists()], report.records, begin)
+    of_batch = (report.folder / name for name in (csv_report.REPORT_NAME, PAGE_NAME))
+    files = [file for file in of_batch if file.exists()]  # the page may not have been made
+    put = partial(copies.put_batch, files, report.records, begin)
     tried: TaskQueue[str] = workers.queue()
     until = clock.monotonic() + _OUTAGE_SECONDS
     failures = 0
@@ -56,5 +57,6 @@ def copy_batch(
                 return False
             clock.sleep(backoff)
         else:
-            log.info("The report, its page and the checksums of all copies are in %s", there)
+            names = ", ".join(file.name for file in files)
+            log.info("%s and the checksums of all copies are in %s", names, there)
             return True
