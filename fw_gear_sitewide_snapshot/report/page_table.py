@@ -17,6 +17,7 @@ from .columns import COLUMNS, to_row
 from .page_content import ProjectLink, display_name, display_text
 
 MOST_AT_ONCE = 5_000  # rows that are shown at a time: a browser needs a second for them
+_LONG_SECONDS = 100 * 60  # for so long its seconds are no news, and have no room in the column
 MOST_LISTED = 20_000  # rows that are listed at all: nobody reads more, and a filter takes its time
 
 
@@ -92,7 +93,10 @@ def _took(record: SnapshotRecord) -> str:
     """Return how long the snapshot took, or that it was reused; blank where neither is known."""
     if record.origin == Origin.REUSED:
         return str(Origin.REUSED)
-    return "" if record.took_seconds is None else duration(record.took_seconds)
+    seconds = record.took_seconds
+    if seconds is not None and seconds >= _LONG_SECONDS:
+        return f"{seconds / 60:,.0f} min"
+    return "" if seconds is None else duration(seconds)
 
 
 def _number(

@@ -1,10 +1,13 @@
 """The page in a real Chromium: it sorts, can be read in every way, and asks nobody for anything."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from fw_gear_sitewide_snapshot.report import page_table
 from fw_gear_sitewide_snapshot.text import size_text
 from tests.support.browser import BATCHES, CONTRAST, ROWS, cells, head, in_browser
 
@@ -212,6 +215,33 @@ def test_a_row_is_one_line(show: Callable[..., Page], name: str, font: str) -> N
     assert len(heights) == 100
     assert max(heights) < 40  # two lines have 50
     assert shown.locator("#table thead").evaluate("head => head.offsetHeight") < 40
+
+
+@pytest.mark.parametrize("font", ["DejaVu Sans", "Liberation Sans", "Noto Sans"])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5_999, "99 min 59 s"), (59_969, "999 min"), (604_800, "10,080 min")]
+)
+def test_a_row_is_one_line_however_long_its_snapshot_took(
+    show: Callable[..., Page], seconds: int, text: str, font: str
+) -> None:
+    made = BATCHES["measured"][0]
+    assert made.timestamp
+    long = [replace(made, finished_at=made.timestamp + timedelta(seconds=seconds))]
+    [took] = [column for column in page_table.columns(long) if column.name == "took"]
+    assert took.text(long[0]) == text
+
+    shown = show("measured")
+    height = shown.evaluate(
+        """([text, font]) => {
+          document.body.style.fontFamily = `'${font}', sans-serif`;
+          const heads = [...document.querySelectorAll("#table thead th")];
+          const row = document.querySelector("#table tbody tr:has(.complete)");
+          row.cells[heads.findIndex(head => head.textContent === "Took")].textContent = text;
+          return row.offsetHeight;
+        }""",
+        [text, font],
+    )
+    assert height < 40  # two lines have 50
 
 
 def test_an_error_has_room_where_others_have_contents(show: Callable[..., Page]) -> None:
