@@ -25,6 +25,10 @@ help: ## list what make can do
 # or a lock made again without a change, costs nothing.
 IDENTITY := -c 'import sys; print("Python", sys.version.split()[0], "in", sys.base_prefix)' 2>/dev/null
 
+# uv, in the lock's version, installs the others in seconds; pip, which takes a minute, knows what is set up for
+# pip alone.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes
+
 setup: ## make .venv with the locked dependencies (again when the lock has changed, or for another PYTHON)
 	@asked=$$($(PYTHON) $(IDENTITY)); has=$$($(BIN)/python $(IDENTITY) || echo "no Python that runs"); \
 	[ "$$asked" = "$$has" ] && cmp -s requirements-dev.txt $(MADE_FROM) || { \
@@ -34,31 +38,31 @@ setup: ## make .venv with the locked dependencies (again when the lock has chang
 		[ ! -d .venv ] || [ "$$asked" = "$$has" ] || echo ".venv has $$has; it is made anew."; \
 		echo "Making .venv with $$asked from requirements-dev.txt (a minute or two) ..."; \
 		$(PYTHON) -m venv --clear .venv && \
-		$(BIN)/python -m pip install -qq --disable-pip-version-check --no-input --require-hashes \
-			-r requirements-dev.txt && \
+		awk '/^[a-z0-9]/ { of_uv = /^uv==/ } of_uv' requirements-dev.txt >.venv/uv.txt && \
+		{ { $(PIP) --no-deps -r .venv/uv.txt && $(BIN)/uv pip install --quiet --compile-bytecode \
+			--python $(BIN)/python --require-hashes -r requirements-dev.txt 2>/dev/null; } || \
+		$(PIP) -r requirements-dev.txt; } && \
 		cp requirements-dev.txt $(MADE_FROM); }
 
-# The report is made whatever the tests say; the tests' exit status comes first. What is measured stays apart
-# from what another run measures at the same time. Four processes, as on two cores two of them mostly wait;
-# the clients run beside them, and say afterwards what came of it.
+# What is measured stays apart from what another run measures at the same time. Four processes, as on two cores
+# two of them mostly wait; the clients run beside them, and say afterwards what came of it. What has failed is
+# what is read last: there is no table of what was covered then.
 test: setup ## run the tests, and measure their coverage; beside them, the clients
 ifeq ($(strip $(TESTS)),)
 	@status=0; measured=$$(mktemp -d); \
 	$(MAKE) --no-print-directory clients >$$measured/clients 2>&1 & clients=$$!; trap "kill $$clients" INT TERM; \
 	export COVERAGE_FILE=$$measured/.coverage; \
 	$(BIN)/coverage run -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder || status=$$?; \
-	$(BIN)/coverage combine --quiet; \
-	$(BIN)/coverage report || { reported=$$?; [ $$status -ne 0 ] || status=$$reported; }; \
-	wait $$clients || { ran=$$?; [ $$status -ne 0 ] || status=$$ran; }; cat $$measured/clients; \
-	mv -f $$measured/.coverage . ; rm -rf $$measured; \
-	exit $$status
+	said="tail -n 2"; wait $$clients || { ran=$$?; said=cat; [ $$status -ne 0 ] || status=$$ran; }; \
+	$$said $$measured/clients; $(BIN)/coverage combine --quiet; \
+	[ $$status -ne 0 ] || $(BIN)/coverage report || status=$$?; \
+	mv -f $$measured/.coverage . ; rm -rf $$measured; exit $$status
 else
 	@$(BIN)/python -m pytest $(TESTS)
 endif
 
 # Flywheel's clients have other needs than the gear: a newer Python, an older SDK. So they have an environment
 # of their own, and the gear that they look at runs in .venv. `pyenv` may have Pythons that are not on the PATH.
-# uv installs them in seconds; pip, which takes a minute, knows what is set up for pip alone.
 CLIENTS := .venv-clients
 CLIENTS_LOCK := --require-hashes -r requirements-clients.txt
 CLIENTS_MADE_FROM := $(CLIENTS)/made-from-requirements-clients.txt

@@ -8,10 +8,16 @@ import sys
 import threading
 from pathlib import Path
 
-from fw_gear_sitewide_snapshot import __version__, dependencies, errors
+from fw_gear_sitewide_snapshot import (
+    __version__,
+    check_dependencies,
+    described,
+    errors,
+    importing,
+)
 
 try:
-    dependencies.check()
+    check_dependencies()
     from fw_gear_sitewide_snapshot import main, parser
     from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
     from fw_gear_sitewide_snapshot.download import place
@@ -25,7 +31,7 @@ try:
     from fw_gear_sitewide_snapshot.site.transport import SdkTransport
     from fw_gear_sitewide_snapshot.workers import ThreadWorkers
 except Exception as _error:  # noqa: BLE001  a library may raise anything while it is imported
-    print(f"ERROR sitewide-snapshot {__version__}: {dependencies.described(_error)}")
+    print(f"ERROR sitewide-snapshot {__version__}: {described(_error)}")
     sys.exit(errors.EXIT_UNUSABLE)
 
 log = logging.getLogger("sitewide-snapshot")
@@ -126,7 +132,7 @@ def write_metadata(
     values = metadata.file_metadata(summary, config, parser.job_id(job))
     # The toolkit writes on leaving the block; and it writes what is not valid, rather than exit.
     try:
-        with dependencies.importing("flywheel-gear-toolkit"):
+        with importing("flywheel-gear-toolkit"):
             from flywheel_gear_toolkit import GearToolkitContext  # noqa: PLC0415  see parser
         with GearToolkitContext(folder, log_metadata=False, fail_on_validation=False) as context:
             context.metadata.update_file_metadata(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from . import dependencies, finder
+from . import finder, import_beside
 from .clock import Clock
 from .download import copying
 from .download.copies import Copies
@@ -139,7 +139,7 @@ def _find(config: GearConfig, site: Site, job_id: str) -> tuple[Batch, datetime]
     if report is None:
         check_filter(config.filter_text)
     site.check()
-    dependencies.import_beside("pandas", "jinja2", "flywheel_gear_toolkit")  # for the outputs
+    import_beside("pandas", "jinja2", "flywheel_gear_toolkit")  # for the outputs
     moment = _moment(config, site, job_id or site.job_id)
     if report is None:
         batch = finder.find_by_filter(site, config.project_filter, label, moment)

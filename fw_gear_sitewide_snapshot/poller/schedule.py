@@ -96,7 +96,7 @@ class Schedule:
         """Yield the projects whose calls are due; the caller sends each before it takes another."""
         for call in (Call.LIST, Call.LOOK_UP, Call.CREATE, Call.POLL):
             entries = self._due[call]
-            while self._has_room(now) and self._is_open(call, now):
+            while self._has_room(call, now) and self._is_open(call, now):
                 if call != Call.POLL and not self._has_other_slot(now):
                     break
                 _, _, project_id = heapq.heappop(entries)
@@ -105,7 +105,7 @@ class Schedule:
                     self._push(call, now + 1.0, project_id)
                 else:
                     yield project_id
-        while self._to_poll and self._has_room(now) and self._poll_due() <= now:
+        while self._to_poll and self._has_room(Call.POLL, now) and self._poll_due() <= now:
             project_id, polled = next(iter(self._to_poll.items()))
             yield project_id
             self._next_poll = max(self._next_poll + self._spacing(now - polled), now - TICK_SECONDS)
@@ -113,8 +113,9 @@ class Schedule:
     def can_send(self, now: float) -> bool:
         """Say whether a call can be sent at once."""
         calls = list(Call) if self._has_other_slot(now) else [Call.POLL]
-        is_due = any(self._is_open(call, now) for call in calls) or self._poll_due() <= now
-        return is_due and self._has_room(now)
+        due = {call for call in calls if self._is_open(call, now)}
+        due |= {Call.POLL} if self._poll_due() <= now else set()
+        return any(self._has_room(call, now) for call in due)
 
     def next_due(self) -> float:
         """Return when the next call is due; a call that ends earlier may change that."""
@@ -134,9 +135,13 @@ class Schedule:
         due = polled + self._interval.seconds
         return max(due, self._next_poll, self._opens(Call.POLL))
 
-    def _has_room(self, now: float) -> bool:
+    def _has_room(self, call: Call, now: float) -> bool:
         limit, count = self._limit.calls, len(self.in_flight)
-        return count < limit or (count < self._most_calls and len(self._live(now)) < limit)
+        if count < limit or count >= self._most_calls:
+            return count < limit
+        live = self._live(now)
+        is_first_poll = call == Call.POLL and call not in live and not self.unasked
+        return is_first_poll or len(live) < limit  # where only one call may be live, one poll too
 
     def _live(self, now: float) -> list[Call]:
         """List what is asked of the site by calls that don't hang, as far as is known."""

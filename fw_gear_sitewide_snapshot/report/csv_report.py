@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from ..dependencies import importing
+from .. import importing
 from ..errors import ReportError
 from ..models import SnapshotRecord, report_order
 from ..parser import RETRY_INPUT

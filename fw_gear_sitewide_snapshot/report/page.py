@@ -13,8 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import __version__
-from ..dependencies import importing
+from .. import __version__, importing
 from ..models import SnapshotRecord, report_order
 from ..text import counted, one_line
 from . import page_content, page_headline, page_table

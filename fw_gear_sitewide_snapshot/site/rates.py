@@ -23,8 +23,10 @@ _FIRST_PAUSE = 16  # rounds, after a trial of more and one of fewer have failed;
 _MAX_PAUSE = 64
 _LEAST_ANSWERS = 4  # a round has; else one a call in flight
 _LEAST_SECONDS = 0.001  # shorter times are not the site's
-_HANGING_SECONDS = 5.0
-_HANGING = 4.0  # times what answers of its kind took lately
+# A call hangs that lasts so many times as long as answers of its kind took lately.
+_HANGING = 4.0
+_LEAST_HANGING_SECONDS = 2.0  # a site may stand still for a moment
+_FIRST_HANGING_SECONDS = 3.0  # where none of its kind was answered yet
 
 _FIRST_INTERVAL_SECONDS = 0.25
 _SHARE_OF_AGE = 0.005  # of the newest snapshot's: polling more often would bring little
@@ -101,7 +103,9 @@ class ConcurrencyLimit:
 
     def hanging_seconds(self, kind: str) -> float:
         """Return how long a call of a kind takes at the most, unless it hangs."""
-        return max(_HANGING_SECONDS, _HANGING * self._usual_seconds.get(kind, 0.0))
+        if kind not in self._usual_seconds:
+            return _FIRST_HANGING_SECONDS
+        return max(_LEAST_HANGING_SECONDS, _HANGING * self._usual_seconds[kind])
 
     def answered(self, kind: str, sent: float, seconds: float, in_flight: tuple[int, int]) -> None:
         """Learn how long an answer took, or a call that was not answered in time.

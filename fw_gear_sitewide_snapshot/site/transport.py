@@ -18,8 +18,7 @@ from urllib.parse import quote
 
 from typing_extensions import override
 
-from .. import __version__, errors
-from ..dependencies import importing
+from .. import __version__, errors, importing
 from ..text import blank_secrets, one_line
 from .environment import check_proxies, find_ca_bundle, proxy_error
 from .http import Request, Response, Stream, Transport, date_of, decode_json, error_for, read_body

@@ -234,7 +234,7 @@ def held_up(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
         {
             "second attempts": partial(run, "second attempts", 0.1, 2, 2.0),
             # A status call is given up after ten seconds. All who hang have been asked by then.
-            "status calls": partial(run, "status calls", 0.3, 1, 12.0),
+            "status calls": partial(run, "status calls", 0.5, 1, 12.0),
         }
     )
 

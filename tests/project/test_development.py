@@ -23,7 +23,8 @@ case "$*" in
     rm -rf .venv && mkdir -p .venv/bin
     sed "s|^here=.*|here=\\"$here\\"|" "$0" > .venv/bin/python && chmod +x .venv/bin/python
     echo "executable = $0" > .venv/pyvenv.cfg ;;
-  *pip*install*--require-hashes*) ;;
+  *pip*install*--no-deps*.venv/uv.txt) cp uv .venv/bin/uv ;;
+  *pip*install*--require-hashes*) echo "pip was asked" ;;
   *) echo "unexpected: $*" >&2; exit 64 ;;
 esac
 """
@@ -86,6 +87,26 @@ def test_the_first_setup_takes_python3(checkout: Checkout) -> None:
     assert made.returncode == 0, made.stderr
     assert made.stdout.startswith("Making .venv with Python 3.11.7 in ")
     assert checkout.made_with() == "3.11.7"
+
+
+@pytest.mark.parametrize(("exit_status", "pip_is_asked"), [(0, False), (1, True)])
+def test_uv_installs_what_is_needed_or_else_pip(
+    checkout: Checkout, exit_status: int, pip_is_asked: bool
+) -> None:
+    checkout.lock.write_text("one==1\nuv==2 \\\n    --hash=sha256:3\n    # via (here)\nzz==4\n")
+    uv = checkout.folder / "uv"
+    uv.write_text(f"#!/bin/sh\necho uv: $*\nexit {exit_status}\n", encoding="utf-8")
+    uv.chmod(0o755)
+
+    made = checkout.setup()
+
+    assert made.returncode == 0, made.stderr
+    assert re.search(
+        r"^uv: pip install .*--require-hashes -r requirements-dev\.txt$", made.stdout, re.M
+    )
+    assert ("pip was asked" in made.stdout) is pip_is_asked
+    first = (checkout.folder / ".venv/uv.txt").read_text(encoding="utf-8")
+    assert first == "uv==2 \\\n    --hash=sha256:3\n    # via (here)\n"
 
 
 @pytest.mark.parametrize("arguments", [(), ("PYTHON=python3",)])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import fw_gear_sitewide_snapshot as package
 from flywheel_site_simulator import SimulatorServer
-from fw_gear_sitewide_snapshot import dependencies
 from fw_gear_sitewide_snapshot.errors import EXIT_COMPLETE, EXIT_UNUSABLE, ConfigError
 from tests.support.gear import GearFolder, GearRun, MakeGear
 from tests.support.repository import read
@@ -129,12 +129,12 @@ def test_what_is_only_needed_at_the_end_takes_nothing_from_the_report(
 def test_the_ranges_are_those_that_the_package_declares() -> None:
     declared = tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]
 
-    assert list(dependencies.DEPENDENCIES) == declared
+    assert list(package.DEPENDENCIES) == declared
 
 
 def test_a_library_that_is_not_installed_is_told() -> None:
     with pytest.raises(ConfigError) as raised:
-        dependencies.check(("no-such-library>=1,<2",))
+        package.check_dependencies(("no-such-library>=1,<2",))
 
     told = "no-such-library: no version is installed; the gear needs no-such-library>=1,<2"
     assert str(raised.value) == told
@@ -163,7 +163,7 @@ def test_a_version_is_in_its_range_by_its_numbers(
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
 
     try:
-        dependencies.check(("made-up>=23.0,<24",))
+        package.check_dependencies(("made-up>=23.0,<24",))
     except ConfigError:
         assert not allowed
     else:
@@ -177,7 +177,7 @@ def test_what_is_needed_later_is_imported_beside_the_work_and_what_fails_is_told
     (tmp_path / "broken_library.py").write_text("raise RuntimeError('broken')")
     (tmp_path / "needed_later.py").write_text("")
 
-    dependencies.import_beside("broken_library", "no_such_library", "needed_later")
+    package.import_beside("broken_library", "no_such_library", "needed_later")
 
     until = time.monotonic() + 30.0
     while "needed_later" not in sys.modules and time.monotonic() < until:

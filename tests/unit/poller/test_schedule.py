@@ -140,6 +140,20 @@ def test_of_few_calls_at_a_time_half_are_left_to_polls_too() -> None:
     assert sorted(number < 100 for number in sent) == [False, False, True, True]
 
 
+def test_where_one_call_at_a_time_gets_most_done_a_poll_goes_beside_a_slow_create() -> None:
+    limit = ConcurrencyLimit()
+    for second, call in enumerate([*Call, *[Call.CREATE] * 100]):
+        limit.answered(call, 1e4 * second, limit.calls**2, (limit.calls, limit.calls))
+    assert limit.calls == 1
+    states = (state(1), state(2), state(3, Call.POLL), state(4, Call.POLL))
+    sender = Sender(*states, schedule=Schedule(limit=limit))
+
+    assert sorted(sender.send(10.0)) == [1, 3]
+    assert not sender.schedule.can_send(11.0)
+    sender.end(3, 11.0)
+    assert sender.send(11.0) == [4]
+
+
 def test_quick_refusals_say_nothing_of_how_many_calls_a_site_bears() -> None:
     sender = Sender(*(state(number, Call.POLL) for number in range(1_000)), schedule=Schedule())
 

@@ -205,9 +205,9 @@ def test_what_was_not_asked_beside_as_many_as_may_be_says_nothing_of_the_limit()
 
 def test_what_lasts_far_longer_than_usual_hangs() -> None:
     site = SiteUnderLoad()
-    assert site.limit.hanging_seconds(CREATE) == 5.0
+    assert site.limit.hanging_seconds(CREATE) == 3.0
     site.ask(100, lambda _: 0.1)
-    assert site.limit.hanging_seconds(CREATE) == 5.0
+    assert site.limit.hanging_seconds(CREATE) == 2.0
 
     site.ask(100, lambda _: 3.0)
     assert site.limit.hanging_seconds(CREATE) == pytest.approx(12.0)
