@@ -142,7 +142,7 @@ def test_of_few_calls_at_a_time_half_are_left_to_polls_too() -> None:
 
 def test_where_one_call_at_a_time_gets_most_done_a_poll_goes_beside_a_slow_create() -> None:
     limit = ConcurrencyLimit()
-    for second, call in enumerate([*Call, *[Call.CREATE] * 100]):
+    for second, call in enumerate([*Call, *[Call.CREATE] * 30]):
         limit.answered(call, 1e4 * second, limit.calls**2, (limit.calls, limit.calls))
     assert limit.calls == 1
     states = (state(1), state(2), state(3, Call.POLL), state(4, Call.POLL))
