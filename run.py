@@ -24,7 +24,7 @@ try:
     from fw_gear_sitewide_snapshot.download.copies import Copies
     from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
     from fw_gear_sitewide_snapshot.report import csv_report, log_format, metadata
-    from fw_gear_sitewide_snapshot.report.reasons import may_retry_help
+    from fw_gear_sitewide_snapshot.report.advice import may_retry_help
     from fw_gear_sitewide_snapshot.report.summary import Summary
     from fw_gear_sitewide_snapshot.site.client import Site
     from fw_gear_sitewide_snapshot.site.rates import MAX_CONCURRENT_CALLS

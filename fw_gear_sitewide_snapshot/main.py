@@ -11,16 +11,15 @@ from .clock import Clock
 from .download import copying
 from .download.copies import Copies
 from .download.downloader import Downloader
-from .errors import ConfigError, OutputError, ReportLostError, TerminatedError
+from .errors import TerminatedError
 from .finder import Batch, Moment
 from .models import Project, whole_seconds
 from .parser import PREVIOUS_INPUT, GearConfig
 from .poller.loop import Poller
-from .report import csv_report, page
+from .report import csv_report
 from .report.changes import compare
-from .report.log_summary import log_summary
 from .report.summary import Summary
-from .reporter import BatchReport
+from .reporter import BatchReport, write_last, write_page
 from .site.client import Site
 from .site.filters import check_filter
 from .text import counted
@@ -93,43 +92,12 @@ def run(
             changes=compare(previous, report.records) if previous else None,
             audit_hours=config.reuse_hours if config.is_audit else 0.0,
         )
-        _finish(report, summary, clock.monotonic() - began)
-    _write_page(config, report, summary, site, clock.monotonic() - began, site_url, job_id)
+        write_last(report, summary, clock.monotonic() - began)
+    seconds = clock.monotonic() - began
+    write_page(report, summary, config, site, seconds=seconds, site_url=site_url, job_id=job_id)
     if copies and not copying.copy_batch(copies, report, begin, workers, clock):
         return replace(summary, is_batch_copied=False)
     return summary
-
-
-def _write_page(
-    config: GearConfig,
-    report: BatchReport,
-    summary: Summary,
-    site: Site,
-    seconds: float,
-    site_url: str,
-    job_id: str,
-) -> None:
-    """Write the page of a run that took so many seconds; whatever goes wrong is logged."""
-    try:
-        ended, retried = site.now(), config.retry_report
-        facts = page.Run(
-            ended=ended,
-            began=ended - timedelta(seconds=seconds),
-            site_url=site_url,
-            asked_for=f"the report {retried.name}" if retried else config.filter_text,
-            is_all=config.is_all,
-            options=config.described(),
-            user=site.user,
-            job_id=job_id or site.job_id,
-            attempt=site.attempt,
-        )
-        page.write(report.records, summary, report.folder, facts)
-    except (ConfigError, OutputError) as error:
-        log.warning("The page is not made: %s", error)
-    except Exception:  # the report is what counts, and is written
-        log.exception(
-            "The page could not be made, which is a defect of the gear; the report is whole"
-        )
 
 
 def _find(config: GearConfig, site: Site, job_id: str) -> tuple[Batch, datetime]:
@@ -204,16 +172,3 @@ def _snapshot(
             report.update(replace(record, error=f"{record.error} ({started} started in this run)"))
     if downloader:
         downloader.finish()
-
-
-def _finish(report: BatchReport, summary: Summary, seconds: float) -> None:
-    """Write the last report, and in the log what the batch has come to; if need be, every row."""
-    try:
-        path = report.save()
-    except OutputError as error:
-        for record in report.records:
-            snapshot_id = record.snapshot_id or "none"
-            log.error("%s: snapshot %s: %s", record.described, snapshot_id, record.status)
-        raise ReportLostError(f"{error}; what was started is in the lines above") from None
-    log_summary(summary, path.name, seconds)
-    log.debug("%s", report.effort)

@@ -1,14 +1,19 @@
-"""Keeps the batch's records during a run, and its report on disk nearly up to date."""
+"""Keeps the report on disk nearly up to date during a run; writes it and the page at the end."""
 
 import logging
 import time
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 
 from .clock import Clock
-from .errors import OutputError
+from .errors import ConfigError, OutputError, ReportLostError
 from .models import SnapshotRecord, report_order
-from .report import csv_report
+from .parser import GearConfig
+from .report import csv_report, page
+from .report.log_summary import log_summary
+from .report.summary import Summary
+from .site.client import Site
 
 log = logging.getLogger(__name__)
 
@@ -69,3 +74,53 @@ class BatchReport:
         rest = _REST * took - LOOK_SECONDS if self._due else 0.0
         self._due = self._clock.monotonic() + max(_SAVE_SECONDS, rest)
         return path
+
+
+def write_last(report: BatchReport, summary: Summary, seconds: float) -> None:
+    """Write the last report, and in the log what the batch has come to; if need be, every row.
+
+    Raises:
+        ReportLostError: It can't be written.
+    """
+    try:
+        path = report.save()
+    except OutputError as error:
+        for record in report.records:
+            snapshot_id = record.snapshot_id or "none"
+            log.error("%s: snapshot %s: %s", record.described, snapshot_id, record.status)
+        raise ReportLostError(f"{error}; what was started is in the lines above") from None
+    log_summary(summary, path.name, seconds)
+    log.debug("%s", report.effort)
+
+
+def write_page(
+    report: BatchReport,
+    summary: Summary,
+    config: GearConfig,
+    site: Site,
+    *,
+    seconds: float,
+    site_url: str,
+    job_id: str,
+) -> None:
+    """Write the page of a run that took so many seconds; whatever goes wrong is logged."""
+    try:
+        ended, retried = site.now(), config.retry_report
+        facts = page.Run(
+            ended=ended,
+            began=ended - timedelta(seconds=seconds),
+            site_url=site_url,
+            asked_for=f"the report {retried.name}" if retried else config.filter_text,
+            is_all=config.is_all,
+            options=config.described(),
+            user=site.user,
+            job_id=job_id or site.job_id,
+            attempt=site.attempt,
+        )
+        page.write(report.records, summary, report.folder, facts)
+    except (ConfigError, OutputError) as error:
+        log.warning("The page is not made: %s", error)
+    except Exception:  # the report is what counts, and is written
+        log.exception(
+            "The page could not be made, which is a defect of the gear; the report is whole"
+        )

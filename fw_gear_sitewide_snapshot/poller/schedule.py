@@ -14,6 +14,7 @@ from ..site.client import QUICK_SECONDS
 from ..site.http import CALL_SECONDS
 from ..site.rates import MAX_CONCURRENT_CALLS
 from ..snapshot.project_state import Call, ProjectState
+from .poll_interval import PollInterval
 
 TICK_SECONDS = 0.005  # calls are sent in small batches: no more often than this
 _OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
@@ -47,7 +48,7 @@ class Schedule:
         self._held_by_site: set[str] = set()  # projects that wait for a Retry-After
         self._to_poll: dict[str, float] = {}  # when each was last polled; in that order
         self._running_since: dict[str, float] = {}
-        self._interval = rates.PollInterval()
+        self._interval = PollInterval()
         self._next_poll = -math.inf  # polls are spread evenly over their interval
         self._slow: set[str] = set()
         self._added = 0

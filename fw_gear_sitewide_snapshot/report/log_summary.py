@@ -4,8 +4,8 @@ import logging
 
 from ..models import SnapshotStatus
 from ..text import counted, duration, listed
+from .advice import group_by_reason
 from .log_changes import log_changes
-from .reasons import group_by_reason
 from .summary import Summary
 
 log = logging.getLogger(__name__)

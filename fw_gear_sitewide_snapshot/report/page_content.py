@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from ..models import Project, SnapshotRecord, SnapshotStatus
 from ..text import duration, is_id, listed, one_line
-from .reasons import group_by_reason
+from .advice import group_by_reason
 from .summary import Summary
 
 MOST_GROUPS = 1_000  # that the page shows; the filter of all projects has the rest

@@ -1,8 +1,7 @@
-"""How often the site is asked, as far as that is worth it and does the site no harm.
+"""How many calls the site is sent, as far as that is worth it and does the site no harm.
 
-Arithmetic only; makes no calls. Nothing here is known beforehand: how often running snapshots are
-polled follows from how many of the polls find one finished, how many calls are in flight from how
-long the answers take, and the pauses between calls from what the site refuses.
+Arithmetic only; makes no calls. Nothing here is known beforehand: how many calls are in flight
+follows from how long the answers take, and the pauses between calls from what the site refuses.
 """
 
 import math
@@ -28,13 +27,6 @@ _HANGING = 4.0
 _LEAST_HANGING_SECONDS = 2.0  # a site may stand still for a moment
 _FIRST_HANGING_SECONDS = 3.0  # where none of its kind was answered yet
 
-_FIRST_INTERVAL_SECONDS = 0.25
-_SHARE_OF_AGE = 0.005  # of the newest snapshot's: polling more often would bring little
-_CALLS_PER_SECOND = 10.0  # for all together, at the least: costs the site nothing
-_STEP = 0.03  # longer after each poll that finds a snapshot running, where these are so many:
-_MANY = 500
-_SHORTER = 0.67  # of a step, after each that finds one finished: in balance at three of five
-
 # So many failures in a row, each of another project, are an outage and no coincidence. Reads: twice
 # what is in flight at a time, as a few projects' reads may be slow while the others are answered.
 CREATE_FAILURE_THRESHOLD = 4
@@ -46,32 +38,6 @@ _WIDENING = 1.5
 _NARROWING = 0.995  # with each success: after 140 of them the spacing has halved
 _MAX_HOLD_SECONDS = 60.0  # a longer Retry-After holds back only the project that it was sent for
 _TOO_MANY_REQUESTS = 429
-
-
-class PollInterval:
-    """How long a running snapshot is left alone between two polls.
-
-    Each poll that finds a snapshot still running makes it longer, each that finds one finished
-    shorter: so more than half of the polls find a finished one, however long builds take. The fewer
-    there are, the smaller the steps, and the bound: the last few are polled most often.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = _FIRST_INTERVAL_SECONDS
-
-    def found(self, *, is_finished: bool, pending: int, age: float) -> None:
-        """Learn what a poll has found.
-
-        Args:
-            is_finished: Whether the snapshot was finished.
-            pending: How many are running, this one included.
-            age: Of the newest, in seconds.
-        """
-        step = _STEP * min(1.0, pending / _MANY)
-        self.seconds *= 1 - _SHORTER * step if is_finished else 1 + step
-        least = max(_FIRST_INTERVAL_SECONDS, _SHARE_OF_AGE * age)
-        most = max(least, pending / max(_CALLS_PER_SECOND, math.sqrt(pending)))
-        self.seconds = min(max(self.seconds, least), most)
 
 
 class ConcurrencyLimit:

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from fw_gear_sitewide_snapshot.models import Project, SnapshotRecord
-from fw_gear_sitewide_snapshot.report.log_summary import log_summary
-from fw_gear_sitewide_snapshot.report.reasons import (
+from fw_gear_sitewide_snapshot.report.advice import (
     group_by_reason,
     may_retry_help,
 )
+from fw_gear_sitewide_snapshot.report.log_summary import log_summary
 from fw_gear_sitewide_snapshot.report.summary import Summary
 
 
