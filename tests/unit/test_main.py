@@ -154,7 +154,7 @@ def test_a_disk_that_fills_up_leaves_every_snapshot_id_in_the_log(
 
 
 def test_the_report_is_not_written_more_often_than_it_is_worth(gear: Gear) -> None:
-    for _ in range(200):
+    for _ in range(50):
         gear.simulated.add_project()
     gear.simulated.behaviour.create_seconds = 20.0
     stamps: set[int] = set()

@@ -12,6 +12,7 @@ from fw_gear_sitewide_snapshot.report.columns import COLUMNS, to_row
 from tests.support import measure
 from tests.support.page import Reader, batch, record, render
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
 AT_ONCE, LISTED = page_table.MOST_AT_ONCE, page_table.MOST_LISTED
 
 
@@ -35,7 +36,8 @@ def html(records: list[SnapshotRecord]) -> str:
 
 @pytest.fixture(scope="module")
 def reader(html: str) -> Reader:
-    return Reader(html)
+    with measure.nothing():
+        return Reader(html)
 
 
 def data(html: str) -> list[list[str]]:
