@@ -195,7 +195,7 @@ def test_the_description_claims_no_more_than_the_rights_of_the_user(
     description = manifest["description"]
 
     assert "with the rights of the user who launches the job" in description
-    assert "'ALL' covers the projects that this user can see" in description
+    assert "'ALL' covers the projects that this user is a member of" in description
     assert "whole site" not in description
 
 
