@@ -35,8 +35,8 @@ _ADVICE = (
     ),
     Advice(
         r"the site says 40[13]\b",
-        "You lack a right there, so a retry can't help. By default a project's Admin may make "
-        "snapshots; an administrator of the project or the site can give you that role.",
+        "You lack a right there, so a retry can't help. By default a project's Admin probably has "
+        "it; an administrator of the project or the site can give you that role.",
         may_retry_help=False,
     ),
     Advice(

@@ -14,7 +14,7 @@ def log_changes(changes: Changes) -> None:
     """Write how many projects have changed, which these are, and what they have lost."""
     gone, new, renamed = len(changes.gone), len(changes.new), len(changes.renamed)
     found = f"{gone:,} gone, {new:,} new, {renamed:,} renamed or moved"
-    fewer = 'contents are not compared, which takes "download snapshots" in both'
+    fewer = 'contents are not compared, which takes "download snapshots" or "copy to" in both'
     if changes.compared:
         compared = counted(changes.compared, "project")
         fewer = f"of {compared} with contents in both, {len(changes.fewer):,} with fewer"

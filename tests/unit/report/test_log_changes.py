@@ -35,7 +35,7 @@ def test_contents_that_were_not_compared_are_not_said_to_be_whole(
 ) -> None:
     [line] = logged(Changes(), caplog)
 
-    assert line.endswith('contents are not compared, which takes "download snapshots" in both')
+    assert line.endswith('not compared, which takes "download snapshots" or "copy to" in both')
 
 
 def test_what_is_lost_is_a_warning_and_the_rest_is_told(caplog: pytest.LogCaptureFixture) -> None:
