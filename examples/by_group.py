@@ -1,12 +1,12 @@
-"""Sees to it that every project has a snapshot, with one job for each group, a few at a time.
+"""Sees to it that every project of yours has a snapshot, with one job a group, a few at a time.
 
 ``python by_group.py GROUP/PROJECT [GROUP ...]``: the project that keeps the jobs' reports, and the
-groups, if not all that you can see. Needs flywheel-sdk, and your API key in ``FW_API_KEY``. For
-sites too large for nightly.py's one job; some lines are in both, so that each can be copied alone.
-
-The reports come together in ``by_group_report.csv``, in the folder that you are in. It names every
-project before a job is started, and the gear takes it as ``retry failed``. Exit status 0: every
-project has a complete snapshot, none older than CONFIG says; 1: some don't; 2: nothing was started.
+groups, if not all of your projects'. Needs Python 3.11 or newer on Unix, flywheel-sdk 23, and your
+API key in ``FW_API_KEY``. docs/performance.md says when nightly.py's one job is not enough; some
+lines are in both scripts, so that each can be copied alone. Before a job is started,
+``by_group_report.csv`` in the current folder names every project; then it gets the jobs' reports.
+The gear takes it as ``retry failed``. Exit status 0: every project of yours in these groups has a
+complete snapshot, none older than CONFIG says; 1: some have none; 2: nothing was started.
 """
 
 import csv

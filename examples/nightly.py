@@ -1,9 +1,10 @@
-"""Sees to it that every project has a snapshot of this night. For cron.
+"""Sees to it that every project of yours has a snapshot of this night. For cron.
 
-``python nightly.py GROUP/PROJECT``, where that project keeps the reports. Needs flywheel-sdk, and
-your API key in the environment variable ``FW_API_KEY``. Exit status 0: every project has a complete
-snapshot, none older than CONFIG says. With any other status, one line says what is wrong. The job
-compares the batch with the last report there: its log, its page and its tags tell what is gone.
+``python nightly.py GROUP/PROJECT``, where that project keeps the reports, and no others. Needs
+Python 3.11 or newer on Unix, flywheel-sdk 23, and your API key in the environment variable
+``FW_API_KEY``. Exit status 0: every project that you are a member of has a complete snapshot, none
+older than CONFIG says. With any other status, one line says what is wrong. The job compares the
+batch with the last report there: its log, its page and its tags tell what is gone, no line does.
 """
 
 import fcntl
