@@ -39,7 +39,7 @@ PLACE = "admin/Snapshots"
 GEAR = """
 import pathlib, sys, time
 order = pathlib.Path("{order}")
-while not order.exists():
+while not (order.exists() and order.read_text()):  # it is there before its text is
     time.sleep(0.01)
 sys.exit(int(order.read_text()))
 """
