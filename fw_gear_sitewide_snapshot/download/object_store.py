@@ -21,7 +21,7 @@ from obstore.store import LocalStore, from_url
 
 from ..errors import ConfigError
 from ..text import blank_secrets, one_line
-from .place import secrets_of
+from .place import forget_other_secrets, secrets_of
 
 _PART_BYTES = 5 << 20  # of an upload, at the least: what S3 allows
 _MOST_PARTS = 9000  # S3 takes 10,000
@@ -67,6 +67,7 @@ class ObjectStore:
     def __init__(self, url: str, credentials: Mapping[str, Any]) -> None:
         self.url = url.rstrip("/")
         self.secrets = secrets_of(credentials)
+        forget_other_secrets(credentials)
         self._is_folder = urlsplit(url).scheme == "file"
         try:
             self._store = _folder(url) if self._is_folder else _cloud(self.url, dict(credentials))

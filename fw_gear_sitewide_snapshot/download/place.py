@@ -22,7 +22,10 @@ _HARMLESS_NAME = re.compile(
 )
 _GOOGLE_NAME = re.compile(r"service_account|private_key$|_credentials$", re.IGNORECASE)
 _PATH_STEPS = {"", ".", ".."}
-_SECRET_VARIABLE = re.compile(r"(AWS|AZURE|GOOGLE)_\w*(SECRET|TOKEN|KEY|SAS|PASSWORD)")
+_SECRET_NAME = re.compile(
+    r"SECRET|TOKEN|KEY|SAS|PASSWORD|CREDENTIAL|SERVICE_ACCOUNT", re.IGNORECASE
+)
+_SECRET_VARIABLE = re.compile(rf"(AWS|AZURE|GOOGLE)_\w*({_SECRET_NAME.pattern})")
 _EXPECTED = "expected an address such as s3://bucket/prefix, gs://…, az://… or file:///folder"
 
 
@@ -93,3 +96,14 @@ def secrets_of(credentials: Mapping[str, str]) -> frozenset[str]:
     secrets = [value for name, value in credentials.items() if not _HARMLESS_NAME.search(name)]
     secrets += [value for name, value in os.environ.items() if _SECRET_VARIABLE.match(name)]
     return frozenset(form for secret in secrets for form in secret_forms(secret))
+
+
+def forget_other_secrets(credentials: Mapping[str, str]) -> None:
+    """Remove the environment's secrets from this process where the credentials bring their own.
+
+    obstore takes from there whatever is not given, name by name: a key would be sent with the
+    session token of another.
+    """
+    if any(map(_SECRET_NAME.search, credentials)):
+        for name in [name for name in os.environ if _SECRET_VARIABLE.match(name)]:
+            del os.environ[name]

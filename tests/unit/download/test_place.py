@@ -2,6 +2,10 @@
 
 import base64
 import json
+import os
+import threading
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
@@ -176,6 +180,60 @@ def try_out(url: str, credentials: dict[str, str]) -> str:
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"copy to {url}: ")
     return str(caught.value)
+
+
+MACHINE_S = {
+    "AWS_SESSION_TOKEN": "another-key's",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "/token",
+    "AZURE_STORAGE_SAS_TOKEN": "sv=1",
+    "GOOGLE_SERVICE_ACCOUNT": "/key.json",
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET}, set()),
+        ({"AZURE_STORAGE_ACCOUNT_KEY": SECRET, "account_name": "me"}, set()),
+        ({"region": "eu-central-1", "endpoint": NOWHERE}, set(MACHINE_S)),
+        ({}, set(MACHINE_S)),
+    ],
+    ids=["S3", "Azure", "no secret", "nothing"],
+)
+def test_a_key_that_is_given_goes_with_no_secret_of_the_machine_s(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], left: set[str]
+) -> None:
+    for name, value in {**MACHINE_S, "AWS_REGION": "eu-west-1"}.items():
+        monkeypatch.setenv(name, value)
+
+    place.forget_other_secrets(given)
+
+    assert {name for name in MACHINE_S if name in os.environ} == left
+    assert os.environ["AWS_REGION"] == "eu-west-1"
+
+
+def test_no_session_token_of_the_machine_s_is_sent_with_a_key_that_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", MACHINE_S["AWS_SESSION_TOKEN"])
+    seen: list[Message] = []
+
+    class Refuses(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            seen.append(self.headers)
+            self.send_error(403)
+
+    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        keys = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET}
+        assert "403" in try_out(
+            f"s3://{BUCKET}/x", {**keys, "endpoint": endpoint, "region": "us-east-1"}
+        )
+        server.shutdown()
+
+    assert {KEY_ID in headers["Authorization"] for headers in seen} == {True}
+    assert [headers["x-amz-security-token"] for headers in seen] == [None] * len(seen)
 
 
 def test_without_credentials_it_says_where_they_were_looked_for() -> None:
