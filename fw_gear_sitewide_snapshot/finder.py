@@ -64,7 +64,7 @@ class Batch:
 def find_by_filter(
     site: Site, project_filter: str | None, batch_label: str, moment: Moment
 ) -> Batch:
-    """Resolve a filter (None: all that the user can see) into a batch; each is to be started.
+    """Resolve a filter (None: the user is a member) into a batch; each is to be started.
 
     Raises:
         NothingFoundError: No project matches.
@@ -74,7 +74,7 @@ def find_by_filter(
     asked = "ALL" if project_filter is None else project_filter
     if not projects:
         raise NothingFoundError(
-            f"project filter: no project that you can see matches {asked}{hints_for(asked)}"
+            f"project filter: no project that you are a member of matches {asked}{hints_for(asked)}"
         )
     log.info("%s matched by the project filter %s", counted(len(projects), "project"), asked)
     blank = (SnapshotRecord(project, batch_label=batch_label) for project in projects.values())
@@ -92,7 +92,7 @@ def hidden_from_all(site: Site, batch: Batch) -> tuple[Project, ...] | None:
     if hidden:
         groups = sorted({project.group for project in hidden})
         log.warning(
-            "%s of the site not visible to you, and not in this batch; in %s: %s",
+            "You are not a member of %s of the site, which are not in this batch; in %s: %s",
             counted(len(hidden), "project"),
             counted(len(groups), "group"),
             one_line(", ".join(groups)),

@@ -37,7 +37,7 @@ _EXPECTED = {  # by type, as the manifest names it
 class GearConfig:
     """What a run is to do. Holds no API key; its defaults are the manifest's."""
 
-    project_filter: str | None  # in the finder's grammar; None: all that the user can see
+    project_filter: str | None  # in the finder's grammar; None: all that the user is a member of
     retry_report: Path | None  # the earlier run's report, which wins over the filter
     previous_report: Path | None  # an earlier batch's, to tell what has changed since
     batch_label: str  # empty where the batch has no name
@@ -58,7 +58,7 @@ class GearConfig:
 
     @property
     def is_all(self) -> bool:
-        """Whether the batch is to be every project that the user can see."""
+        """Whether the batch is to be every project that the user is a member of."""
         return self.retry_report is None and self.project_filter is None
 
     @property
@@ -126,7 +126,8 @@ def parse_config(job: JsonObject, manifest: JsonObject) -> GearConfig:
     if not project_filter and retry_report is None:
         raise ConfigError(
             'config "project filter" is empty: expected a filter such as group=mygroup, or ALL for '
-            f'every project that you can see (or give an earlier report as input "{RETRY_INPUT}")'
+            "every project that you are a member of (or give an earlier report as input "
+            f'"{RETRY_INPUT}")'
         )
     return GearConfig(
         project_filter=None if project_filter.lower() == "all" else project_filter,

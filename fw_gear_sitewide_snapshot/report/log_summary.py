@@ -25,7 +25,9 @@ def log_summary(summary: Summary, report_name: str, seconds: float) -> None:
     if summary.hidden:
         hidden, site_total = len(summary.hidden), summary.total + len(summary.hidden)
         site = counted(site_total, "project")
-        log.warning("This is not the whole site: %s of its %s are not visible to you", hidden, site)
+        log.warning(
+            "This is not the whole site: you are not a member of %s of its %s", hidden, site
+        )
     if summary.changes:
         log_changes(summary.changes)
     is_told = (

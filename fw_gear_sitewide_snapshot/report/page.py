@@ -34,7 +34,7 @@ class Run:
     began: datetime | None = None
     site_url: str = ""  # its root, such as https://flywheel.example.org; empty: there are no links
     asked_for: str = ""  # the filter, or the report that was retried
-    is_all: bool = False  # whether the batch is every project that the user can see
+    is_all: bool = False  # whether the batch is every project that the user is a member of
     options: str = ""  # in the words of the config
     user: str = ""  # who has launched the job
     job_id: str = ""

@@ -28,7 +28,7 @@ def headline(summary: Summary) -> str:
     hidden = len(summary.hidden or ())
     if hidden:
         more = "" if _is_all_complete(summary) else " more"
-        sentence += f"; {hidden:,}{more} {'is' if hidden == 1 else 'are'} not visible to you"
+        sentence += f"; you are not a member of {hidden:,}{more}"
     if summary.changes and summary.changes.is_loss:
         gone, less = len(summary.changes.gone), len(summary.changes.losses)
         words = [f"{gone:,} {'is' if gone == 1 else 'are'} gone"] if gone else []

@@ -237,7 +237,7 @@ def test_an_administrator_is_told_what_all_leaves_out(tmp_path: Path) -> None:
         run = GearFolder(tmp_path, server.api_key(), {"project filter": "ALL"}).run()
 
     assert run.exit_status == 0, run.log
-    assert "3 projects of the site not visible to you" in run.log
+    assert "You are not a member of 3 projects of the site" in run.log
     assert "in 2 groups: archive, zoo" in run.log
     assert qc(run)["projects not visible"] == 3
     assert qc(run)["groups not visible"] == ["archive", "zoo"]

@@ -41,7 +41,9 @@ def test_the_finder_has_told_what_a_project_is_called_so_it_is_not_looked_up(
 
 
 def test_no_match_is_an_error_that_shows_the_filter(site: Site) -> None:
-    with pytest.raises(NothingFoundError, match="no project that you can see matches group=nobody"):
+    with pytest.raises(
+        NothingFoundError, match="no project that you are a member of matches group=nobody"
+    ):
         finder.find_by_filter(site, "group=nobody", "", MOMENT)
 
 

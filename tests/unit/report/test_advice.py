@@ -156,7 +156,7 @@ def test_what_is_not_visible_is_among_the_last_lines(caplog: pytest.LogCaptureFi
 
     written = lines(vanished(3), caplog, hidden=hidden)
 
-    assert written[1] == "This is not the whole site: 40 of its 43 projects are not visible to you"
+    assert written[1] == "This is not the whole site: you are not a member of 40 of its 43 projects"
 
 
 def test_the_first_of_the_last_lines_says_how_long_the_run_took(

@@ -137,32 +137,32 @@ def hidden(count: int) -> tuple[Project, ...]:
         (
             {"complete": 3},
             40,
-            "3 of the site’s 43 projects have a complete snapshot; 40 are not visible to you.",
+            "3 of the site’s 43 projects have a complete snapshot; you are not a member of 40.",
             "warning",
         ),
         (
             {"complete": 1},
             1,
-            "1 of the site’s 2 projects has a complete snapshot; 1 is not visible to you.",
+            "1 of the site’s 2 projects has a complete snapshot; you are not a member of 1.",
             "warning",
         ),
         (
             {"complete": 2, "failed": 1},
             40,
-            "1 of 3 projects has no complete snapshot; 40 more are not visible to you.",
+            "1 of 3 projects has no complete snapshot; you are not a member of 40 more.",
             "failed",
         ),
         (
             {"complete": 2, "pending": 1},
             1,
-            "1 of 3 projects has no complete snapshot yet; 1 more is not visible to you.",
+            "1 of 3 projects has no complete snapshot yet; you are not a member of 1 more.",
             "running",
         ),
         (
             {"planned": 3},
             40,
             "Dry run: 3 projects would be snapshotted; nothing was started; "
-            "40 more are not visible to you.",
+            "you are not a member of 40 more.",
             "planned",
         ),
         ({"complete": 3}, 0, "All 3 projects have a complete snapshot.", "complete"),
@@ -185,7 +185,7 @@ def test_an_audit_tells_what_is_not_visible() -> None:
     summary = Summary.of([record(1), record(2)], hidden=hidden(5), audit_hours=24.0)
 
     assert page_headline.headline(summary) == (
-        "2 of the site’s 7 projects have a snapshot of the last 24 hours; 5 are not visible to you."
+        "2 of the site’s 7 projects have a snapshot of the last 24 hours; you are not a member of 5."
     )
     assert page_headline.severity(summary) == "warning"
 
@@ -194,7 +194,7 @@ def test_the_groups_of_what_is_not_visible_are_counted() -> None:
     records = [record(1)]
     reader = Reader(render_summary(records, Summary.of(records, hidden=hidden(5)), is_all=True))
 
-    assert " ".join(reader.section("Not visible to you").split()).endswith("lab-0 3 lab-1 2")
+    assert " ".join(reader.section("You are not a member of").split()).endswith("lab-0 3 lab-1 2")
 
 
 @pytest.mark.parametrize(("is_all", "is_said"), [(True, True), (False, False)])
