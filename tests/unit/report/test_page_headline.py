@@ -185,7 +185,8 @@ def test_an_audit_tells_what_is_not_visible() -> None:
     summary = Summary.of([record(1), record(2)], hidden=hidden(5), audit_hours=24.0)
 
     assert page_headline.headline(summary) == (
-        "2 of the site’s 7 projects have a snapshot of the last 24 hours; you are not a member of 5."
+        "2 of the site’s 7 projects have a snapshot of the last 24 hours; "
+        "you are not a member of 5."
     )
     assert page_headline.severity(summary) == "warning"
 
