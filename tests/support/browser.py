@@ -1,8 +1,10 @@
 """Batches whose pages are looked at in a real Chromium, and what is asked of one."""
 
 import shutil
+import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from playwright.sync_api import Page
@@ -30,6 +32,8 @@ in_browser = [
         CHROMIUM is None, reason="no Chromium: apt-get install chromium-headless-shell"
     ),
 ]
+
+Read = TypeVar("Read")
 
 ODD = [  # cells that a CSV, a spreadsheet or a page might change
     "=1+1",
@@ -116,6 +120,14 @@ def cells(shown: Page, column: int) -> list[str]:
         f"rows => rows.filter(row => !row.hidden).map(row => row.cells[{column}].textContent)",
     )
     return found
+
+
+def eventually(read: Callable[[], Read], wanted: Read) -> None:
+    """Wait until what is read is this: under load a browser says that it has clicked before it has."""
+    end = time.monotonic() + 30
+    while (found := read()) != wanted and time.monotonic() < end:
+        time.sleep(0.02)
+    assert found == wanted
 
 
 def head(shown: Page, title: str) -> Any:

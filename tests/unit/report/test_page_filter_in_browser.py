@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import BATCHES, ROWS, cells, head, in_browser
+from tests.support.browser import BATCHES, ROWS, cells, eventually, head, in_browser
 
 pytestmark = in_browser
 
@@ -17,10 +17,10 @@ def test_filtering_by_status(show: Callable[..., Page], name: str) -> None:
     open_ = sum(not made.is_complete for made in BATCHES[name])
 
     shown.get_by_label("Status", exact=True).select_option(f"Failed ({failed})")
-    assert cells(shown, 2) == ["failed"] * failed
+    eventually(lambda: cells(shown, 2), ["failed"] * failed)
 
     shown.get_by_label("Status", exact=True).select_option("Not complete")
-    assert len(cells(shown, 2)) == open_
+    eventually(lambda: len(cells(shown, 2)), open_)
     assert "complete" not in cells(shown, 2)
     expect(shown.get_by_role("status")).to_contain_text(f"{open_} of ")
 
@@ -30,10 +30,10 @@ def test_what_could_not_be_fetched_is_not_complete(show: Callable[..., Page]) ->
     choice = shown.get_by_label("Status", exact=True)
 
     choice.select_option("Not complete")
-    assert cells(shown, 1) == ["Project 2"]
+    eventually(lambda: cells(shown, 1), ["Project 2"])
 
     choice.select_option("Complete (3)")
-    assert len(cells(shown, 1)) == 3
+    eventually(lambda: len(cells(shown, 1)), 3)
 
 
 def test_filtering_by_text(show: Callable[..., Page]) -> None:
@@ -47,7 +47,7 @@ def test_filtering_by_text(show: Callable[..., Page]) -> None:
         if "cardio" in made.project.group and "baseline" in made.project.label
     ]
     expect(shown.get_by_role("status")).to_have_text(f"{len(matching)} of 300 projects shown")
-    assert len(cells(shown, 0)) == len(matching)
+    eventually(lambda: len(cells(shown, 0)), len(matching))
 
     words.fill("there is no such project")
     expect(shown.get_by_text("No project matches.")).to_be_visible()
@@ -92,7 +92,7 @@ def test_sorting_keeps_the_filter(show: Callable[..., Page]) -> None:
 
     head(shown, "Project").click()
 
-    assert cells(shown, 1) == sorted(before)
+    eventually(lambda: cells(shown, 1), sorted(before))
 
 
 def test_ids_and_checksums_are_searched_for_what_looks_like_one(show: Callable[..., Page]) -> None:
@@ -119,7 +119,7 @@ def test_a_group_filters_when_it_is_clicked(show: Callable[..., Page]) -> None:
         members = sum(made.project.group == name for made in BATCHES["300"])
         groups.get_by_role("link", name=name).click()
 
-        assert cells(shown, 0) == [name] * members
+        eventually(lambda: cells(shown, 0), [name] * members)
         expect(shown.get_by_label("Group", exact=True)).to_have_value(name)
         expect(shown.get_by_role("heading", name="All projects")).to_be_focused()
         expect(shown.get_by_role("heading", name="All projects")).to_be_in_viewport()
@@ -133,7 +133,7 @@ def test_a_group_filters_from_the_keyboard(show: Callable[..., Page]) -> None:
     shown.get_by_role("link", name="cardio-01", exact=True).focus()
     shown.keyboard.press("Enter")
 
-    assert set(cells(shown, 0)) == {"cardio-01"}
+    eventually(lambda: set(cells(shown, 0)), {"cardio-01"})
 
 
 def test_a_group_of_any_name_filters(show: Callable[..., Page]) -> None:
@@ -143,7 +143,7 @@ def test_a_group_of_any_name_filters(show: Callable[..., Page]) -> None:
     for place in range(links.count()):
         name = links.nth(place).text_content()
         links.nth(place).click()
-        assert set(cells(shown, 0)) == {name}
+        eventually(lambda: set(cells(shown, 0)), {name})
 
 
 # ------------------------------------------------------------------------------------ the address
@@ -162,7 +162,8 @@ def test_the_address_keeps_the_filter(show: Callable[..., Page]) -> None:
 
     again = show("300", at=fragment)
     assert fragment == "#words=follow+up&group=cardio-01&status=%3Dcomplete"
-    assert cells(again, 1) == found != []
+    eventually(lambda: cells(again, 1), found)
+    assert found != []
     expect(again.get_by_label("Filter", exact=True)).to_have_value("follow up")
     expect(again.get_by_role("heading", name="All projects")).to_be_in_viewport()
 
@@ -183,4 +184,4 @@ def test_an_address_that_is_put_in_filters_at_once(show: Callable[..., Page]) ->
     shown.evaluate("location.hash = 'status=%3Dfailed'")
 
     expect(shown.get_by_label("Status", exact=True)).to_have_value("=failed")
-    assert set(cells(shown, 2)) == {"failed"}
+    eventually(lambda: set(cells(shown, 2)), {"failed"})

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from fw_gear_sitewide_snapshot.report import page_table
 from fw_gear_sitewide_snapshot.text import size_text
-from tests.support.browser import BATCHES, CONTRAST, ROWS, cells, head, in_browser
+from tests.support.browser import BATCHES, CONTRAST, ROWS, cells, eventually, head, in_browser
 
 pytestmark = in_browser
 
@@ -21,12 +21,12 @@ def test_sorting_by_text_goes_both_ways(show: Callable[..., Page]) -> None:
     labels = sorted(made.project.label for made in BATCHES["300"])
 
     head(shown, "Project").click()
-    assert cells(shown, 1) == labels
+    eventually(lambda: cells(shown, 1), labels)
     expect(shown.locator("th[aria-sort]")).to_have_text("Project")
     expect(shown.locator("th[aria-sort=ascending]")).to_have_count(1)
 
     head(shown, "Project").click()
-    assert cells(shown, 1) == labels[::-1]
+    eventually(lambda: cells(shown, 1), labels[::-1])
     expect(shown.locator("th[aria-sort=descending]")).to_have_text("Project")
     expect(shown.get_by_role("status")).to_have_text(
         "300 of 300 projects shown, by project, last first"
@@ -41,7 +41,7 @@ def test_every_column_sorts_and_loses_no_row(show: Callable[..., Page]) -> None:
     assert buttons.count() == 12
     for button in buttons.all():
         button.click()
-        assert sorted(cells(shown, 1)) == before
+        eventually(lambda: sorted(cells(shown, 1)), before)
 
 
 def test_numbers_sort_as_numbers_with_blanks_last(show: Callable[..., Page]) -> None:
@@ -51,8 +51,9 @@ def test_numbers_sort_as_numbers_with_blanks_last(show: Callable[..., Page]) -> 
     for title in ("Size", "Subjects"):
         for in_order in (sizes, sizes[::-1]):
             head(shown, title).click()
+            expected = [size_text(size) for size in in_order]
+            eventually(lambda: cells(shown, 7)[: len(sizes)], expected)
             found = cells(shown, 7)
-            assert found[: len(sizes)] == [size_text(size) for size in in_order]
             assert set(found[len(sizes) :]) == {""}
 
 

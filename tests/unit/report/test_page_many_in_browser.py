@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from fw_gear_sitewide_snapshot.report import csv_report
 from fw_gear_sitewide_snapshot.report.page_table import MOST_AT_ONCE as AT_ONCE
-from tests.support.browser import BATCHES, ROWS, cells, head, in_browser
+from tests.support.browser import BATCHES, ROWS, cells, eventually, head, in_browser
 
 pytestmark = in_browser
 
@@ -20,7 +20,7 @@ def test_the_first_rows_are_shown_and_the_others_when_asked_for(show: Callable[.
     shown = show("many")
     more = shown.get_by_role("button", name="Show more")
 
-    assert len(cells(shown, 0)) == AT_ONCE
+    eventually(lambda: len(cells(shown, 0)), AT_ONCE)
     expect(shown.get_by_role("status")).to_have_text(
         f"{ALL:,} of {ALL:,} projects found, the first {AT_ONCE:,} shown"
     )
@@ -30,13 +30,13 @@ def test_the_first_rows_are_shown_and_the_others_when_asked_for(show: Callable[.
         expect(more).to_be_visible(visible=media == "screen")
 
     more.click()
-    assert len(cells(shown, 0)) == ALL
+    eventually(lambda: len(cells(shown, 0)), ALL)
     expect(shown.get_by_role("status")).to_have_text(f"{ALL:,} of {ALL:,} projects shown")
     expect(more).to_be_hidden()
 
     shown.get_by_label("Status", exact=True).select_option("Not complete")
     shown.get_by_label("Status", exact=True).select_option("Any")
-    assert len(cells(shown, 0)) == AT_ONCE
+    eventually(lambda: len(cells(shown, 0)), AT_ONCE)
 
 
 def test_rows_that_are_made_later_are_as_those_that_come_with_the_page(
@@ -46,9 +46,8 @@ def test_rows_that_are_made_later_are_as_those_that_come_with_the_page(
     expected = few.eval_on_selector_all("#table tbody tr", HTML)
 
     many.get_by_role("button", name="Show more").click()
-    made = many.eval_on_selector_all("#table tbody tr", HTML)
 
-    assert made[-LATER:] == expected
+    eventually(lambda: many.eval_on_selector_all("#table tbody tr", HTML)[-LATER:], expected)
     assert "Sitewide Snapshot" in many.title()
 
 
@@ -58,19 +57,19 @@ def test_every_row_is_found_and_sorted(show: Callable[..., Page]) -> None:
 
     words.fill(f"{10_000 + 13:024x}")  # the project's id
     expect(shown.locator(ROWS)).to_have_count(1)
-    assert cells(shown, 1) == ["same"]
+    eventually(lambda: cells(shown, 1), ["same"])
     words.fill("")
     expect(shown.get_by_text("are shown.")).to_be_visible()
 
     head(shown, "Group").click()
-    assert cells(shown, 0)[0].startswith("cardio")
+    eventually(lambda: cells(shown, 0)[0].startswith("cardio"), True)
     head(shown, "Group").click()
-    assert cells(shown, 0)[0].startswith(f"z{LATER - 1}")
+    eventually(lambda: cells(shown, 0)[0].startswith(f"z{LATER - 1}"), True)
     expect(shown.get_by_role("status")).to_have_text(
         f"{ALL:,} of {ALL:,} projects found, the first {AT_ONCE:,} shown, by group, last first"
     )
     shown.get_by_label("Status", exact=True).select_option("Not complete")
-    assert len(cells(shown, 0)) == sum(not made.is_complete for made in BATCHES["many"])
+    eventually(lambda: len(cells(shown, 0)), sum(not made.is_complete for made in BATCHES["many"]))
     expect(shown.get_by_text("are shown.")).to_be_hidden()
 
 
