@@ -123,7 +123,7 @@ def cells(shown: Page, column: int) -> list[str]:
 
 
 def eventually(read: Callable[[], Read], wanted: Read) -> None:
-    """Wait until what is read is this: under load a browser says that it has clicked before it has."""
+    """Wait until what is read is this: a browser may say that it has clicked before it has."""
     end = time.monotonic() + 30
     while (found := read()) != wanted and time.monotonic() < end:
         time.sleep(0.02)
