@@ -55,6 +55,8 @@ def one_line(text: str, limit: int = 500) -> str:
 
 def escape_controls(text: str) -> str:
     """Escape what could end a line, or move a terminal's cursor."""
+    if text.isprintable():  # as nearly all is: a page asks for a hundred thousand texts
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
