@@ -107,7 +107,8 @@ def _find(config: GearConfig, site: Site, job_id: str) -> tuple[Batch, datetime]
     if report is None:
         check_filter(config.filter_text)
     site.check()
-    import_beside("pandas", "jinja2", "flywheel_gear_toolkit")  # for the outputs
+    # For the outputs; what the report needs comes first.
+    import_beside("pandas", "jinja2", f"{__package__}.report.page", "flywheel_gear_toolkit")
     moment = _moment(config, site, job_id or site.job_id)
     if report is None:
         batch = finder.find_by_filter(site, config.project_filter, label, moment)

@@ -10,7 +10,7 @@ from .clock import Clock
 from .errors import ConfigError, OutputError, ReportLostError
 from .models import SnapshotRecord, report_order
 from .parser import GearConfig
-from .report import csv_report, page
+from .report import csv_report
 from .report.log_summary import log_summary
 from .report.summary import Summary
 from .site.client import Site
@@ -105,6 +105,8 @@ def write_page(
 ) -> None:
     """Write the page of a run that took so many seconds; whatever goes wrong is logged."""
     try:
+        from .report import page  # noqa: PLC0415  not sooner: nothing before the end needs it
+
         ended, retried = site.now(), config.retry_report
         facts = page.Run(
             ended=ended,

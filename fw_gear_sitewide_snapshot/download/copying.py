@@ -10,7 +10,6 @@ from functools import partial
 from ..clock import Clock
 from ..errors import ConfigError
 from ..report import csv_report
-from ..report.page import PAGE_NAME
 from ..reporter import BatchReport
 from ..site.retry import backoff_seconds
 from ..workers import TaskQueue, Workers
@@ -38,6 +37,8 @@ def copy_batch(
     copies: Copies, report: BatchReport, begin: datetime, workers: Workers, clock: Clock
 ) -> bool:
     """Copy the report and its page beside the snapshots' copies; say whether that was done."""
+    from ..report.page import PAGE_NAME  # noqa: PLC0415  not sooner: as in reporter
+
     of_batch = (report.folder / name for name in (csv_report.REPORT_NAME, PAGE_NAME))
     files = [file for file in of_batch if file.exists()]  # the page may not have been made
     put = partial(copies.put_batch, files, report.records, begin)
