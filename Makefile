@@ -36,7 +36,7 @@ setup: ## make .venv with the locked dependencies (again when the lock has chang
 			echo "make: Python 3.11, 3.12 or 3.13 is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)."; \
 			echo "make: name another one: make setup PYTHON=python3.13"; exit 1; } >&2; \
 		[ ! -d .venv ] || [ "$$asked" = "$$has" ] || echo ".venv has $$has; it is made anew."; \
-		echo "Making .venv with $$asked from requirements-dev.txt (a minute or two) ..."; \
+		echo "Making .venv with $$asked from requirements-dev.txt (half a minute, or two) ..."; \
 		$(PYTHON) -m venv --clear .venv && \
 		awk '/^[a-z0-9]/ { of_uv = /^uv==/ } of_uv' requirements-dev.txt >.venv/uv.txt && \
 		{ { $(PIP) --no-deps -r .venv/uv.txt && $(BIN)/uv pip install --quiet --compile-bytecode \

@@ -64,7 +64,9 @@ class Batch:
 def find_by_filter(
     site: Site, project_filter: str | None, batch_label: str, moment: Moment
 ) -> Batch:
-    """Resolve a filter (None: the user is a member) into a batch; each is to be started.
+    """Resolve a filter into a batch; each project is to be started.
+
+    Without a filter it is every project that the user is a member of.
 
     Raises:
         NothingFoundError: No project matches.

@@ -25,6 +25,7 @@ _PATH_STEPS = {"", ".", ".."}
 _SECRET_NAME = re.compile(
     r"SECRET|TOKEN|KEY|SAS|PASSWORD|CREDENTIAL|SERVICE_ACCOUNT", re.IGNORECASE
 )
+_ENCRYPTION_NAME = re.compile(r"_sse_|^sse_|encryption", re.IGNORECASE)  # how a store is to encrypt
 _SECRET_VARIABLE = re.compile(rf"(AWS|AZURE|GOOGLE)_\w*({_SECRET_NAME.pattern})")
 _EXPECTED = "expected an address such as s3://bucket/prefix, gs://…, az://… or file:///folder"
 
@@ -99,11 +100,12 @@ def secrets_of(credentials: Mapping[str, str]) -> frozenset[str]:
 
 
 def forget_other_secrets(credentials: Mapping[str, str]) -> None:
-    """Remove the environment's secrets from this process where the credentials bring their own.
+    """Remove the environment's credentials from this process where others are given.
 
     obstore takes from there whatever is not given, name by name: a key would be sent with the
-    session token of another.
+    session token of another. What says how a store encrypts is no credential, and stays.
     """
-    if any(map(_SECRET_NAME.search, credentials)):
+    if any(_SECRET_NAME.search(name) and not _ENCRYPTION_NAME.search(name) for name in credentials):
         for name in [name for name in os.environ if _SECRET_VARIABLE.match(name)]:
-            del os.environ[name]
+            if not _ENCRYPTION_NAME.search(name):
+                del os.environ[name]

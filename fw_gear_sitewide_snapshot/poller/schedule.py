@@ -138,11 +138,14 @@ class Schedule:
 
     def _has_room(self, call: Call, now: float) -> bool:
         limit, count = self._limit.calls, len(self.in_flight)
-        if count < limit or count >= self._most_calls:
-            return count < limit
+        if count < limit:
+            return True
+        if count >= self._most_calls:
+            return False
         live = self._live(now)
-        is_first_poll = call == Call.POLL and call not in live and not self.unasked
-        return is_first_poll or len(live) < limit  # where only one call may be live, one poll too
+        if call == Call.POLL and call not in live and not self.unasked:
+            return True  # one poll, also where no more than one call may be live
+        return len(live) < limit
 
     def _live(self, now: float) -> list[Call]:
         """List what is asked of the site by calls that don't hang, as far as is known."""

@@ -17,8 +17,8 @@ from .columns import COLUMNS, to_row
 from .page_content import ProjectLink, display_name, display_text
 
 MOST_AT_ONCE = 5_000  # rows that are shown at a time: a browser needs a second for them
-_LONG_SECONDS = 100 * 60  # for so long its seconds are no news, and have no room in the column
 MOST_LISTED = 20_000  # rows that are listed at all: nobody reads more, and a filter takes its time
+_LONG_SECONDS = 100 * 60  # for so long its seconds are no news, and have no room in the column
 
 
 class Column(NamedTuple):

@@ -196,20 +196,22 @@ MACHINE_S = {
         ({"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET}, set()),
         ({"AZURE_STORAGE_ACCOUNT_KEY": SECRET, "account_name": "me"}, set()),
         ({"region": "eu-central-1", "endpoint": NOWHERE}, set(MACHINE_S)),
+        ({"aws_server_side_encryption": "aws:kms", "aws_sse_kms_key_id": "arn"}, set(MACHINE_S)),
         ({}, set(MACHINE_S)),
     ],
-    ids=["S3", "Azure", "no secret", "nothing"],
+    ids=["S3", "Azure", "no secret", "encryption", "nothing"],
 )
 def test_a_key_that_is_given_goes_with_no_secret_of_the_machine_s(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], left: set[str]
 ) -> None:
-    for name, value in {**MACHINE_S, "AWS_REGION": "eu-west-1"}.items():
+    settings = {"AWS_REGION": "eu-west-1", "AWS_SSE_KMS_KEY_ID": "arn"}
+    for name, value in {**MACHINE_S, **settings}.items():
         monkeypatch.setenv(name, value)
 
     place.forget_other_secrets(given)
 
     assert {name for name in MACHINE_S if name in os.environ} == left
-    assert os.environ["AWS_REGION"] == "eu-west-1"
+    assert {name: os.environ[name] for name in settings} == settings
 
 
 def test_no_session_token_of_the_machine_s_is_sent_with_a_key_that_is_given(
