@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fw_gear_sitewide_snapshot import (
     __version__,
@@ -21,8 +22,6 @@ try:
     from fw_gear_sitewide_snapshot import main, parser
     from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
     from fw_gear_sitewide_snapshot.download import place
-    from fw_gear_sitewide_snapshot.download.copies import Copies
-    from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
     from fw_gear_sitewide_snapshot.report import csv_report, log_format, metadata
     from fw_gear_sitewide_snapshot.report.advice import may_retry_help
     from fw_gear_sitewide_snapshot.report.summary import Summary
@@ -33,6 +32,9 @@ try:
 except Exception as _error:  # noqa: BLE001  a library may raise anything while it is imported
     print(f"ERROR sitewide-snapshot {__version__}: {described(_error)}")
     sys.exit(errors.EXIT_UNUSABLE)
+
+if TYPE_CHECKING:
+    from fw_gear_sitewide_snapshot.download.copies import Copies
 
 log = logging.getLogger("sitewide-snapshot")
 
@@ -95,7 +97,7 @@ def run(folder: Path, stop: Stop) -> int:
     return errors.EXIT_INCOMPLETE if config.fail_on_incomplete else errors.EXIT_COMPLETE
 
 
-def open_copies(config: parser.GearConfig, site_url: str, clock: Clock) -> Copies | None:
+def open_copies(config: parser.GearConfig, site_url: str, clock: Clock) -> "Copies | None":
     """Return the place for copies, once the log shows none of its credentials; None for none."""
     credentials = place.read_credentials(config.credentials)
     log_format.hide(place.secrets_of(credentials))
@@ -109,6 +111,9 @@ def open_copies(config: parser.GearConfig, site_url: str, clock: Clock) -> Copie
             "file is in can read them",
             parser.CREDENTIALS_INPUT,
         )
+    with importing("obstore"):  # not sooner: a run without copies needs none of it
+        from fw_gear_sitewide_snapshot.download.copies import Copies  # noqa: PLC0415
+        from fw_gear_sitewide_snapshot.download.object_store import ObjectStore  # noqa: PLC0415
     return Copies(ObjectStore(config.copy_to, credentials), site_url, clock)
 
 

@@ -73,5 +73,13 @@ class AcceptedError(SiteError):
     """A create's answer is a success that names no snapshot: it is certainly under way."""
 
 
+class StoreError(Exception):
+    """The object store for copies can't do what it was asked for; says why in one line."""
+
+    def __init__(self, words: str, *, may_pass: bool = False) -> None:
+        super().__init__(words)
+        self.may_pass = may_pass  # whether the same may go well later
+
+
 class TerminatedError(Exception):
     """SIGTERM or SIGINT came: stop what can be stopped, write the report, end."""

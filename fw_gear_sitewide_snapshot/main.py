@@ -5,12 +5,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import finder, import_beside
 from .clock import Clock
 from .download import copying
-from .download.copies import Copies
-from .download.downloader import Downloader
 from .errors import TerminatedError
 from .finder import Batch, Moment
 from .models import Project, whole_seconds
@@ -25,6 +24,10 @@ from .site.filters import check_filter
 from .text import counted
 from .workers import TaskQueue, Workers
 
+if TYPE_CHECKING:
+    from .download.copies import Copies
+    from .download.downloader import Downloader
+
 log = logging.getLogger(__name__)
 
 _HIDDEN_SECONDS = 10.0  # once all is done, nobody waits longer to learn what ALL leaves out
@@ -38,7 +41,7 @@ def run(
     clock: Clock,
     output: Path,  # for the report, the page and the archive
     work: Path,  # for what is in the making; nothing is left in it
-    copies: Copies | None = None,  # the place for copies; None: none are wanted
+    copies: "Copies | None" = None,  # the place for copies; None: none are wanted
     site_url: str = "",  # the site's root, for the page's links
     job_id: str = "",  # empty: the site tells it, if it is a job's key
 ) -> Summary:
@@ -59,6 +62,8 @@ def run(
     report.save()
     downloader = None
     if config.is_fetched:
+        from .download.downloader import Downloader  # noqa: PLC0415  not sooner: few runs need it
+
         downloader = Downloader(
             report,
             site=site,
@@ -142,7 +147,7 @@ def _snapshot(
     site: Site,
     workers: Workers,
     clock: Clock,
-    downloader: Downloader | None,
+    downloader: "Downloader | None",
 ) -> None:
     """Bring each project to its snapshot, and fetch those; the report follows each step."""
     ordered = {order.record.project.id for order in batch.orders}

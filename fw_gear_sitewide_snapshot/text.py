@@ -49,13 +49,14 @@ def age(seconds: float) -> str:
 
 def one_line(text: str, limit: int = 500) -> str:
     """Return text as one line of bounded length: blanks folded, control characters escaped."""
-    clean = escape_controls(" ".join(text.split()))
+    # An id is so already: a page asks for a hundred thousand texts.
+    clean = text if text.isalnum() else escape_controls(" ".join(text.split()))
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 def escape_controls(text: str) -> str:
     """Escape what could end a line, or move a terminal's cursor."""
-    if text.isprintable():  # as nearly all is: a page asks for a hundred thousand texts
+    if text.isprintable():  # as nearly all is
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

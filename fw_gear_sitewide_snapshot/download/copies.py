@@ -15,15 +15,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..clock import Clock
-from ..errors import ConfigError
+from ..errors import ConfigError, StoreError
 from ..models import SnapshotContent, SnapshotRecord
 from ..text import is_id
 from .archive import SUMS_NAME
 from .archive_names import safe_name
-from .object_store import ObjectStore, StoreError
+
+if TYPE_CHECKING:
+    from .object_store import ObjectStore
 
 log = logging.getLogger(__name__)
 _CONTENT_NAMES = [field.name for field in fields(SnapshotContent)]
@@ -45,7 +48,7 @@ class Copies:
         failures: How many attempts have failed since one went well; who makes them counts.
     """
 
-    def __init__(self, store: ObjectStore, site: str, clock: Clock) -> None:
+    def __init__(self, store: "ObjectStore", site: str, clock: Clock) -> None:
         self._store = store
         self._site = site
         self._clock = clock

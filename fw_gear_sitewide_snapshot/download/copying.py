@@ -6,22 +6,24 @@ Workers do: a call to a store may take minutes, and doesn't hear that the run is
 import logging
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..clock import Clock
-from ..errors import ConfigError
+from ..errors import ConfigError, StoreError
 from ..report import csv_report
 from ..reporter import BatchReport
 from ..site.retry import backoff_seconds
 from ..workers import TaskQueue, Workers
-from .copies import Copies
-from .object_store import StoreError
+
+if TYPE_CHECKING:
+    from .copies import Copies
 
 log = logging.getLogger(__name__)
 _TRIAL_SECONDS = 25.0  # within half a minute a person knows that a place can't be used
 _OUTAGE_SECONDS = 60.0  # for so long a store is asked again to take the report
 
 
-def try_out(copies: Copies, workers: Workers, clock: Clock) -> None:
+def try_out(copies: "Copies", workers: Workers, clock: Clock) -> None:
     """Raise a ConfigError where the place can't be written to, or doesn't answer."""
     tried: TaskQueue[None] = workers.queue()
     tried.submit(copies.try_out)
@@ -34,7 +36,7 @@ def try_out(copies: Copies, workers: Workers, clock: Clock) -> None:
 
 
 def copy_batch(
-    copies: Copies, report: BatchReport, begin: datetime, workers: Workers, clock: Clock
+    copies: "Copies", report: BatchReport, begin: datetime, workers: Workers, clock: Clock
 ) -> bool:
     """Copy the report and its page beside the snapshots' copies; say whether that was done."""
     from ..report.page import PAGE_NAME  # noqa: PLC0415  not sooner: as in reporter

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ..clock import Clock
-from ..errors import OutputError, TerminatedError
+from ..errors import OutputError, StoreError, TerminatedError
 from ..models import SnapshotContent, SnapshotRecord
 from ..reporter import BatchReport
 from ..site.client import Site
@@ -26,7 +26,6 @@ from .copies import Copies
 from .disk_space import DiskSpace, FreeBytes, Reservation, free_bytes
 from .fetch import Download, in_words
 from .fetch_queue import MAX_CONCURRENT_DOWNLOADS, TICK_SECONDS, FetchQueue
-from .object_store import StoreError
 
 log = logging.getLogger(__name__)
 

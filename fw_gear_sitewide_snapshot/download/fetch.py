@@ -20,6 +20,7 @@ from ..errors import (
     ServiceUnavailableError,
     SiteError,
     SiteUnusableError,
+    StoreError,
 )
 from ..models import SnapshotContent, SnapshotRecord
 from ..site.client import Site
@@ -28,7 +29,6 @@ from ..site.retry import backoff_seconds
 from .archive import Archive
 from .copies import MOST_FAILURES, Copies
 from .disk_space import NoRoomError, Reservation
-from .object_store import StoreError
 from .snapshot_file import GZIP_MAGIC, SQLITE_MAGIC, SnapshotFileError, check
 
 _FETCHES = 3  # in all, of a snapshot that breaks off or fails its check

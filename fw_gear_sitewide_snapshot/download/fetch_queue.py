@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..clock import Clock
+from ..errors import StoreError
 from ..models import SnapshotContent
 from ..text import size_text
 from ..workers import TaskQueue
 from .disk_space import NoRoomError
 from .fetch import Download, Outcome
-from .object_store import StoreError
 
 log = logging.getLogger(__name__)
 MAX_CONCURRENT_DOWNLOADS = 4

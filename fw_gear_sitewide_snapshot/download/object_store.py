@@ -19,7 +19,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, from_url
 
-from ..errors import ConfigError
+from ..errors import ConfigError, StoreError
 from ..text import blank_secrets, one_line
 from .place import forget_other_secrets, secrets_of
 
@@ -42,14 +42,6 @@ _NOT_REMOVED = re.compile(r"request failed for key .*: ([^:]+) \(code: ", re.S)
 _NO_PLACE = re.compile("NoSuch(Bucket)|(Container)NotFound|specified (bucket|container) does not")
 _CLIENT = {"timeout": "60s", "connect_timeout": "10s", "pool_idle_timeout": "30s"}
 _RETRIES = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}  # of one request
-
-
-class StoreError(Exception):
-    """The store can't do what it was asked for; says why in one line."""
-
-    def __init__(self, words: str, *, may_pass: bool = False) -> None:
-        super().__init__(words)
-        self.may_pass = may_pass  # whether the same may go well later
 
 
 class ObjectStore:

@@ -56,7 +56,8 @@ class CellError(Exception):
 def to_row(record: SnapshotRecord) -> list[str]:
     """Return the record's cells in the order of COLUMNS, as they are written."""
     cells = [cell(record) for cell in _CELLS.values()]
-    cells += [str(getattr(record.content, name, "")) for name in _CONTENT_NAMES]  # empty for None
+    content = record.content
+    cells += [str(getattr(content, name)) if content else "" for name in _CONTENT_NAMES]
     cells += [cell(record) for cell in _LATER_CELLS.values()]
     return [escape_formula(cell) for cell in cells]
 
@@ -147,6 +148,8 @@ def _content(cells: dict[str, str]) -> SnapshotContent | None:
 
 def escape_formula(text: str) -> str:
     """Return the text with a ``'`` before each formula that a spreadsheet might see in it."""
+    if not text or text.isalnum():  # as most cells are
+        return text
     return _UNGUARDED.sub("'", text)
 
 

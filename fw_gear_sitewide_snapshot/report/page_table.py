@@ -149,13 +149,14 @@ def data_lines(
     """
     shown = [f"shown {column.name}" for column in columns]
     names = [*COLUMNS, "kind", "is_incomplete", "took_seconds", *shown]
+    encode = json.JSONEncoder(separators=(",", ":")).encode
     above: list[str | int] = []
     for row in itertools.chain([names], (_data(r, columns, incomplete) for r in records)):
         firsts = enumerate(map(row.index, row))
         coded = [row[at] if first == at else first + 1 for at, first in firsts]
         short = [0 if above and cell == above[at] else cell for at, cell in enumerate(coded)]
         above = coded
-        yield json.dumps(short, separators=(",", ":")).replace("<", r"\u003c")
+        yield encode(short).replace("<", r"\u003c")
 
 
 def _data(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flywheel_site_simulator import SimulatedSite, SimulatorServer
-from fw_gear_sitewide_snapshot.download.object_store import ObjectStore, StoreError
+from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
+from fw_gear_sitewide_snapshot.errors import StoreError
 from tests.support.azure import (
     ACCOUNT,
     CONTAINER,

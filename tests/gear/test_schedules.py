@@ -124,6 +124,7 @@ class Schedule:
     projects: int
     attempts: int
     build_seconds: float
+    timeout_seconds: float
     offset: float
     shape: str
     whole_seconds: bool
@@ -192,6 +193,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         projects=projects,
         attempts=draw(st.integers(1, 3)),
         build_seconds=draw(st.sampled_from([0.0, 3.0, 20.0, 100.0])),
+        timeout_seconds=draw(st.sampled_from([10.0, 60.0])),
         offset=draw(st.sampled_from([0.0, -333.3, 250.7])),
         shape=draw(st.sampled_from(["bare", "results"])),
         whole_seconds=draw(st.booleans()),
@@ -302,7 +304,7 @@ class Life:
             retry_report=given if given.exists() else None,
             batch_label="batch",
             attempts=self.schedule.attempts,
-            timeout_seconds=60.0,
+            timeout_seconds=self.schedule.timeout_seconds,
             dry_run=dry_run,
         )
         try:
@@ -356,6 +358,7 @@ STARTED_AGAIN_AND_KILLED = Schedule(
     projects=1,
     attempts=1,
     build_seconds=0.0,
+    timeout_seconds=60.0,
     offset=-333.3,
     shape="bare",
     whole_seconds=False,

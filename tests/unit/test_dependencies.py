@@ -126,6 +126,26 @@ def test_what_is_only_needed_at_the_end_takes_nothing_from_the_report(
     assert "Traceback" not in ended.log
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("copies", [True, False])
+def test_what_only_copies_need_ends_a_run_with_copies_in_one_line_and_no_other(
+    gear: MakeGear, served: SimulatorServer, tmp_path: Path, copies: bool
+) -> None:
+    served.site.add_project("group", "project")
+    copy_to = {"copy to": (tmp_path / "copies").as_uri()} if copies else {}
+
+    ended = run_beside(
+        gear(**{"project filter": "ALL"}, **copy_to), tmp_path / "first", {"obstore.py": BROKEN}
+    )
+
+    told = [line for line in ended.log.splitlines() if "obstore" in line]
+    assert ended.exit_status == (EXIT_UNUSABLE if copies else EXIT_COMPLETE)
+    assert len(told) == copies
+    assert all("can't be imported: RuntimeError: broken in two lines; " in line for line in told)
+    assert "Traceback" not in ended.log
+    assert served.site.creates() == (not copies)
+
+
 def test_the_ranges_are_those_that_the_package_declares() -> None:
     declared = tomllib.loads(read("pyproject.toml"))["project"]["dependencies"]
 

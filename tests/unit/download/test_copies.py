@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from fw_gear_sitewide_snapshot.download.object_store import StoreError
-from fw_gear_sitewide_snapshot.errors import TerminatedError
+from fw_gear_sitewide_snapshot.errors import StoreError, TerminatedError
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
 from tests.support.copying import Copying
 from tests.support.disk import SmallDisk

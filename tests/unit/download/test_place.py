@@ -13,8 +13,8 @@ import pytest
 
 from fw_gear_sitewide_snapshot.download import place
 from fw_gear_sitewide_snapshot.download.copies import Copies
-from fw_gear_sitewide_snapshot.download.object_store import ObjectStore, StoreError
-from fw_gear_sitewide_snapshot.errors import ConfigError
+from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
+from fw_gear_sitewide_snapshot.errors import ConfigError, StoreError
 from fw_gear_sitewide_snapshot.text import blank_secrets
 from tests.support.object_store import BUCKET, KEY_ID, SECRET, served_store
 from tests.support.time import FakeClock

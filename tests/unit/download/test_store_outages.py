@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from fw_gear_sitewide_snapshot.clock import Clock
 from fw_gear_sitewide_snapshot.download.copies import MOST_FAILURES
-from fw_gear_sitewide_snapshot.download.object_store import ObjectStore, StoreError
+from fw_gear_sitewide_snapshot.download.object_store import ObjectStore
+from fw_gear_sitewide_snapshot.errors import StoreError
 from tests.support.copying import Copying
 from tests.support.downloads import Fetching
 
