@@ -6,7 +6,6 @@ variable, and nothing of a proxy's address: it may hold a password.
 
 import os
 import re
-import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,24 +43,25 @@ def _is_proxy(address: str) -> bool:
 def find_ca_bundle() -> str | None:
     """Return the path of CA certificates in a variable that the SDK doesn't read; or None.
 
+    A file is read by the client alone, as that takes a while: see ``ca_error``.
+
     Raises:
-        ConfigError: A variable, of these or the SDK's, names a path that holds no certificates.
+        ConfigError: A variable, of these or the SDK's, names a folder that holds no certificates.
     """
     name = next(filter(os.environ.get, _CA_VARIABLES), "")
     path = os.environ.get(name, "")
-    if name and not _holds_certificates(name, path):
-        problem = f"no CA certificates can be read from {one_line(path)}"
-        raise ConfigError(f"environment variable {name}: {problem}")
+    if name == "SSL_CERT_DIR" or (name not in {"", "SSL_CERT_FILE"} and Path(path).is_dir()):
+        folders = [Path(folder) for folder in path.split(os.pathsep)]
+        files = [item.name for folder in folders if folder.is_dir() for item in folder.iterdir()]
+        if not any(map(_HASHED_NAME.fullmatch, files)):  # OpenSSL reads no others
+            raise ca_error()
     return path if name == _CA_VARIABLES[-1] else None
 
 
-def _holds_certificates(name: str, path: str) -> bool:
-    if name == "SSL_CERT_DIR" or (name != "SSL_CERT_FILE" and Path(path).is_dir()):
-        folders = [Path(folder) for folder in path.split(os.pathsep)]
-        files = [item.name for folder in folders if folder.is_dir() for item in folder.iterdir()]
-        return any(map(_HASHED_NAME.fullmatch, files))  # OpenSSL reads no others
-    try:
-        ssl.create_default_context(cafile=path)
-    except (OSError, ValueError):
-        return False
-    return True
+def ca_error() -> ConfigError:
+    """Return the error for CA certificates that can't be read."""
+    name = next(filter(os.environ.get, _CA_VARIABLES), "")
+    if not name:
+        return ConfigError(f"no CA certificates can be read; {_CA_VARIABLES[0]} may name some")
+    path = one_line(os.environ[name])
+    return ConfigError(f"environment variable {name}: no CA certificates can be read from {path}")

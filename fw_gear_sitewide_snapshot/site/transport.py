@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from .. import __version__, errors, importing
 from ..text import blank_secrets, one_line
-from .environment import check_proxies, find_ca_bundle, proxy_error
+from .environment import ca_error, check_proxies, find_ca_bundle, proxy_error
 from .http import Request, Response, Stream, Transport, date_of, decode_json, error_for, read_body
 
 with importing("flywheel-sdk"):
@@ -76,6 +76,8 @@ class SdkTransport(Transport):
         check_proxies()
         try:
             self._client = ApiClient(configuration)
+        except OSError:  # ssl.SSLError among them
+            raise ca_error() from None
         except (ImportError, ValueError, httpx2.InvalidURL):
             raise proxy_error() from None
         self._client.user_agent = f"sitewide-snapshot/{__version__} flywheel-sdk/{SDK_VERSION}"

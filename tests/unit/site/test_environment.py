@@ -24,7 +24,7 @@ BAD_PROXIES = [
     ("HTTP_PROXY", "http://user:hunter2@[::1"),
     ("HTTPS_PROXY", "http://user:hun/ter2@host"),
 ]
-CA_VARIABLES = ["SSL_CERT_FILE", "SSL_CERT_DIR", "FW_SSL_CERT_FILE"]
+CA_VARIABLES = ["SSL_CERT_FILE", "SSL_CERT_DIR", "FW_SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"]
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_PROXIES)
