@@ -24,7 +24,7 @@ from .figures import Figure
 from .measure import ROOT, Measured, measure_client, measure_gear, measure_start_up
 from .simulated import simulate
 
-STARTS = 9
+STARTS = 15
 SMALLER = 20_000  # projects: what a project takes is the difference between two sizes
 
 
