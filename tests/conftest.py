@@ -19,6 +19,7 @@ from tests.support.gear import REPORT, MakeGear, Reported, RunHere, gear_maker, 
 from tests.support.repository import read_manifest
 from tests.support.time import FakeClock
 
+gc.disable()  # until all tests are collected
 settings.register_profile("patient", deadline=None)  # no test depends on how fast the machine is
 settings.load_profile("patient")
 
@@ -49,9 +50,9 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_finish() -> None:
     """Have garbage collections, which there are many of, look at what the tests make only."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

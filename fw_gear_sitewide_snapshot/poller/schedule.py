@@ -41,6 +41,7 @@ class Schedule:
         self._most_calls = most_calls  # in flight at a time
         self.unasked: set[str] = set()  # projects for which the Snapshot service was not asked yet
         self.in_flight: dict[str, InFlight] = {}  # by project
+        self._creates_in_flight = 0
         self._limit = limit or rates.ConcurrencyLimit(most_calls)
         self._create_gate = rates.Gate(rates.CREATE_FAILURE_THRESHOLD)
         self._read_gate = rates.Gate(rates.READ_FAILURE_THRESHOLD)
@@ -172,11 +173,13 @@ class Schedule:
         self._to_poll.pop(project_id, None)
         self._held_by_site.discard(project_id)
         self._gate(call).sent(now)
+        self._creates_in_flight += call == Call.CREATE
         self.in_flight[project_id] = InFlight(call, now, len(self.in_flight) + 1)
 
     def ended(self, project_id: str, now: float, error: Exception | None, seconds: float) -> float:
         """Record how a project's call ended, and how long it took; return when it was sent."""
         call, sent, beside = self.in_flight.pop(project_id)
+        self._creates_in_flight -= call == Call.CREATE
         is_slow = error is not None and now - sent >= _SLOW_SECONDS
         if is_slow or not isinstance(error, OutcomeUnknownError | ServiceUnavailableError):
             took = min(seconds, now - sent)
@@ -231,8 +234,9 @@ class Schedule:
         return max((outages[call] for call in first), default=0.0)
 
     def _opens(self, call: Call) -> float:
-        gate = self._gate(call)
-        return gate.opens_at(sum(self._gate(c) is gate for c, _, _ in self.in_flight.values()))
+        creates = self._creates_in_flight
+        in_flight = creates if call == Call.CREATE else len(self.in_flight) - creates
+        return self._gate(call).opens_at(in_flight)
 
     def _gate(self, call: Call) -> rates.Gate:
         return self._create_gate if call == Call.CREATE else self._read_gate

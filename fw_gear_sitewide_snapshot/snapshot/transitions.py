@@ -49,15 +49,13 @@ def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
     if isinstance(value, SnapshotList):
         looked_for = _looked_for_missing if state.record.snapshot_id else _looked_for_new
         return looked_for(state, value, now)
-    state = replace(state, failures=0)
     if isinstance(value, Project):
         record = state.record.with_project(value)
         following = Call.LIST if state.may_exist or state.reuse_since else Call.CREATE
-        return replace(state, record=record, call=following, due=now.seconds)
-    state = replace(state, problem="")
+        return replace(state, record=record, failures=0, call=following, due=now.seconds)
     if state.call == Call.CREATE:
         return _adopted(replace(state, new_until=now.seconds + NEW_SECONDS), value, now)
-    return _seen(replace(state, new_until=-math.inf), value, now)
+    return _seen(replace(state, failures=0, problem="", new_until=-math.inf), value, now)
 
 
 # What follows from each end of a call
