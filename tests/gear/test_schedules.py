@@ -193,7 +193,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         projects=projects,
         attempts=draw(st.integers(1, 3)),
         build_seconds=draw(st.sampled_from([0.0, 3.0, 20.0, 100.0])),
-        timeout_seconds=draw(st.sampled_from([10.0, 60.0])),
+        timeout_seconds=draw(st.sampled_from([20.0, 60.0])),
         offset=draw(st.sampled_from([0.0, -333.3, 250.7])),
         shape=draw(st.sampled_from(["bare", "results"])),
         whole_seconds=draw(st.booleans()),
