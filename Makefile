@@ -1,6 +1,6 @@
 # What a developer runs. `make` alone lists it. Needed beforehand: Python (3.11 to 3.13), make, git.
 #
-#   make test TESTS="tests/unit/poller -k deadline"   a part of the tests, without coverage
+#   make test TESTS="tests/unit/poller -k deadline"   a part of the tests
 #   make setup PYTHON=python3.13                      another Python; it is kept from then on
 #   make clients CLIENTS_PYTHON=python3.12            another Python for Flywheel's own clients
 #   make lock LOCK_OPTIONS=--upgrade                  newer versions, not just what changed
@@ -8,6 +8,7 @@
 # Unless one is asked for, the Python that .venv was made with, as long as it is there.
 PYTHON ?= $(or $(wildcard $(shell sed -n 's/^executable = //p' .venv/pyvenv.cfg 2>/dev/null)),python3)
 TESTS ?=
+COVERAGE ?=
 LOCK_OPTIONS ?=
 CASES ?=
 
@@ -44,21 +45,20 @@ setup: ## make .venv with the locked dependencies (again when the lock has chang
 		$(PIP) -r requirements-dev.txt; } && \
 		cp requirements-dev.txt $(MADE_FROM); }
 
-# What is measured stays apart from what another run measures at the same time. Four processes, as on two cores
-# two of them mostly wait; the clients run beside them, and say afterwards what came of it. What has failed is
-# what is read last: there is no table of what was covered then.
-test: setup ## run the tests, and measure their coverage; beside them, the clients
-ifeq ($(strip $(TESTS)),)
-	@status=0; measured=$$(mktemp -d); \
-	$(MAKE) --no-print-directory clients >$$measured/clients 2>&1 & clients=$$!; trap "kill $$clients" INT TERM; \
-	export COVERAGE_FILE=$$measured/.coverage; \
-	$(BIN)/coverage run -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder || status=$$?; \
-	said="tail -n 2"; wait $$clients || { ran=$$?; said=cat; [ $$status -ne 0 ] || status=$$ran; }; \
-	$$said $$measured/clients; $(BIN)/coverage combine --quiet; \
+# Five processes, as on two cores some of them mostly wait. What is measured stays apart from what another run
+# measures at the same time. What has failed is what is read last: there is no table of what was covered then.
+ALL_TESTS := --numprocesses 5 --dist loadfile --no-loadscope-reorder
+
+test: setup ## run the tests; with COVERAGE=yes, as in CI, say also what they cover
+ifneq ($(strip $(TESTS)),)
+	@$(BIN)/python -m pytest $(TESTS)
+else ifeq ($(COVERAGE),)
+	@$(BIN)/python -m pytest $(ALL_TESTS)
+else
+	@status=0; measured=$$(mktemp -d); export COVERAGE_FILE=$$measured/.coverage; \
+	$(BIN)/coverage run -m pytest $(ALL_TESTS) || status=$$?; $(BIN)/coverage combine --quiet; \
 	[ $$status -ne 0 ] || $(BIN)/coverage report || status=$$?; \
 	mv -f $$measured/.coverage . ; rm -rf $$measured; exit $$status
-else
-	@$(BIN)/python -m pytest $(TESTS)
 endif
 
 # Flywheel's clients have other needs than the gear: a newer Python, an older SDK. So they have an environment
@@ -86,7 +86,7 @@ clients: setup ## try Flywheel's own clients on the simulator (needs Python 3.12
 			-W ignore tests/clients; \
 	else \
 		echo "make: NOT RUN: tests/clients, as there is no Python 3.12 or 3.13 for Flywheel's clients."; \
-		echo "make: name one: make test CLIENTS_PYTHON=python3.13"; \
+		echo "make: name one: make clients CLIENTS_PYTHON=python3.13"; \
 	fi
 
 check: setup ## lint, formatting, types, and the borders between modules
@@ -102,7 +102,7 @@ format: setup ## put the code into its form, and mend what the linter can
 demo: setup ## a whole run of the gear against a simulated site
 	@$(BIN)/python demo.py
 
-SOAK := $(addprefix tests/gear/test_,$(addsuffix .py,schedules killed restarted copies))
+SOAK := $(addprefix tests/gear/test_,$(addsuffix .py,schedules schedules_killed killed restarted copies))
 # Without logging, as a log record that is kept holds what it tells of: a site, 0.2 MB a schedule.
 soak: setup ## a hundred thousand random faults and kills (the tests have two thousand)
 	@EXECUTED=1 SCHEDULES=100000 MOMENTS=100 COPIES=300 $(BIN)/python -m pytest $(SOAK) -o faulthandler_timeout=0 -p no:logging

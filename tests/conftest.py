@@ -23,7 +23,12 @@ gc.disable()  # until all tests are collected
 settings.register_profile("patient", deadline=None)  # no test depends on how fast the machine is
 settings.load_profile("patient")
 
-LONGEST = ("gear/test_schedules.py", "poller/test_loop_limits.py", "report/test_page_in_browser.py")
+LONGEST = (
+    "gear/test_schedules.py",
+    "gear/test_schedules_killed.py",
+    "poller/test_loop_limits.py",
+    "report/test_page_in_browser.py",
+)
 WAITS_UNTIL = 0.75  # of all files: none that waits is among the last
 
 

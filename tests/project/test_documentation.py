@@ -351,7 +351,7 @@ def test_the_page_on_reliability_has_the_numbers_of_the_code() -> None:
     assert "`make soak` tries 100,000" in text
     assert "SCHEDULES=100000" in read("Makefile")
     assert "`make test` tries 2,000" in text
-    assert '"SCHEDULES", "2000"' in read("tests/gear/test_schedules.py")
+    assert '"SCHEDULES", "2000"' in read("tests/support/schedules.py")
 
 
 # --------------------------------------------------------------------------------- docs/copies.md
