@@ -23,27 +23,44 @@ gc.disable()  # until all tests are collected
 settings.register_profile("patient", deadline=None)  # no test depends on how fast the machine is
 settings.load_profile("patient")
 
-LONGEST = (
-    "gear/test_schedules.py",
+# The longest first. The third and the fourth of them mostly wait.
+LONGEST = [
     "gear/test_schedules_killed.py",
+    "gear/test_schedules.py",
+    "project/test_schedules_and_rules.py",
+    "gear/test_deadline.py",
     "poller/test_loop_limits.py",
+    "gear/test_copies.py",
     "report/test_page_in_browser.py",
-)
-WAITS_UNTIL = 0.75  # of all files: none that waits is among the last
+    "gear/test_input.py",
+    "gear/test_killed.py",
+]
+WAITS_UNTIL = 0.75  # of all other files: none that waits is among the last
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the files that run the gear as a process, and so mostly wait, among the others.
+    """Have the longest files come first, and spread the others that mostly wait among the rest.
 
-    So there is always something to compute, and something to wait for; the longest come first.
+    So there is always something to compute, and something to wait for.
     """
     files = dict.fromkeys(item.path for item in items)
-    waiting = dict.fromkeys(item.path for item in items if item.get_closest_marker("process"))
-    computing = [path for path in files if path not in waiting]
-    computing.sort(key=lambda path: not path.as_posix().endswith(LONGEST))
-    place = {path: n / len(computing) for n, path in enumerate(computing)}
-    place |= {path: n / len(waiting) * WAITS_UNTIL for n, path in enumerate(waiting)}
-    items.sort(key=lambda item: place[item.path])
+    longest = [path for name in LONGEST for path in files if path.as_posix().endswith(name)]
+    others = [path for path in files if path not in longest]
+    waiting = {item.path for item in items if item.get_closest_marker("process")}
+    among = {
+        True: [p for p in others if p in waiting],
+        False: [p for p in others if p not in waiting],
+    }
+    place = {
+        path: n / len(paths) * (WAITS_UNTIL if waits else 1.0)
+        for waits, paths in among.items()
+        for n, path in enumerate(paths)
+    }
+    others.sort(key=place.__getitem__)
+    # Each worker is given two files at once: behind the two longest are short ones.
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    order = [*longest[:workers], *others[:2], *longest[workers:], *others[2:]]
+    items.sort(key=lambda item: order.index(item.path))
 
 
 @pytest.hookimpl(wrapper=True)
