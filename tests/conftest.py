@@ -47,15 +47,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     longest = [path for name in LONGEST for path in files if path.as_posix().endswith(name)]
     others = [path for path in files if path not in longest]
     waiting = {item.path for item in items if item.get_closest_marker("process")}
-    among = {
-        True: [p for p in others if p in waiting],
-        False: [p for p in others if p not in waiting],
-    }
-    place = {
-        path: n / len(paths) * (WAITS_UNTIL if waits else 1.0)
-        for waits, paths in among.items()
-        for n, path in enumerate(paths)
-    }
+    place: dict[Path, float] = {}
+    for paths, until in [(others, 1.0), ([p for p in others if p in waiting], WAITS_UNTIL)]:
+        place |= {path: n / len(paths) * until for n, path in enumerate(paths)}
     others.sort(key=place.__getitem__)
     # Each worker is given two files at once: behind the two longest are short ones.
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

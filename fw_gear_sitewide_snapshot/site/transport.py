@@ -72,9 +72,9 @@ class SdkTransport(Transport):
         self._secrets = {api_key, api_key.rsplit(":", 1)[-1]}
         self._deadline = _Deadline()
         configuration.connection_pool_maxsize = _MAX_CONNECTIONS
-        configuration.ssl_ca_cert = find_ca_bundle()
-        check_proxies()
         try:
+            configuration.ssl_ca_cert = find_ca_bundle()
+            check_proxies()
             self._client = ApiClient(configuration)
         except OSError:  # ssl.SSLError among them
             raise ca_error() from None
