@@ -1,4 +1,4 @@
-"""Checks the environment's proxies and CA certificates, before the HTTP client uses them.
+"""Checks what the environment gives to the HTTP client: proxies and CA certificates.
 
 The client itself would end with a traceback, or find no certificate at all. Here one line names the
 variable, and nothing of a proxy's address: it may hold a password.

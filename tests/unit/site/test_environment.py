@@ -71,6 +71,20 @@ def test_certificates_that_are_not_there_are_told_by_their_variable(
     assert str(raised.value).isprintable()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["SSL_CERT_DIR", "FW_SSL_CERT_FILE"])
+def test_a_folder_of_certificates_that_may_not_be_read_is_told_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    def refuse(_folder: Path) -> None:  # whoever runs the tests may read everything, as root
+        raise PermissionError
+
+    monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(ConfigError, match=rf"\b{name}\b"):
+        SdkTransport(KEY)
+
+
 @pytest.mark.parametrize(
     "value", ["", "http://127.0.0.1:3128", "127.0.0.1:3128", "http://u:p@proxy/"]
 )
