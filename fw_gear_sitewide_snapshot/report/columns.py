@@ -8,25 +8,27 @@ import re
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
+from operator import attrgetter
 
 from ..models import Origin, Project, SnapshotContent, SnapshotRecord, SnapshotStatus, whole_seconds
 from ..text import is_id, one_line
 
 _CONTENT_NAMES = tuple(field.name for field in fields(SnapshotContent))
+_content_values = attrgetter(*_CONTENT_NAMES)
 _CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
-    "group_label": lambda record: record.project.group,
-    "project_label": lambda record: record.project.label,
-    "project_id": lambda record: record.project.id,
-    "snapshot_id": lambda record: record.snapshot_id,
+    "group_label": attrgetter("project.group"),
+    "project_label": attrgetter("project.label"),
+    "project_id": attrgetter("project.id"),
+    "snapshot_id": attrgetter("snapshot_id"),
     "timestamp": lambda record: record.timestamp.isoformat() if record.timestamp else "",
-    "batch_label": lambda record: record.batch_label,
+    "batch_label": attrgetter("batch_label"),
     "status": lambda record: str(record.status),
-    "error": lambda record: record.reason,
+    "error": attrgetter("reason"),
 }
 _LATER_CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
     "origin": lambda record: str(record.origin),
     "finished_at": lambda record: record.finished_at.isoformat() if record.finished_at else "",
-    "copied_to": lambda record: record.copied_to,
+    "copied_to": attrgetter("copied_to"),
 }
 COLUMNS = (*_CELLS, *_CONTENT_NAMES, *_LATER_CELLS)
 REQUIRED_COLUMNS = COLUMNS[:7]  # all that a report of version 0.0.4 has
@@ -40,6 +42,7 @@ _UNDECODED = re.compile("[\udc80-\udcff]")  # bytes that are no UTF-8, as "surro
 
 # A cell begins wherever a spreadsheet may split, whichever separator the file was written with; it
 # may drop blanks and quotes before a formula.
+_SPLIT = re.compile(r"[,;\t\r\n]")
 _CELL_START = r"(?<![^,;\t\r\n])"
 _FORMULA = r"""(?=(?:[^\S\t\r\n]|['"\0\ufeff])*[=+\-@\t\r＝＋－＠])"""
 _UNGUARDED = re.compile(_CELL_START + _FORMULA)
@@ -57,7 +60,7 @@ def to_row(record: SnapshotRecord) -> list[str]:
     """Return the record's cells in the order of COLUMNS, as they are written."""
     cells = [cell(record) for cell in _CELLS.values()]
     content = record.content
-    cells += [str(getattr(content, name)) if content else "" for name in _CONTENT_NAMES]
+    cells += map(str, _content_values(content)) if content else [""] * len(_CONTENT_NAMES)
     cells += [cell(record) for cell in _LATER_CELLS.values()]
     return [escape_formula(cell) for cell in cells]
 
@@ -148,7 +151,7 @@ def _content(cells: dict[str, str]) -> SnapshotContent | None:
 
 def escape_formula(text: str) -> str:
     """Return the text with a ``'`` before each formula that a spreadsheet might see in it."""
-    if not text or text.isalnum():  # as most cells are
+    if not text or (text[0].isalnum() and not _SPLIT.search(text)):  # most cells: this is quicker
         return text
     return _UNGUARDED.sub("'", text)
 

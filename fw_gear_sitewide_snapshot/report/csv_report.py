@@ -57,7 +57,7 @@ def write(records: Iterable[SnapshotRecord], folder: Path) -> Path:
         for first in range(0, max(1, len(ordered)), _ROWS_AT_A_TIME):
             rows = [to_row(record) for record in ordered[first : first + _ROWS_AT_A_TIME]]
             # Before Python 3.13 csv leaves a lone carriage return, which ends the row, unquoted.
-            lone_return = any("\r" in cell for row in rows for cell in row)
+            lone_return = any("\r" in "".join(row) for row in rows)
             quoting: Literal[0, 1] = csv.QUOTE_ALL if lone_return else csv.QUOTE_MINIMAL
             pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).to_csv(
                 file, index=False, header=not first, quoting=quoting, lineterminator="\n"

@@ -159,4 +159,4 @@ def display_name(text: str) -> str:
 
 def display_time(when: datetime | None) -> str:
     """Return a time in UTC, to the second; blank for none."""
-    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if when else ""
+    return str(when.astimezone(UTC))[:19] if when else ""

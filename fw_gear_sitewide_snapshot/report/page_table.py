@@ -162,10 +162,11 @@ def data_lines(
 def _data(
     record: SnapshotRecord, columns: Sequence[Column], incomplete: Collection[str]
 ) -> list[str]:
+    took = record.took_seconds
     return [
         *to_row(record),
         page_content.kind_of(record.status),
         "1" if record.project.id in incomplete else "",
-        "" if record.took_seconds is None else str(record.took_seconds),
+        "" if took is None else str(took),
         *(column.text(record) for column in columns),
     ]
