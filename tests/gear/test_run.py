@@ -215,10 +215,6 @@ def test_no_label_breaks_a_line_of_the_log(succeeded: Case) -> None:
     assert all(line.match(text) for text in succeeded.run.log.splitlines())
 
 
-def test_the_log_tells_counts_and_time_left_while_it_waits(succeeded: Case) -> None:
-    assert succeeded.run.lines(" INFO ", "12 pending; ", " min ", " left")
-
-
 # --------------------------------------------------------------- a run that leaves something undone
 
 
