@@ -19,7 +19,7 @@ from ..site.client import CallResult, Site
 from ..site.rates import MAX_CONCURRENT_CALLS
 from ..site.retry import backoff_seconds
 from ..snapshot import begin, transitions
-from ..snapshot.deadline import give_up
+from ..snapshot.deadline import give_up, tells_of
 from ..snapshot.project_state import Call, CallValue, Now, ProjectState
 from ..text import counted, duration
 from ..workers import Task, TaskQueue, Workers
@@ -64,7 +64,7 @@ class Poller:
         self._to_restart: list[str] = []
         self._restarted = -math.inf
         self._is_final = False  # whether what is unfinished is looked at once more; and since then
-        self._answered: set[str] = set()
+        self._told: set[str] = set()  # projects of which the final poll has told something
         self._progress = Progress(clock)
 
     def run(self, orders: Iterable[SnapshotOrder], others: Iterable[SnapshotRecord]) -> None:
@@ -142,8 +142,8 @@ class Poller:
         waited = duration(self._timeout_seconds)
         for project_id, state in self._states.items():
             outage = self._schedule.problem if project_id in self._schedule.unasked else ""
-            was_asked, now = project_id in self._answered, self._site.now()
-            after = give_up(state, waited, now, was_asked=was_asked, outage=outage)
+            was_told, now = project_id in self._told, self._site.now()
+            after = give_up(state, waited, now, was_told=was_told, outage=outage)
             self._update(state.record, after)
 
     def _send(self, project_id: str, now: float) -> None:
@@ -193,9 +193,11 @@ class Poller:
         sent = self._site.clock.at(now if before.sent is None else before.sent)
         backoff = backoff_seconds(before.failures + 1, error)
         after = transitions.apply(before, value, Now(now, self._site.now(), sent, asked, backoff))
-        if error is None and self._is_final:
-            self._answered.add(project_id)
-        if error or after.record.snapshot_id or after.call is None:
+        if self._is_final and tells_of(before.record.snapshot_id, value):
+            self._told.add(project_id)
+        # A list that still tells nothing at its time may never do: the deadline ends that.
+        is_in_vain = after.call == before.call == Call.LIST and asked >= after.settled_at
+        if error or after.record.snapshot_id or after.call is None or is_in_vain:
             self._schedule.unasked.discard(project_id)
         if before.unknown_creates and after.record.snapshot_id and not before.record.snapshot_id:
             self._schedule.creates_are_done(now)

@@ -2,16 +2,22 @@
 
 from datetime import datetime
 
-from ..models import SnapshotRecord
-from .project_state import ProjectState
+from ..models import Snapshot, SnapshotList, SnapshotRecord
+from .project_state import CallValue, ProjectState
+
+
+def tells_of(snapshot_id: str, value: CallValue) -> bool:
+    """Say whether an answer tells where that snapshot stands."""
+    told = value.snapshots if isinstance(value, SnapshotList) else [value]
+    return any(isinstance(one, Snapshot) and one.id == snapshot_id for one in told)
 
 
 def give_up(
-    state: ProjectState, waited: str, site_now: datetime, *, was_asked: bool, outage: str = ""
+    state: ProjectState, waited: str, site_now: datetime, *, was_told: bool, outage: str = ""
 ) -> SnapshotRecord:
     """Return the row of a project that the time was not enough for, after the final poll.
 
-    ``was_asked``: the final poll asked for it, and was answered. ``outage``: why nothing was asked.
+    ``was_told``: the final poll told where its snapshot stands. ``outage``: why nothing was asked.
     """
     record = state.record
     if state.call is None:
@@ -19,7 +25,7 @@ def give_up(
     last = f" ({state.problem})" if state.problem else ""
     if record.snapshot_id:
         standing = "its state could not be asked" if state.problem else "it was not asked again"
-        if was_asked:
+        if was_told:
             standing = "the site is still at it"
         return record.with_error(
             f"not finished within {waited}: {standing}{last}, a retry waits for it"

@@ -10,7 +10,7 @@ Pure functions over values: times come in as arguments, monotonic in seconds, or
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from .. import errors
 from ..models import (
@@ -33,6 +33,8 @@ from .project_state import Call, CallValue, Now, ProjectState
 SETTLE_SECONDS = 30.0
 GONE_SECONDS = 5.0  # a snapshot that two readings of the list, so far apart, lack is gone
 MAX_UNKNOWN_CREATES = 3  # in a row, of which none was seen to have been done
+# A create's answer that names a snapshot so much older speaks of another one: no clocks differ so.
+OLDER = timedelta(hours=1)
 
 _EVER = datetime.min.replace(tzinfo=UTC, second=1)
 _LOOK_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -54,6 +56,10 @@ def apply(state: ProjectState, value: CallValue, now: Now) -> ProjectState:
         following = Call.LIST if state.may_exist or state.reuse_since else Call.CREATE
         return replace(state, record=record, failures=0, call=following, due=now.seconds)
     if state.call == Call.CREATE:
+        is_older = value.created is not None and value.created < now.sent - OLDER
+        if is_older or value.id in state.known_failed:
+            words = "accepted, but the response names an earlier snapshot"
+            return apply(state, errors.AcceptedError(words), now)
         return _adopted(replace(state, new_until=now.seconds + NEW_SECONDS), value, now)
     return _seen(replace(state, failures=0, problem="", new_until=-math.inf), value, now)
 
@@ -105,7 +111,9 @@ def _list_failed(state: ProjectState, error: errors.SiteError, now: Now) -> Proj
 
 
 def _poll_failed(state: ProjectState, error: errors.SiteError, now: Now) -> ProjectState:
-    if isinstance(error, errors.NotFoundError) and now.seconds >= state.new_until:
+    is_forbidden = error.status in {401, 403}  # then the list may hide it, too
+    is_refused = isinstance(error, errors.RejectedError) and not is_forbidden
+    if is_refused and now.seconds >= state.new_until:
         return replace(state, call=Call.LIST, due=now.seconds)
     return replace(state, missed_since=None, due=now.seconds + now.backoff)
 
@@ -119,10 +127,10 @@ _FAILED: dict[Call, Callable[[ProjectState, errors.SiteError, Now], ProjectState
 
 
 def _looked_for_missing(state: ProjectState, listed: SnapshotList, now: Now) -> ProjectState:
-    """Tell whether a snapshot that a poll could not find is gone, or only can't be polled."""
+    """Tell whether a snapshot whose poll was refused is gone, or only can't be polled."""
     record = state.record
     found = next((s for s in listed.snapshots if s.id == record.snapshot_id), None)
-    problem = "the site says 404" if found is None else "the site says 404, but lists it"
+    problem = state.problem if found is None else f"{state.problem}, but lists it"
     again = replace(state, call=Call.POLL, problem=problem, due=now.seconds + now.backoff)
     if found is not None:
         return replace(_seen(again, found, now), due=again.due)

@@ -32,6 +32,7 @@ NOT_DONE = ServiceUnavailableError("the site says 503", 503)
 UNKNOWN = OutcomeUnknownError("the site says 502", 502)
 ACCEPTED = AcceptedError("accepted, but an answer without a snapshot")
 REFUSED = RejectedError("the site says 409: not now", 409)
+FORBIDDEN = RejectedError("the site says 403: not yours", 403)
 NOT_FOUND = NotFoundError("the site says 404: Project not found", 404)
 
 

@@ -168,6 +168,31 @@ def test_the_deadline_holds_while_calls_are_slow(loop: Loop, kind: str, seconds:
     assert loop.clock.seconds < first_calls + 120 + FINAL_POLL_SECONDS + 1
 
 
+@pytest.mark.parametrize("tells", [None, 1763812800, "yesterday"], ids=str)
+@pytest.mark.parametrize("field", ["created", "_id", "status"])
+def test_the_deadline_holds_where_a_list_never_tells_what_a_cut_off_run_has_started(
+    loop: Loop, field: str, tells: object
+) -> None:
+    project, fine = loop.project(since=-60), loop.project()
+    loop.simulated.add_snapshot(project, created=loop.simulated.now() - 900.0)
+
+    def edit(records: list[dict[str, object]]) -> object:
+        return [{**record, "created": None, field: tells} for record in records]
+
+    def before(_: object) -> None:
+        assert loop.clock.seconds < 120, "the run does not end"
+
+    loop.fault("list", edit_answer(edit))
+    loop.transport.before = before
+
+    last = loop.run(timeout_seconds=60.0)
+
+    assert last[fine].is_complete
+    assert "not known within" in last[project].error
+    assert last[project].timestamp == loop.at(-60)
+    assert loop.creates(project) == 0
+
+
 # The end by a signal
 
 
@@ -299,6 +324,31 @@ def test_a_deleted_one_is_gone_also_where_other_records_lack_their_time(loop: Lo
     loop.fault("list", edit_answer(edit))
 
     assert "gone" in loop.run(attempts=NOTHING_AGAIN)[row.project.id].error
+
+
+@pytest.mark.parametrize("status", [400, 410, 422])
+def test_a_refused_poll_is_looked_behind(loop: Loop, status: int) -> None:
+    gone, there = loop.running(), loop.running(seconds=10.0)
+    loop.simulated.delete_snapshot(gone.project.id, gone.snapshot_id)
+    loop.fault("detail", refuse(status))
+
+    last = loop.run(attempts=NOTHING_AGAIN)
+
+    assert "gone" in last[gone.project.id].error
+    assert last[there.project.id].is_complete
+
+
+def test_where_the_list_can_t_say_that_it_is_gone_nobody_says_that_the_site_is_at_it(
+    loop: Loop,
+) -> None:
+    row = loop.running()
+    loop.simulated.add_snapshot(row.project.id)
+    loop.simulated.delete_snapshot(row.project.id, row.snapshot_id)
+    loop.fault("list", edit_answer(lambda records: [None for _ in records]))
+
+    last = loop.run(timeout_seconds=30.0)[row.project.id]
+
+    assert "its state could not be asked (the site says 404" in last.error
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -227,6 +227,40 @@ def test_a_snapshot_that_is_known_to_have_failed_is_not_taken(loop: Loop) -> Non
     assert last.snapshot_id not in {"", failed}
 
 
+def test_a_create_whose_answer_names_the_one_that_has_failed_has_made_another(loop: Loop) -> None:
+    project = loop.project()
+    loop.simulated.outcome(project, "failed")
+    answers: list[dict[str, object]] = []
+
+    def edit(record: dict[str, object]) -> object:
+        answers.append(record)
+        return {**answers[0], "status": "failed"} if len(answers) > 1 else record
+
+    loop.fault("create", edit_answer(edit))
+
+    last = loop.run(attempts=2)[project]
+
+    assert last.is_complete
+    assert last.snapshot_id == loop.simulated.snapshots(project)[-1].id
+    assert loop.simulated.creates(project) == 2
+
+
+def test_a_create_whose_answer_names_last_week_s_has_made_another(loop: Loop) -> None:
+    project = loop.project()
+    week = 7 * 86_400.0
+    old = loop.simulated.add_snapshot(project, created=loop.simulated.now() - week)
+    created = loop.at(-week).isoformat()
+    loop.fault(
+        "create", edit_answer(lambda _: {"_id": old, "status": "complete", "created": created})
+    )
+
+    last = loop.run()[project]
+
+    assert last.is_complete
+    assert last.snapshot_id == loop.simulated.snapshots(project)[-1].id != old
+    assert loop.simulated.creates(project) == 1
+
+
 # What a cut-off run has started
 
 

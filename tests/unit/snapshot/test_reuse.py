@@ -113,7 +113,7 @@ def test_one_since_the_first_attempt_is_the_batch_s_own_an_older_one_is_reused()
 def test_where_nothing_was_started_the_row_does_not_say_that_something_may_have_been() -> None:
     waiting = transitions.apply(reusing(), NOT_DONE, now())
 
-    record = give_up(waiting, "10 min", at(700), was_asked=False)
+    record = give_up(waiting, "10 min", at(700), was_told=False)
 
     assert record.error == f"no snapshot was started within 10 min: {NOT_DONE}"
 
@@ -177,7 +177,7 @@ def test_an_audit_asks_again_while_the_site_can_t_answer_and_says_so_in_the_end(
     state = transitions.apply(auditing(), NOT_DONE, now())
 
     assert state.call == Call.LIST
-    assert give_up(state, "10 min", at(700), was_asked=False).error == (
+    assert give_up(state, "10 min", at(700), was_told=False).error == (
         f"not known within 10 min whether there is a snapshot: {NOT_DONE}"
     )
 

@@ -13,6 +13,7 @@ from fw_gear_sitewide_snapshot.snapshot.project_state import Call, CallValue, Pr
 from fw_gear_sitewide_snapshot.snapshot.transitions import GONE_SECONDS, SETTLE_SECONDS
 from tests.support.states import (
     FAILED_ID,
+    FORBIDDEN,
     ID,
     NOT_DONE,
     NOT_FOUND,
@@ -63,7 +64,7 @@ def test_one_list_that_lacks_it_is_not_enough() -> None:
     assert lists_none(polled_again(state, NOW + 1), NOW + 1).call == Call.POLL
 
 
-@pytest.mark.parametrize("between", [made("in_progress"), NOT_DONE, UNKNOWN, REFUSED])
+@pytest.mark.parametrize("between", [made("in_progress"), NOT_DONE, UNKNOWN, FORBIDDEN])
 def test_an_answer_between_the_two_begins_anew(between: CallValue) -> None:
     state = transitions.apply(lists_none(missed(), NOW), between, now(NOW + 3))
     state = lists_none(polled_again(state, NOW + GONE_SECONDS), NOW + GONE_SECONDS)
@@ -156,14 +157,14 @@ def test_attempts_are_counted_by_the_snapshots_that_were_started() -> None:
 # The time is up
 
 
-def given_up(state: ProjectState, *, was_asked: bool = False, outage: str = "") -> SnapshotRecord:
-    return give_up(state, "10 min", at(700), was_asked=was_asked, outage=outage)
+def given_up(state: ProjectState, *, was_told: bool = False, outage: str = "") -> SnapshotRecord:
+    return give_up(state, "10 min", at(700), was_told=was_told, outage=outage)
 
 
 def test_of_one_that_is_running_it_says_whether_the_site_said_so_just_now() -> None:
     failing = transitions.apply(polling(), NOT_DONE, now())
 
-    said = [given_up(polling(), was_asked=True), given_up(polling()), given_up(failing)]
+    said = [given_up(polling(), was_told=True), given_up(polling()), given_up(failing)]
 
     assert [record.error.split(": ")[1].split(",")[0].split(" (")[0] for record in said] == [
         "the site is still at it",

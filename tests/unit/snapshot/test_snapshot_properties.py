@@ -247,7 +247,7 @@ def test_once_it_was_seen_a_404_counts_at_once_even_soon_after_the_create() -> N
 
 
 def given_up(state: ProjectState, outage: str = "") -> SnapshotRecord:
-    return give_up(state, "10 min", at(700), was_asked=False, outage=outage)
+    return give_up(state, "10 min", at(700), was_told=False, outage=outage)
 
 
 def test_what_its_own_call_was_told_is_said_before_what_others_were_told() -> None:

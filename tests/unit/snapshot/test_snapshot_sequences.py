@@ -304,7 +304,7 @@ class OneProject(RuleBasedStateMachine):
     def given_up_it_has_a_reason_and_loses_nothing(self) -> None:
         if self.state.call is None:
             return
-        record = give_up(self.state, "10 min", at(self.now), was_asked=False)
+        record = give_up(self.state, "10 min", at(self.now), was_told=False)
         assert record.error
         assert not record.is_complete
         assert record.status != "failed" or record.snapshot_id or self.live == [], "lost"
