@@ -104,11 +104,16 @@ class Site:
         self.user = owner if kind == "user" else ""
 
     def find_first_attempt(self, job_id: str) -> Job | None:
-        """Find the first attempt of a job; None where it is the first, or the site doesn't say."""
+        """Find the first attempt of a job; None where it is the first, or the site doesn't say.
+
+        Raises:
+            SiteUnusableError: The site can't be asked, so that an earlier attempt's snapshots might
+                all be made again.
+        """
 
         def ask(identifier: str) -> Job:
             request = replace(_PROBE, path="/api/jobs/{job}/detail", parameters={"job": identifier})
-            return self._retried(request, parse_job, _PROBE_RETRY_SECONDS)
+            return self._retried(request, lambda data: parse_job(data, identifier))
 
         if not job_id:
             log.info("Taken for a first attempt, since the job's id is not known")
@@ -117,9 +122,13 @@ class Site:
             job = ask(job_id)
             self.user, self.attempt = job.user or self.user, job.attempt
             first = find_first_attempt(ask, job)
-        except SiteError as error:
+        except RejectedError as error:
             log.info("Taken for a first attempt, since the site does not tell: %s", error)
             return None
+        except SiteError as error:
+            words = "the site can't be asked whether the job was started again"
+            hint = "once it can, press the job's Retry button"
+            raise SiteUnusableError(f"{words}: {error} ({hint})") from None
         if first and first.began:
             words = "Attempt %d of job %s, which began %s: what was made since then is taken"
             log.info(words, job.attempt, one_line(first.id), first.began.isoformat(" ", "seconds"))

@@ -5,7 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flywheel_site_simulator import Fault, SimulatedSite, add_headers, edit_answer, refuse
+from flywheel_site_simulator import (
+    Fault,
+    SimulatedSite,
+    add_headers,
+    answer_with,
+    edit_answer,
+    refuse,
+)
 from flywheel_site_simulator.behaviour import ListShape
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot.errors import SiteUnusableError
@@ -46,6 +53,58 @@ def test_the_job_tells_who_has_launched_it_and_which_attempt_it_is(
     site.find_first_attempt(again.id)
 
     assert (site.user, site.attempt) == (again.user.id, 2)
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["the job", "its first attempt"])
+@pytest.mark.parametrize("action", UNAVAILABLE)
+def test_a_job_that_can_t_be_asked_for_is_not_taken_for_a_first_attempt(
+    site: Site, simulated: SimulatedSite, clock: FakeClock, after: int, action: Action
+) -> None:
+    again = simulated.jobs.restart(simulated.jobs.add().id)
+    simulated.fault(Fault("job", after=after, action=action))
+
+    with pytest.raises(SiteUnusableError, match=r"can't be asked .* press the job's Retry button"):
+        site.find_first_attempt(again.id)
+
+    assert 60 <= clock.seconds < 90
+
+
+def test_nor_is_one_where_the_site_asks_for_a_long_pause(
+    site: Site, simulated: SimulatedSite
+) -> None:
+    again = simulated.jobs.restart(simulated.jobs.add().id)
+    simulated.fault(Fault("job", times=1, action=refuse(503, retry_after_seconds=300)))
+
+    with pytest.raises(SiteUnusableError, match="the site says 503"):
+        site.find_first_attempt(again.id)
+
+
+@pytest.mark.parametrize(
+    "action", [refuse(401), refuse(403), refuse(404), answer_with({}), answer_with({"attempt": 2})]
+)
+def test_where_the_site_does_not_tell_the_job_is_a_first_attempt(
+    site: Site, simulated: SimulatedSite, action: Action
+) -> None:
+    again = simulated.jobs.restart(simulated.jobs.add().id)
+    simulated.fault(Fault("job", action=action))
+
+    assert site.find_first_attempt(again.id) is None
+    assert kinds(simulated) == ["job"]
+
+
+def test_where_the_first_attempt_is_not_told_of_its_id_tells_since_when_to_look(
+    site: Site, simulated: SimulatedSite, clock: FakeClock
+) -> None:
+    began = clock.now()
+    first_id = simulated.jobs.add().id
+    clock.sleep(3600.0)
+    again = simulated.jobs.restart(first_id)
+    simulated.fault(Fault("job", after=1, action=refuse(403)))
+
+    first = site.find_first_attempt(again.id)
+
+    assert first is not None
+    assert (first.id, first.began) == (first_id, began)
 
 
 def test_a_key_that_the_site_refuses_ends_at_once(
