@@ -10,7 +10,35 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fw_gear_sitewide_snapshot import (
+
+class Stop(threading.Event):
+    """Set when the run is to end."""
+
+    signal: int = signal.SIGTERM  # the number of the signal that said so
+
+
+def stop_on_signal() -> Stop:
+    """Return an event that SIGTERM and SIGINT set, from now on.
+
+    In a thread of its own: the handler interrupts the main thread wherever it is, which may be
+    while that holds the event's own lock, and would then wait for itself.
+    """
+    stop = Stop()
+
+    def handle(number: int, _frame: object) -> None:
+        stop.signal = number
+        _thread.start_new_thread(stop.set, ())
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return stop
+
+
+# Before the libraries are imported, which takes most of the start: until then a signal ends the
+# process with a traceback or without a word, or is lost on a process 1, which it is in a container.
+_stop = stop_on_signal() if __name__ == "__main__" else Stop()
+
+from fw_gear_sitewide_snapshot import (  # noqa: E402
     __version__,
     check_dependencies,
     described,
@@ -45,12 +73,6 @@ log = logging.getLogger("sitewide-snapshot")
 
 _ABORT_SECONDS = 5.0  # for uploads to be aborted, once the report is written
 _RETRY = 'run again with the report as input "retry failed"'
-
-
-class Stop(threading.Event):
-    """Set when the run is to end."""
-
-    signal: int = signal.SIGTERM  # the number of the signal that said so
 
 
 def run(folder: Path, stop: Stop) -> int:
@@ -156,25 +178,8 @@ def write_metadata(
         log.exception("The metadata can't be written, which is a defect; the report is whole")
 
 
-def stop_on_signal() -> Stop:
-    """Return an event that SIGTERM and SIGINT set, from now on.
-
-    In a thread of its own: the handler interrupts the main thread wherever it is, which may be
-    while that holds the event's own lock, and would then wait for itself.
-    """
-    stop = Stop()
-
-    def handle(number: int, _frame: object) -> None:
-        stop.signal = number
-        _thread.start_new_thread(stop.set, ())
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    return stop
-
-
 if __name__ == "__main__":
-    exit_status = run(Path.cwd(), stop_on_signal())
+    exit_status = run(Path.cwd(), _stop)
     logging.shutdown()
     # All is written and closed. To take the libraries apart would cost a fifth of a second, in
     # which a signal would be the exit status, and a thread that still waits could hold it up.

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from flywheel_site_simulator import Fault, SimulatedSite, SimulatorServer, break_off
-from fw_gear_sitewide_snapshot.errors import EXIT_INCOMPLETE
+from fw_gear_sitewide_snapshot.errors import EXIT_INCOMPLETE, EXIT_SIGNALLED
 from fw_gear_sitewide_snapshot.models import SnapshotRecord
 from fw_gear_sitewide_snapshot.report import csv_report
 from tests.support.gear import GearFolder, GearRun
@@ -36,11 +37,18 @@ PATIENCE_SECONDS = 60
 SOON_SECONDS = 15.0
 
 
-def wait_until_asked(site: SimulatedSite, kind: str) -> None:
+def wait_until(has_come: Callable[[], bool], problem: str) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
-    while not any(request.kind == kind for request in site.requests):
-        assert time.monotonic() < end, f"the gear never asked for {kind}"
+    while not has_come():
+        assert time.monotonic() < end, problem
         time.sleep(0.01)
+
+
+def wait_until_asked(site: SimulatedSite, kind: str) -> None:
+    wait_until(
+        lambda: any(request.kind == kind for request in site.requests),
+        f"the gear never asked for {kind}",
+    )
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,7 @@ def test_a_run_that_is_told_to_end_does_so_soon_and_says_what_to_do(
 
 TELL = """
 import os, random, run, signal, threading
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "to import it changes nothing"
 from fw_gear_sitewide_snapshot.clock import SystemClock
 from fw_gear_sitewide_snapshot.errors import TerminatedError
 
@@ -166,6 +175,42 @@ for _ in range(100):
 def test_the_signal_finds_the_run_wherever_it_is() -> None:
     """Also where it looks whether it is to end: a hundred times, of which none may hang."""
     subprocess.run([sys.executable, "-c", TELL], cwd=ROOT, check=True, timeout=PATIENCE_SECONDS)
+
+
+HOLD_UP = """
+import sys, time
+from pathlib import Path
+
+class HoldsUp:
+    def find_spec(name, *_):
+        if name == "flywheel":
+            Path("importing").touch()
+            while not Path("signalled").exists():
+                time.sleep(0.01)
+
+sys.meta_path.insert(0, HoldsUp)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
+def test_a_run_that_is_told_to_end_while_libraries_are_imported_starts_nothing(
+    how: signal.Signals, served: SimulatorServer, tmp_path: Path
+) -> None:
+    served.site.add_project()
+    folder = GearFolder(tmp_path / "job", served.api_key(), {"project filter": "ALL"})
+    folder.prepare()
+    (tmp_path / "sitecustomize.py").write_text(HOLD_UP)
+
+    with folder.started(environment={"PYTHONPATH": str(tmp_path)}) as process:
+        wait_until((folder.path / "importing").exists, "the SDK was never imported")
+        process.send_signal(how)
+        (folder.path / "signalled").touch()
+        log, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == EXIT_SIGNALLED + how
+    assert "The job was told to end" in log
+    assert "Traceback" not in log
+    assert served.site.creates() == 0
 
 
 def test_a_run_that_is_told_to_end_before_it_has_begun_starts_nothing(
