@@ -3,6 +3,7 @@
 All of these functions raise OutcomeUnknownError for what can't be read.
 """
 
+import math
 from datetime import UTC, datetime
 
 from ..errors import OutcomeUnknownError
@@ -26,7 +27,18 @@ def parse_projects(data: object) -> tuple[list[Project], int]:
 def parse_total(data: object) -> int:
     """Return how many items a page says that there are in all; 0 where it doesn't say."""
     totals = [data.get(name) for name in ("total", "total_count")] if isinstance(data, dict) else []
-    return max([t for t in totals if isinstance(t, int) and not isinstance(t, bool)], default=0)
+    return max([_count(total) for total in totals if total is not None], default=0)
+
+
+def _count(value: object) -> int:
+    """Return a number of items, also where it came as text, or as ``620.0``."""
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, bool) or not number.is_integer():
+        raise OutcomeUnknownError("unexpected response: a total that is no number")
+    return int(number)
 
 
 def parse_project(data: object) -> Project:
@@ -51,11 +63,19 @@ def parse_snapshots(data: object, limit: int) -> SnapshotList:
             unreadable.append(parse_time(item.get("created")) if isinstance(item, dict) else None)
     times = [snapshot.created for snapshot in snapshots if snapshot.created]
     whole_since = datetime.min.replace(tzinfo=UTC)
-    if len(documents) >= limit or parse_total(data) > len(documents):
+    if len(documents) >= limit or _may_lack_some(data, len(documents)):
         # There are more. If these are sorted, none is missing that is newer than the oldest one.
         newest_first = bool(times) and times == sorted(times, reverse=True)
         whole_since = times[-1] if newest_first else datetime.max.replace(tzinfo=UTC)
     return SnapshotList(tuple(snapshots), tuple(unreadable), whole_since)
+
+
+def _may_lack_some(data: object, count: int) -> bool:
+    """Say whether a page of so many items has others beside it, or doesn't tell in numbers."""
+    try:
+        return parse_total(data) > count
+    except OutcomeUnknownError:
+        return True
 
 
 def parse_snapshot(data: object) -> Snapshot:

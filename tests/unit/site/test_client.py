@@ -273,6 +273,19 @@ def test_a_list_that_is_shorter_than_it_says_is_never_taken_for_the_whole(
         site.find_projects(None)
 
 
+@pytest.mark.parametrize("total", ["620", 620.0, "6 hundred"])
+def test_nor_is_one_whose_total_comes_as_something_else(
+    site: Site, simulated: SimulatedSite, total: object
+) -> None:
+    simulated.add_project()
+    simulated.fault(
+        Fault("projects", action=edit_answer(lambda page: {"results": page, "total": total}))
+    )
+
+    with pytest.raises(SiteUnusableError, match="the projects can't be listed: unexpected"):
+        site.find_projects(None)
+
+
 @pytest.mark.parametrize("name", ["total", "total_count"])
 def test_the_total_of_any_page_counts(site: Site, simulated: SimulatedSite, name: str) -> None:
     simulated.add_project()

@@ -1,5 +1,6 @@
 """What a site answers, as values; what can't be read is an unknown outcome, never a crash."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -290,10 +291,29 @@ def test_a_page_that_says_that_there_are_more_is_cut(name: str) -> None:
         ({"total": 620}, 620),
         ({"total": 0, "total_count": 5}, 5),
         ({"total": None}, 0),
-        ({"total": "620"}, 0),
-        ({"total": True}, 0),
+        ({"total": "620"}, 620),
+        ({"total": 620.0}, 620),
+        ({"total": 5, "total_count": "7"}, 7),
         ("<html>", 0),
     ],
 )
 def test_a_total_is_what_a_page_says(data: object, total: int) -> None:
     assert parse_total(data) == total
+
+
+UNREADABLE_TOTALS = [True, "", "many", "1,240", 0.5, math.nan, math.inf, 10**400, [620], {"n": 620}]
+
+
+@pytest.mark.parametrize("total", UNREADABLE_TOTALS)
+def test_a_page_of_projects_whose_total_cannot_be_read_is_not_taken(total: object) -> None:
+    with pytest.raises(OutcomeUnknownError, match="a total that is no number"):
+        parse_projects({"results": [project()], "total": total})
+
+
+@pytest.mark.parametrize("total", UNREADABLE_TOTALS)
+def test_none_there_is_not_known_where_the_total_cannot_be_read(total: object) -> None:
+    assert not listed({"results": [], "total": total}).shows_all_since(day(20))
+    read = listed({"results": times(3, 2), "total": total})
+    assert [snapshot.created for snapshot in read.snapshots] == [day(3), day(2)]
+    assert read.shows_all_since(day(3))  # the newest first
+    assert not read.shows_all_since(day(2))
