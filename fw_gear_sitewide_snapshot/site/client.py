@@ -47,6 +47,7 @@ class CallResult(Generic[Value]):
     is_service: bool  # whether the Snapshot service was called
     received: float  # monotonic time of the end
     seconds: float  # that the call took
+    age: float = 0.0  # seconds that a cache has kept the answer; infinite where nobody knows
 
 
 class Site:
@@ -243,7 +244,7 @@ class Site:
             value = error
         is_service = request.path.startswith("/snapshot/")
         ended = self._clock.monotonic()
-        return CallResult(value, response.date, is_service, ended, ended - began)
+        return CallResult(value, response.date, is_service, ended, ended - began, response.age)
 
 
 def _parse_created(data: object) -> Snapshot:

@@ -49,6 +49,7 @@ class Response:
 
     data: object  # the body: decoded JSON, or text where it is not JSON
     date: datetime | None = None  # when it was written; None: not said, or it is from a cache
+    age: float = 0.0  # seconds that a cache has kept it; infinite where that can't be read
 
 
 @dataclass
@@ -159,7 +160,13 @@ def find_message(value: object, depth: int = 4) -> str:
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
     """Read when the site wrote a response, in UTC; None where it is from a cache (``Age``)."""
-    return None if headers.get("Age", "0").strip() != "0" else http_date(headers.get("Date"))
+    return None if age_of(headers) else http_date(headers.get("Date"))
+
+
+def age_of(headers: Mapping[str, str]) -> float:
+    """Read how many seconds a cache has kept a response; infinite where that can't be read."""
+    age = headers.get("Age", "0").strip()
+    return float(age) if age.isdecimal() else math.inf
 
 
 def http_date(header: str | None) -> datetime | None:

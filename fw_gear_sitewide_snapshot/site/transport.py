@@ -21,7 +21,17 @@ from typing_extensions import override
 from .. import __version__, errors, importing
 from ..text import blank_secrets, one_line
 from .environment import ca_error, check_proxies, find_ca_bundle, proxy_error
-from .http import Request, Response, Stream, Transport, date_of, decode_json, error_for, read_body
+from .http import (
+    Request,
+    Response,
+    Stream,
+    Transport,
+    age_of,
+    date_of,
+    decode_json,
+    error_for,
+    read_body,
+)
 
 with importing("flywheel-sdk"):
     import flywheel.rest
@@ -176,7 +186,8 @@ class SdkTransport(Transport):
                 raise
             what = f"accepted ({response.status_code}), but the response can't be read"
             raise errors.AcceptedError(self._message(what, error), response.status_code) from None
-        return Response(decode_json(body), date_of(response.headers))
+        headers = response.headers
+        return Response(decode_json(body), date_of(headers), age_of(headers))
 
     def _error(self, response: Any) -> errors.SiteError:
         status = response.status_code

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from flywheel_site_simulator import DEFAULT_KEY, Request, Response, SimulatedSite
 from fw_gear_sitewide_snapshot.errors import AcceptedError, OutcomeUnknownError, TerminatedError
 from fw_gear_sitewide_snapshot.site import http
-from fw_gear_sitewide_snapshot.site.http import Stream, date_of, error_for
+from fw_gear_sitewide_snapshot.site.http import Stream, age_of, date_of, error_for
 from fw_gear_sitewide_snapshot.workers import Task, TaskQueue
 
 from .time import FakeClock
@@ -98,7 +98,7 @@ def _response(response: Response) -> http.Response:
         data = json.loads(response.content)
     except ValueError:
         data = response.content.decode("utf-8", "replace")
-    return http.Response(data, date_of(response.headers))
+    return http.Response(data, date_of(response.headers), age_of(response.headers))
 
 
 class InTurn:

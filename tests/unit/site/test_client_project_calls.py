@@ -1,5 +1,6 @@
 """Calls for one project: sent once each, and what becomes of odd responses."""
 
+import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -10,6 +11,7 @@ from flywheel_site_simulator import (
     Fault,
     SimulatedSite,
     accept,
+    add_headers,
     answer_with,
     edit_answer,
     lose_answer,
@@ -57,6 +59,16 @@ def test_a_call_brings_its_value_and_when_and_how_it_was_asked(
     assert result.received == 0.5
     assert result.date is not None
     assert not site.project(project).is_service
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(None, 0.0), ("45", 45.0), ("soon", math.inf)])
+def test_a_call_brings_how_long_a_cache_has_kept_its_answer(
+    site: Site, simulated: SimulatedSite, age: str | None, seconds: float
+) -> None:
+    project = simulated.add_project()
+    simulated.fault(Fault("list", action=add_headers({"Age": age} if age else {})))
+
+    assert site.snapshots(project).age == seconds
 
 
 @pytest.mark.parametrize("action", UNAVAILABLE)

@@ -1,6 +1,7 @@
 """What a status, its headers and its words mean for what was asked: all without HTTP."""
 
 import json
+import math
 import time
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from fw_gear_sitewide_snapshot.errors import (
     SiteError,
 )
 from fw_gear_sitewide_snapshot.site.http import (
+    age_of,
     date_of,
     error_for,
     error_message,
@@ -253,6 +255,19 @@ def test_an_answer_that_has_just_come_to_a_cache_is_as_good_as_the_sites(age: st
 @pytest.mark.parametrize("age", ["7200", "1", "-1", "soon", "", "00:10"])
 def test_an_answer_that_a_cache_has_kept_tells_no_time(age: str) -> None:
     assert date_of({"Date": "Sat, 31 Jan 2026 12:00:05 GMT", "Age": age}) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "age"),
+    [
+        ({}, 0.0),
+        ({"Age": "0"}, 0.0),
+        ({"Age": " 45 "}, 45.0),
+        *(({"Age": age}, math.inf) for age in ("", "-1", "1.5", "soon", "nan", "3, 4", "9" * 400)),
+    ],
+)
+def test_an_age_is_how_long_a_cache_has_kept_an_answer(headers: dict[str, str], age: float) -> None:
+    assert age_of(headers) == age
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])

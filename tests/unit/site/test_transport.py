@@ -101,9 +101,13 @@ def test_an_answers_date_is_the_sites(transport: SdkTransport, site: SimulatedSi
     assert before - 1.0 <= date.timestamp() - 86_400.0 <= datetime.now(UTC).timestamp()
 
 
-def test_an_answer_from_a_cache_has_no_date(transport: SdkTransport, site: SimulatedSite) -> None:
+def test_an_answer_from_a_cache_has_an_age_and_no_date(
+    transport: SdkTransport, site: SimulatedSite
+) -> None:
+    assert transport.send(LIST).age == 0.0
     fails(site, add_headers({"Age": "7200", "Date": "Sat, 31 Jan 2026 12:00:05 GMT"}))
-    assert transport.send(LIST).date is None
+    response = transport.send(LIST)
+    assert (response.age, response.date) == (7200.0, None)
 
 
 @pytest.mark.parametrize("value", [None, [], {}, "text", 5, {"label": "é 漢 🧠"}])
