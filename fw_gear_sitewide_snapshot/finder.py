@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from .errors import NothingFoundError
-from .models import Project, SnapshotOrder, SnapshotRecord, SnapshotStatus, report_order
+from .models import (
+    Project,
+    SnapshotOrder,
+    SnapshotRecord,
+    SnapshotStatus,
+    report_order,
+    whole_seconds,
+)
 from .site.client import Site
 from .site.filters import hints_for
 from .text import counted, one_line
@@ -120,8 +127,12 @@ def find_by_report(rows: Iterable[SnapshotRecord], batch_label: str, moment: Mom
         elif not record.is_complete:
             # The run was cut off: its create may or may not have reached the site. And where the
             # running one has failed, a run whose report was lost may have started another.
+            # A time that is ahead of the site's clock would hide what this run itself starts.
+            since = record.timestamp and min(record.timestamp, whole_seconds(moment.begin))
+            if not record.is_running:
+                record = replace(record, timestamp=since)
             order = moment.order(record, look_up=not record.is_running)
-            orders.append(replace(order, wanted_since=record.timestamp or order.wanted_since))
+            orders.append(replace(order, wanted_since=since or order.wanted_since))
         records.append(record)
     running = sum(record.is_running for record in records)
     complete = sum(record.is_complete for record in records)

@@ -10,8 +10,16 @@ from typing import Any
 
 import pytest
 
-from flywheel_site_simulator import Fault, LoggedRequest, SimulatedSite, SimulatorServer, refuse
-from tests.support.gear import GearRun, MakeGear, gear_maker, run_together
+from flywheel_site_simulator import (
+    Fault,
+    LoggedRequest,
+    SimulatedSite,
+    SimulatorServer,
+    lose_answer,
+    refuse,
+)
+from tests.support.gear import GearRun, MakeGear, RunHere, gear_maker, run_together
+from tests.support.time import START
 
 pytestmark = pytest.mark.process
 
@@ -310,6 +318,25 @@ def test_a_snapshot_that_is_taken_over_brings_the_time_that_it_was_made(retry: R
 
     made = datetime.fromisoformat(retry.row("cut off, made since")["timestamp"])
     assert made.timestamp() == snapshot.created
+
+
+@pytest.mark.parametrize("is_running", [False, True])
+@pytest.mark.parametrize("lost", [1, None], ids=["one answer is lost", "all are"])
+def test_a_time_ahead_of_the_site_s_clock_makes_no_snapshot_twice(
+    simulated: SimulatedSite, run_here: RunHere, tmp_path: Path, is_running: bool, lost: int | None
+) -> None:
+    project = simulated.add_project()
+    failing = simulated.add_snapshot(project, "failed", simulated.now() - 60.0, build_seconds=65.0)
+    simulated.fault(Fault("create", project, times=lost, action=lose_answer(504)))
+    ahead = (START + timedelta(seconds=30)).isoformat()
+    report = tmp_path / "edited.csv"
+    row = f"neuro,Study,{project},{failing if is_running else ''},{ahead},,in_progress,"
+    report.write_text(f"{COLUMNS}\n{row}\n")
+
+    reported = run_here(retry_report=report)[project]
+
+    assert reported["status"] == "complete"
+    assert simulated.creates(project) == 1
 
 
 # ------------------------------------------------------------------- reports from other hands

@@ -147,6 +147,21 @@ def test_a_cut_off_row_keeps_its_own_moment_in_a_job_that_was_started_again() ->
     assert order.wanted_since == START
 
 
+@pytest.mark.parametrize("snapshot_id", ["", SNAPSHOT])
+def test_a_row_s_time_that_is_ahead_of_the_site_s_clock_is_taken_for_the_run_s_begin(
+    snapshot_id: str,
+) -> None:
+    began = START - timedelta(seconds=30)
+    running = row("in_progress", snapshot_id=snapshot_id)
+
+    # A site may write no finer times than whole seconds.
+    moment = finder.Moment(began + timedelta(seconds=0.7))
+    [order] = finder.find_by_report([running], "", moment).orders
+
+    assert order.wanted_since == began
+    assert order.record.timestamp == (START if snapshot_id else began)
+
+
 def test_what_may_be_reused_is_no_reason_to_think_that_one_was_started(
     site: Site, simulated: SimulatedSite
 ) -> None:
