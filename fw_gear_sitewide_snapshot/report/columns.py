@@ -120,12 +120,13 @@ def _status(cells: dict[str, str], snapshot_id: str, timestamp: datetime | None)
 
 
 def _timestamp(cell: str) -> datetime | None:
-    """Read a time; return None if the cell holds none."""
+    """Read a time; return None if the cell holds none, or year 1, which programs write for none."""
     try:
         moment = datetime.fromisoformat(cell)
-        return whole_seconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        moment = whole_seconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         return None
+    return moment if moment.year > 1 else None
 
 
 def _origin(cell: str, snapshot_id: str) -> str:

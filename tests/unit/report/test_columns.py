@@ -54,6 +54,8 @@ TIMES_OF_A_SPREADSHEET = [
     "NA",
     "None",
     "0001-01-01T00:00+12:00",
+    "0001-01-01T00:00:00+00:00",
+    "0001-01-01 05:00:00Z",
     "2026-13-01",
     "'",
 ]
@@ -69,7 +71,8 @@ identifiers = st.one_of(
     st.sampled_from([PROJECT, SNAPSHOT, "1111111111111111111e1111", "0" * 24]),
     st.text("0123456789abcdef", min_size=24, max_size=24),
 )
-seconds = st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.replace(microsecond=0))
+times = st.datetimes(datetime(2, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  its bounds have none
+seconds = times.map(lambda moment: moment.replace(microsecond=0))
 unknown_statuses = st.text(min_size=1).map(one_line).filter(
     lambda word: word and not word.lower().startswith("snapshotstate.")
     and word.lower() not in set(SnapshotStatus)
