@@ -171,8 +171,15 @@ class Site:
 
     def project(self, project_id: str) -> CallResult[Project]:
         """Look one project up; NotFoundError: there is no such project."""
+
+        def parse(data: object) -> Project:
+            project = parse_project(data)
+            if project.id != project_id:
+                raise OutcomeUnknownError("unexpected response: the id of another project")
+            return project
+
         request = Request("GET", "/api/projects/{project}", {"project": project_id})
-        return self._call(request, parse_project)
+        return self._call(request, parse)
 
     def create_snapshot(self, project_id: str) -> CallResult[Snapshot]:
         """Start a snapshot. Succeeds even where there is no such project."""

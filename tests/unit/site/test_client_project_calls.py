@@ -120,6 +120,17 @@ def test_an_answer_about_another_snapshot_is_not_taken(
     assert "the id of another snapshot" in str(error)
 
 
+def test_an_answer_about_another_project_is_not_taken(site: Site, simulated: SimulatedSite) -> None:
+    one, other = simulated.add_project(), simulated.add_project()
+    record = {"_id": other, "label": "Other", "group": "neuro"}
+    simulated.fault(Fault("project", action=answer_with(record)))
+
+    error = failure(site.project(one))
+
+    assert type(error) is OutcomeUnknownError
+    assert "the id of another project" in str(error)
+
+
 # Creates
 
 
