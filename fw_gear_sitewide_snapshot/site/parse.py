@@ -118,7 +118,8 @@ def _text(value: object) -> str:
 
 def parse_time(value: object) -> datetime | None:
     """Return a time in UTC, which it is in where it has no zone; None where it can't be read."""
-    if not isinstance(value, str):
+    # A date alone would be read as its midnight, hours before the moment that it stands for.
+    if not isinstance(value, str) or len(value) <= len("2026-01-31"):
         return None
     try:
         moment = datetime.fromisoformat(value)

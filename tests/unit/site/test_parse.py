@@ -116,7 +116,13 @@ def test_a_time_is_read_in_utc(created: str, expected: datetime) -> None:
     assert when.utcoffset() == timedelta(0)
 
 
-@pytest.mark.parametrize("created", [None, "", "yesterday", 1769860800, "0001-01-01T00:00+12:00"])
+@pytest.mark.parametrize(
+    "created",
+    [
+        *(None, "", "yesterday", 1769860800, "0001-01-01T00:00+12:00"),
+        *("2026-01-31", "20260131", "2026-W05-6"),
+    ],
+)
 def test_a_time_that_cannot_be_read_is_none(created: object) -> None:
     assert parse_snapshot(snapshot(created=created)).created is None
 
@@ -242,7 +248,7 @@ def test_none_there_is_not_known_where_something_cannot_be_read_at_all(item: obj
     assert not read.shows_all_since(day(2))
 
 
-@pytest.mark.parametrize("created", [None, "", "yesterday", 1769860800])
+@pytest.mark.parametrize("created", [None, "", "yesterday", "2026-01-31", 1769860800])
 def test_none_there_is_not_known_where_a_time_cannot_be_read(created: object) -> None:
     read = listed([snapshot(created=created)])
     assert read.made_since(day(1)) == []
