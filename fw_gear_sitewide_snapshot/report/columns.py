@@ -33,7 +33,7 @@ _LATER_CELLS: dict[str, Callable[[SnapshotRecord], str]] = {
 COLUMNS = (*_CELLS, *_CONTENT_NAMES, *_LATER_CELLS)
 REQUIRED_COLUMNS = COLUMNS[:7]  # all that a report of version 0.0.4 has
 
-_TEXTS = ("group_label", "project_label", "batch_label", "status", "error")
+_TEXTS = ("group_label", "project_label", "batch_label", "status", "error", "copied_to")
 _OLD_STATUS = re.compile(r"(?ai)^snapshotstate\.")  # as some reports of version 0.0.4 write it
 _NO_ID = {"", "na", "<na>", "nan", "none", "null"}  # as data frames write what is missing
 _SHA256 = re.compile(r"[0-9a-f]{64}")

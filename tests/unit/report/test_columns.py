@@ -391,10 +391,10 @@ def test_a_cell_that_decides_nothing_is_never_refused(column: str, cell: str, st
 
 
 @pytest.mark.parametrize(
-    "column", ["group_label", "project_label", "batch_label", "status", "error"]
+    "column", ["group_label", "project_label", "batch_label", "status", "error", "copied_to"]
 )
 def test_a_text_that_is_no_utf_8_is_refused(column: str) -> None:
-    assert re.match(rf"column {column}: .*UTF-8", problem(**{column: "\udcc9tude"}))
+    assert re.match(rf"column {column}: .*UTF-8", problem(**{column: "s3://\udcc9tude"}))
 
 
 @given(st.sampled_from(COLUMNS), hostile)
