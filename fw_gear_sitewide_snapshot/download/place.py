@@ -36,7 +36,7 @@ def check_address(url: str) -> None:
         parts = urlsplit(url)
     except ValueError:
         raise ConfigError(f'config "copy to" is no address: {_EXPECTED}') from None
-    if "@" in url or parts.query or parts.fragment:  # not shown: it may be a secret
+    if not set("@?#").isdisjoint(url):  # not shown: it may be a secret
         raise ConfigError(
             f'config "copy to": {_EXPECTED}, and nothing else in it. Credentials come from the '
             f'environment, the machine\'s role or the input "{CREDENTIALS_INPUT}"'
@@ -44,7 +44,9 @@ def check_address(url: str) -> None:
     is_folder = parts.scheme == "file"
     has_place = parts.path.startswith("/") and not parts.netloc if is_folder else parts.netloc
     is_plain = _PATH_STEPS.isdisjoint(parts.path.rstrip("/").split("/")[1:])
-    if parts.scheme not in SCHEMES or not has_place or not is_plain or not url.isprintable():
+    # Only in this form a report's reader knows it: urlsplit takes FILE:/// and file:/ as well.
+    is_known = url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES))
+    if not is_known or not has_place or not is_plain or not url.isprintable():
         raise ConfigError(f'config "copy to" is {one_line(repr(url))}: {_EXPECTED}')
 
 

@@ -49,6 +49,9 @@ def test_an_address_is_taken(url: str) -> None:
         "s3:///prefix",
         "file://mount/prefix",
         "file:mount",
+        "file:/mount/p",
+        "FILE:///mount/p",
+        "S3://bucket/p",
         "s3://bucket/a\nb",
         "s3://[bucket",
         "s3://bucket/a//b",
@@ -67,6 +70,9 @@ def test_what_is_no_address_says_what_one_is(url: str) -> None:
         f"s3://{KEY_ID}:{SECRET}@bucket/prefix",
         f"az://container/prefix?sig={SECRET}",
         f"s3://bucket/prefix#{SECRET}",
+        "file:///mount/p#",
+        "file:///mount/p?",
+        "s3://bucket/p?",
     ],
 )
 def test_an_address_with_credentials_is_refused_and_not_shown(url: str) -> None:
