@@ -31,8 +31,7 @@ from .copies import MOST_FAILURES, Copies
 from .disk_space import NoRoomError, Reservation
 from .snapshot_file import GZIP_MAGIC, SQLITE_MAGIC, SnapshotFileError, check
 
-_FETCHES = 3  # in all, of a snapshot that breaks off or fails its check
-_LATER = 3  # their backoff begins as if so many attempts had gone before: at 8 s
+_BACKOFFS = (8.0, 32.0)  # between fetches that break off, fail their check or get an unclear answer
 _OUTAGE_SECONDS = 60.0  # for so long, and so many attempts, a site is asked that can't answer
 _OUTAGE_ATTEMPTS = 6
 _LONGEST_BACKOFF_SECONDS = 600.0  # a site that asks for a longer one is left to another run
@@ -66,11 +65,12 @@ class Download:
         record = self.record
         self.path = self.folder / f"{record.project.id}.gz"
         self.title = f"{record.described}: snapshot {record.snapshot_id}"  # for the log
-        self._failures: defaultdict[type, list[float]] = defaultdict(list)
+        # When each kind of them came: before there was a content (True), and after that.
+        self._failures: defaultdict[tuple[type, bool], list[float]] = defaultdict(list)
 
     def backoff(self, error: Exception) -> float | None:
         """Count a failure; return the seconds until the next attempt, or None if there is none."""
-        times = self._failures[type(error)]
+        times = self._failures[type(error), self.content is None]
         times.append(self.clock.monotonic())
         failures, seconds = len(times), times[-1] - times[0]
         backoff = backoff_seconds(failures, error)
@@ -84,8 +84,12 @@ class Download:
                 self.copies.failures += 1
                 is_over = failures >= _COPIES and seconds + backoff > _OUTAGE_SECONDS
                 return None if is_over or self.copies.failures > MOST_FAILURES else backoff
-            case OutcomeUnknownError() | SnapshotFileError() if failures < _FETCHES:
-                return backoff_seconds(failures + _LATER)
+            case SnapshotFileError() if failures <= len(_BACKOFFS):
+                self._failures.clear()  # an outage from now on is another one
+                self._failures[SnapshotFileError, True] = times
+                return _BACKOFFS[failures - 1]
+            case OutcomeUnknownError() if failures <= len(_BACKOFFS):
+                return _BACKOFFS[failures - 1]
         return None
 
     def attempt(self) -> tuple["Download", Outcome]:
@@ -118,7 +122,10 @@ class Download:
         if self.lacked:
             self.reservation.reserve(self.lacked.needed, self.lacked.purpose)
         with contextlib.closing(self.site.download(*ids)) as stream:
-            self._receive(stream)
+            try:
+                self._receive(stream)
+            except OutcomeUnknownError as error:  # an outage no more: the site has answered
+                raise SnapshotFileError(str(error)) from None
         return check(self.path, ids[0], self.reservation, self.clock)
 
     def _receive(self, stream: Stream) -> None:

@@ -33,10 +33,11 @@ _NO_CREDENTIALS = re.compile(
     r"Account must be|MissingAccount",
     re.I,
 )
-_NO_CONNECTION = re.compile(r"error sending request|timed out|connection|dns", re.I)
+_NO_CONNECTION = re.compile(r"error sending request|body error|timed out|connection|dns", re.I)
 _MAY_PASS = re.compile(r"5\d\d|408|429")  # statuses; without one it was the connection
-# Said of an upload's end that was sent again, as the answer was lost: the object may be there.
-_MAY_BE_DONE = re.compile("<Code>(InvalidBlockList|NoSuchUpload)</Code>")
+# S3 says the first two behind a 200, too; the others are said of an upload's end that was sent
+# again, as the answer was lost: the object may be there.
+_PASSING = re.compile(r"(<Code>|code: )(InternalError|SlowDown|InvalidBlockList|NoSuchUpload)\b")
 _STATUS = re.compile(r"status code: (\d+ [\w ]+)|request failed for key .*\(code: (\w+)\)", re.S)
 _NOT_REMOVED = re.compile(r"request failed for key .*: ([^:]+) \(code: ", re.S)
 _NO_PLACE = re.compile("NoSuch(Bucket)|(Container)NotFound|specified (bucket|container) does not")
@@ -135,7 +136,7 @@ class ObjectStore:
         said = str(error)
         status = _status(said)
         passes = _MAY_PASS.match(status) if status else _NO_CONNECTION.search(said)
-        may_pass = bool(passes or _MAY_BE_DONE.search(said)) and not self._is_folder
+        may_pass = bool(passes or _PASSING.search(said)) and not self._is_folder
         return StoreError(self._in_words(error), may_pass=may_pass)
 
     def _in_words(self, error: BaseException) -> str:

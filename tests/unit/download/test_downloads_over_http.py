@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from flywheel_site_simulator import answer_with, break_off, refuse
+from flywheel_site_simulator import Fault, answer_with, break_off, redirect, refuse
 from flywheel_site_simulator.faults import Action
 from fw_gear_sitewide_snapshot.clock import SystemClock
 from tests.support.downloads import HELD, LONG_SECONDS, MEBIBYTE, Fetching, in_threads, served
@@ -62,6 +62,21 @@ def test_a_signed_url_that_has_expired_is_asked_for_anew(fetching: Fetching, ref
         assert "403: The signed URL has expired" in after[project].error
         assert "signature=" not in after[project].error
         assert fetching.asked(project) == 3
+
+
+@pytest.mark.parametrize("status", [403, 408, 500, 502, 503])
+def test_a_storage_that_is_away_for_half_a_minute_costs_nothing(
+    fetching: Fetching, status: int
+) -> None:
+    project = fetching.add()
+    end = fetching.simulated.now() + 30
+    fetching.simulated.fault(Fault("download", end=end, action=redirect("/storage", 302)))
+    fetching.simulated.fault(Fault("other", end=end, action=refuse(status)))
+
+    with served(fetching):
+        after = fetching.run()
+
+    assert after[project].content is not None
 
 
 @pytest.mark.parametrize("action", [break_off("reset"), refuse(502), answer_with(b"", 204)])

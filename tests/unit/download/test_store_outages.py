@@ -78,6 +78,26 @@ def test_a_store_that_is_down_for_less_than_a_minute_costs_no_copy(
     assert copying.run()[project].copied_to
 
 
+def test_a_store_that_was_down_before_the_download_may_be_down_again_after_it(
+    copying: Copying, tmp_path: Path
+) -> None:
+    class FailingAgain(FailingStore):
+        is_again = False
+
+        @override
+        def put_parts(self, key: str, parts: Iterable[bytes], size: int) -> None:
+            if not self.is_again:
+                self.is_again = True
+                self._clock.sleep(3600)
+                self._until = self._clock.monotonic() + 30
+            super().put_parts(key, parts, size)
+
+    project = copying.fetching.add()
+    copying.use(FailingAgain(copying.fetching.clock, tmp_path / "p", seconds=30))
+
+    assert copying.run()[project].copied_to
+
+
 def test_a_store_that_falls_silent_is_not_asked_for_each_of_hundreds(
     copying: Copying, tmp_path: Path
 ) -> None:
