@@ -1,4 +1,4 @@
-"""Checks what the environment gives to the HTTP client: proxies and CA certificates.
+"""Checks what the environment gives to the HTTP client: proxies, CA certificates, a log of keys.
 
 The client itself would end with a traceback, or find no certificate at all. Here one line names the
 variable, and nothing of a proxy's address: it may hold a password.
@@ -43,7 +43,7 @@ def _is_proxy(address: str) -> bool:
 def find_ca_bundle() -> str | None:
     """Return the path of CA certificates in a variable that the SDK doesn't read; or None.
 
-    A file is read by the client alone, as that takes a while: see ``ca_error``.
+    A file is read by the client alone, as that takes a while: see ``tls_error``.
 
     Raises:
         ConfigError: A variable, of these or the SDK's, names a folder that holds no certificates.
@@ -54,12 +54,20 @@ def find_ca_bundle() -> str | None:
         folders = [Path(folder) for folder in path.split(os.pathsep)]
         files = [item.name for folder in folders if folder.is_dir() for item in folder.iterdir()]
         if not any(map(_HASHED_NAME.fullmatch, files)):  # OpenSSL reads no others
-            raise ca_error()
+            raise _ca_error()
     return path if name == _CA_VARIABLES[-1] else None
 
 
-def ca_error() -> ConfigError:
-    """Return the error for CA certificates that can't be read."""
+def tls_error(error: OSError) -> ConfigError:
+    """Return the error for the file that the client could not open."""
+    name = "SSLKEYLOGFILE"  # Python opens it for each client, to append to it
+    if error.filename and error.filename == os.environ.get(name):
+        path = one_line(error.filename)
+        return ConfigError(f"environment variable {name}: {path} can't be written to")
+    return _ca_error()
+
+
+def _ca_error() -> ConfigError:
     name = next(filter(os.environ.get, _CA_VARIABLES), "")
     if not name:
         return ConfigError(f"no CA certificates can be read; {_CA_VARIABLES[0]} may name some")

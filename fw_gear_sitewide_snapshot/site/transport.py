@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from .. import __version__, errors, importing
 from ..text import blank_secrets, one_line
-from .environment import ca_error, check_proxies, find_ca_bundle, proxy_error
+from .environment import check_proxies, find_ca_bundle, proxy_error, tls_error
 from .http import (
     Request,
     Response,
@@ -73,7 +73,8 @@ class SdkTransport(Transport):
         api_key: ``host[:port]:key``.
 
     Raises:
-        ConfigError: The environment has a proxy or CA certificates that can't be used.
+        ConfigError: The environment has a proxy, CA certificates or a log of keys that can't be
+            used.
     """
 
     def __init__(self, api_key: str) -> None:
@@ -86,8 +87,8 @@ class SdkTransport(Transport):
             configuration.ssl_ca_cert = find_ca_bundle()
             check_proxies()
             self._client = ApiClient(configuration)
-        except OSError:  # ssl.SSLError among them
-            raise ca_error() from None
+        except OSError as error:  # ssl.SSLError among them
+            raise tls_error(error) from None
         except (ImportError, ValueError, httpx2.InvalidURL):
             raise proxy_error() from None
         self._client.user_agent = f"sitewide-snapshot/{__version__} flywheel-sdk/{SDK_VERSION}"

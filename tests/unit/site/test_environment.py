@@ -27,6 +27,15 @@ BAD_PROXIES = [
 CA_VARIABLES = ["SSL_CERT_FILE", "SSL_CERT_DIR", "FW_SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"]
 
 
+@pytest.fixture
+def certificates() -> Path:
+    """Find this machine's own CA certificates."""
+    file = Path(ssl.get_default_verify_paths().openssl_cafile)
+    if not file.is_file():
+        pytest.skip("this machine has no file of certificates")
+    return file
+
+
 @pytest.mark.parametrize(("name", "value"), BAD_PROXIES)
 def test_a_proxy_that_cannot_be_used_is_told_by_its_variable(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -85,6 +94,30 @@ def test_a_folder_of_certificates_that_may_not_be_read_is_told_by_its_variable(
         SdkTransport(KEY)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "FW_SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+@pytest.mark.parametrize("place", ["missing/keys", "."])
+def test_a_log_of_keys_that_cannot_be_written_is_told_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Path, place: str, name: str
+) -> None:
+    monkeypatch.setenv(name, str(certificates))
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / place))
+    with pytest.raises(ConfigError, match=r"variable SSLKEYLOGFILE: .* can't be written to"):
+        SdkTransport(KEY)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_log_of_keys_that_can_be_written_is_not_blamed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Path
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates))
+    SdkTransport(KEY)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+    with pytest.raises(ConfigError, match="SSL_CERT_FILE"):
+        SdkTransport(KEY)
+
+
 @pytest.mark.parametrize(
     "value", ["", "http://127.0.0.1:3128", "127.0.0.1:3128", "http://u:p@proxy/"]
 )
@@ -98,16 +131,13 @@ def test_a_proxy_that_can_be_used_is_taken(
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_certificates_that_are_there_are_taken(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificates: Path
 ) -> None:
-    file = Path(ssl.get_default_verify_paths().openssl_cafile)
-    if not file.is_file():
-        pytest.skip("this machine has no file of certificates")
     for name in ("SSL_CERT_FILE", "FW_SSL_CERT_FILE"):
         with monkeypatch.context() as patch:
-            patch.setenv(name, str(file))
+            patch.setenv(name, str(certificates))
             SdkTransport(KEY)
-    (tmp_path / "0123abcd.0").write_bytes(file.read_bytes())
+    (tmp_path / "0123abcd.0").write_bytes(certificates.read_bytes())
     for value in (str(tmp_path), f"/nowhere:{tmp_path}"):
         monkeypatch.setenv("SSL_CERT_DIR", value)
         SdkTransport(KEY)
