@@ -201,7 +201,7 @@ def _name(file: Path | None) -> str:
 
 def _input_path(job: JsonObject, name: str) -> Path | None:
     """Return where the file of an input is; None where none is given."""
-    if not _at(job, "inputs", name):
+    if _at(job, "inputs", name) is None:
         return None
     path = _at(job, "inputs", name, "location", "path")
     try:

@@ -265,10 +265,9 @@ def test_an_earlier_report_makes_up_for_a_blank_filter(job: Job, report: Path) -
     assert parse_config(document, MANIFEST).retry_report == report
 
 
-@pytest.mark.parametrize("absent", [None, {}])
 @pytest.mark.parametrize("name", ["retry failed", "previous-report"])
-def test_an_input_that_is_not_set_is_none(job: Job, name: str, absent: object) -> None:
-    config = parse_config(job.with_report(absent, name, **{"project filter": "ALL"}), MANIFEST)
+def test_an_input_that_is_null_is_none(job: Job, name: str) -> None:
+    config = parse_config(job.with_report(None, name, **{"project filter": "ALL"}), MANIFEST)
     assert (config.retry_report, config.previous_report) == (None, None)
 
 
@@ -304,9 +303,14 @@ def test_a_report_to_compare_with_is_no_retry_and_makes_up_for_no_filter(
         {"location": ["path"]},
         ["snapshot_report.csv"],
         "snapshot_report.csv",
+        {},
+        [],
+        "",
+        0,
+        False,
     ],
 )
-@pytest.mark.parametrize("name", ["retry failed", "previous-report"])
+@pytest.mark.parametrize("name", ["retry failed", "previous-report", "storage-credentials"])
 def test_an_input_without_its_file_is_told_in_one_line(job: Job, found: object, name: str) -> None:
     problem = job.report_problem(found, name)
     assert re.fullmatch(f'input "{name}": there is no file .*', problem)
