@@ -46,13 +46,10 @@ class Part:
     projects: dict[str, str]
     job_id: str = ""
     since: str = ""  # when its job was asked for, if there may be one
-    has_ended: bool = False
+    has_ended: bool = False  # its job was seen to have
+    is_done: bool = False  # nothing more is asked about it
     state: str = "no job was started"
     rows: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def is_running(self) -> bool:
-        """Tell whether there may be a job that has not ended."""
-        return bool(self.since) and not self.has_ended
 
     def all_rows(self) -> list[dict[str, str]]:
         """Return a row for each project: the report's, or one that a retry can begin with."""
@@ -84,14 +81,14 @@ class Run:
 
     def follow(self, parts: list[Part]) -> None:
         """Start a job for each group, and wait until all have ended."""
-        while not all(part.has_ended for part in parts):
+        while not all(part.is_done for part in parts):
             for part in parts:
-                is_new = not (part.since or part.has_ended)
-                if is_new and sum(map(Part.is_running, parts)) < AT_ONCE:
+                followed = [one for one in parts if one.since and not one.is_done]
+                if not (part.since or part.is_done) and len(followed) < AT_ONCE:
                     self.attempt(self.start, part)
             write(parts)
             time.sleep(SECONDS)
-            for part in filter(Part.is_running, parts):
+            for part in [one for one in parts if one.since and not one.is_done]:
                 self.attempt(self.check, part)
 
     def attempt(self, step, part: Part) -> None:
@@ -101,11 +98,14 @@ class Run:
             step(part)
         except Exception as error:  # noqa: BLE001 - the site may be away for a while
             job = f"job {part.job_id}" if part.job_id else "a job"
-            part.state = f"could not {step.__name__} {job}: {words(error)}"
+            doing = "read the report of" if part.has_ended else step.__name__
+            part.state = f"could not {doing} {job}: {words(error)}"
             status = getattr(error, "status", None) or 0
-            part.has_ended = status in {401, 403, 404}
+            if status in {403, 404} and not (error.body or "").lstrip().startswith("{"):
+                status = 503  # the page of a server in front of the site: ask again
+            part.is_done = status in {401, 403, 404} and part.state == before  # said twice
             if step == self.start and 400 <= status < 500 and status not in {408, 421, 425, 429}:
-                part.since, part.has_ended = "", True  # it was refused
+                part.since, part.is_done = "", True  # it was refused
         if part.state != before:
             log.info("%s: %s", part.group, part.state)
 
@@ -124,8 +124,7 @@ class Run:
         """Return the options of the group's job; no other job has the same."""
         # Not group=...: unquoted, 2024 is a number; quoted, some sites find nothing.
         pattern = re.escape(part.group).replace(",", r"\,")
-        own = {"project filter": f"group=~^{pattern}$", "snapshot batch name": self.batch}
-        return {**CONFIG, **own}
+        return CONFIG | {"project filter": f"group=~^{pattern}$", "snapshot batch name": self.batch}
 
     def check(self, part: Part) -> None:
         """Look at the group's job; if it has ended, read its report."""
@@ -143,12 +142,13 @@ class Run:
                 break  # not in the list yet
             job = self.client.get_job_detail(copy.id)
         before, part.state = part.state, f"job {job.id} is {job.state}"
-        is_final = job.state in {"complete", "failed", "cancelled"} and not job.retried
-        # The site may be about to start a failed job again: look twice.
-        if is_final and (job.state != "failed" or part.state == before):
+        ends = job.state in {"complete", "failed", "cancelled"} and not job.retried
+        # The site may be about to start a failed job again, or not show its report: look twice.
+        part.has_ended = ends and (part.has_ended or job.state != "failed" or part.state == before)
+        if part.has_ended:
             part.rows = self.report(part, job)
             part.state += "" if part.rows else ", without a report"
-            part.has_ended = True
+            part.is_done = bool(part.rows) or part.state == before
 
     def report(self, part: Part, job) -> dict[str, dict[str, str]]:
         """Return the rows of the job's report by project; none where it has left none."""
@@ -156,17 +156,16 @@ class Run:
             if file.name == "snapshot_report.csv":
                 # All jobs put it into one project: each has a version of its own.
                 version = {"version": file.version} if file.version else {}
-                text = self.project.read_file(file.name, **version).decode("utf-8-sig")
-                rows = {row["project_id"]: row for row in csv.DictReader(io.StringIO(text, ""))}
+                text = self.project.read_file(file.name, **version).decode("utf-8-sig", "replace")
+                rows = {row.get("project_id"): row for row in csv.DictReader(io.StringIO(text, ""))}
                 if rows.keys() & part.projects.keys():  # not those of another job
                     return rows
         return {}
 
     def jobs(self, wanted: str):
-        """Yield the jobs of the gear in the project, from wherever they were started."""
-        for job in self.client.jobs.iter_find(f"gear_id={self.gear.id},{wanted}"):
-            if job.destination.id == self.project.id:
-                yield job
+        """Return the jobs of the gear in the project, from wherever they were started."""
+        jobs = self.client.jobs.iter_find(f"gear_id={self.gear.id},{wanted}")
+        return (job for job in jobs if job.destination.id == self.project.id)
 
 
 def main(place: str, *groups: str) -> int:
@@ -198,7 +197,7 @@ def found(client, wanted: tuple[str, ...]) -> list[Part]:
     for project in client.projects.iter():
         groups[project.group][project.id] = project.label
     names = dict.fromkeys(wanted or sorted(groups))
-    return [Part(name, groups[name], has_ended=not groups[name]) for name in names]
+    return [Part(name, groups[name], is_done=not groups[name]) for name in names]
 
 
 def write(parts: list[Part]) -> None:
@@ -225,7 +224,8 @@ def summed_up(parts: list[Part], place: str) -> int:
         complete = statuses.count("complete")
         if not 0 < complete == len(statuses):
             wrong.append(part.group)
-            state = f"may still run: {part.state}" if part.is_running() else part.state
+            may_run = part.since and not part.has_ended
+            state = f"may still run: {part.state}" if may_run else part.state
             log.error("%s: %s; %d of %d complete", part.group, state, complete, len(statuses))
     log.info("%d of %d groups complete: %s", len(parts) - len(wrong), len(parts), TOGETHER)
     if wrong:

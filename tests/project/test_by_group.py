@@ -53,6 +53,9 @@ if (orders / "report.csv").exists():
 sys.exit(int((orders / "status").read_text()))
 """
 HEADER = "group_label,project_label,project_id,snapshot_id,timestamp,batch_label,status"
+OF_ANOTHER_JOB = f"{HEADER}\ncardio,Study,{'d' * 24},{'e' * 24},,,complete\n".encode()
+UNUSABLE = [OF_ANOTHER_JOB, b"\xff\xfe\x00", b"a,b\n1,2\n"]
+NOT_DONE = [refuse(503), *(refuse(status, body=b"<html>nginx</html>") for status in (403, 404))]
 
 
 def until(holds: Callable[[], object]) -> None:
@@ -242,11 +245,14 @@ def test_all_that_the_jobs_report_is_in_one_file(groups: Groups) -> None:
     assert job.config["reuse within hours"] == 20
 
 
-def test_only_the_groups_that_are_named_get_a_job(groups: Groups) -> None:
+def test_only_groups_that_are_named_and_have_projects_get_a_job(groups: Groups) -> None:
     _, project = groups.add("cardio", "neuro")
     groups.order("neuro", project)
 
-    assert groups.run(PLACE, "neuro")[0] == 0
+    status, said = groups.run(PLACE, "none", "neuro")
+
+    assert status == 1
+    assert "none: no job was started; 0 of 0 complete" in said
     assert len(groups.site.jobs.all()) == 1
     assert list(groups.reported) == [project]
 
@@ -261,19 +267,27 @@ def test_a_project_that_its_job_s_report_leaves_out_is_not_complete(groups: Grou
     assert "1 of 2 complete" in said
 
 
-def test_the_report_of_another_job_is_not_taken_for_a_group_s_own(groups: Groups) -> None:
+@pytest.mark.parametrize(
+    ("kind", "action", "told"),
+    [
+        ("job", refuse(404, "gone"), "may still run: could not check job {}: gone"),
+        ("file", refuse(404, "gone"), "could not read the report of job {}: gone"),
+        *(("file", answer_with(body), "job {} is failed, without a report") for body in UNUSABLE),
+    ],
+)
+def test_what_no_look_can_read_leaves_the_rows_pending(
+    groups: Groups, kind: str, action: Action, told: str
+) -> None:
     [project] = groups.add("neuro")
     groups.order("neuro", project)
-    other = f"{HEADER}\ncardio,Study,{'d' * 24},{'e' * 24},,,complete\n"
-    groups.site.fault(Fault(kind="file", action=answer_with(other.encode())))
+    (groups.folder / "orders/neuro/status").write_text("1")
+    odd = groups.site.fault(Fault(kind=kind, action=action))
 
     status, said = groups.run(PLACE, "neuro")
 
-    assert status == 1
-    assert "is complete, without a report; 0 of 1 complete" in said
-    assert {row["project_id"]: row["status"] for row in groups.reported.values()} == {
-        project: "pending"
-    }
+    assert (status, odd.hits) == (1, 2)
+    assert f" neuro: {told.format(groups.jobs_of('neuro')[0].id)}; 0 of 1 complete" in said
+    assert {key: row["status"] for key, row in groups.reported.items()} == {project: "pending"}
 
 
 def test_what_a_report_lacks_is_no_formula(groups: Groups) -> None:
@@ -361,7 +375,7 @@ def test_a_job_that_is_refused_is_told_and_the_others_go_on(groups: Groups) -> N
     assert groups.reported[good]["status"] == "complete"
 
 
-@pytest.mark.parametrize("action", [lose_answer(504), lose_answer("reset"), refuse(503)])
+@pytest.mark.parametrize("action", [lose_answer(504), lose_answer("reset"), *NOT_DONE])
 def test_a_start_that_is_not_answered_makes_one_job(groups: Groups, action: Action) -> None:
     [project] = groups.add("neuro")
     groups.order("neuro", project)
@@ -373,27 +387,27 @@ def test_a_start_that_is_not_answered_makes_one_job(groups: Groups, action: Acti
     assert len(groups.site.jobs.all()) == 1
 
 
-def test_a_site_that_answers_nothing_for_a_while_is_asked_again(groups: Groups) -> None:
-    [project] = groups.add("neuro")
-    groups.site.fault(Fault(kind="job", times=5, action=refuse(502)))
-    groups.site.fault(Fault(kind="job", times=5, action=break_off()))
-    away = groups.site.fault(Fault(kind="file", times=5, action=break_off()))
-    groups.order("neuro", project)
+@pytest.mark.parametrize(
+    ("times", "action"),
+    [
+        *((5, action) for action in (*NOT_DONE, refuse(502), break_off())),
+        *((1, refuse(status)) for status in (401, 403, 404)),
+    ],
+)
+def test_what_is_odd_for_a_while_is_asked_again(groups: Groups, times: int, action: Action) -> None:
+    projects = groups.add("cardio", "neuro")
+    odd = [groups.site.fault(Fault(kind, None, times, action=action)) for kind in ("job", "file")]
+    seen = groups.site.fault(Fault(kind="job", action=slow_down(0)))
+    with groups.started(PLACE, "cardio", "neuro", AT_ONCE="1") as script:
+        until(lambda: seen.hits == 2)
+        assert groups.jobs_of("neuro") == []
+        groups.order("cardio", projects[0])
+        groups.order("neuro", projects[1])
 
-    assert groups.run(PLACE, "neuro")[0] == 0
-    assert away.hits == 5
-    assert len(groups.site.jobs.all()) == 1
+        status, said = ended(script)
 
-
-def test_a_group_without_projects_is_told(groups: Groups) -> None:
-    [project] = groups.add("neuro")
-    groups.order("neuro", project)
-
-    status, said = groups.run(PLACE, "cardio", "neuro")
-
-    assert status == 1
-    assert "cardio: no job was started; 0 of 0 complete" in said
-    assert groups.reported[project]["status"] == "complete"
+    assert (status, [fault.hits for fault in odd]) == (0, [times, times]), said
+    assert len(groups.site.jobs.all()) == 2
 
 
 # ------------------------------------------------------------------------------ stopped, and twice
