@@ -79,7 +79,10 @@ class Site:
     def observe(self, result: CallResult[Value]) -> Value | SiteError:
         """Set the site's clock by a call's result, and return the result's value."""
         if result.date is not None:
-            self.clock.observe(result.date, result.received, is_service=result.is_service)
+            is_cached, is_service = result.age > 0, result.is_service
+            self.clock.observe(
+                result.date, result.received, is_service=is_service, is_cached=is_cached
+            )
         return result.value
 
     # Calls from the main thread, with retries

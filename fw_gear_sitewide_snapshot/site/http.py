@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
@@ -23,6 +23,7 @@ _MESSAGE_KEYS = (
 _SITE_ERROR_KEYS = frozenset({"message", "detail", "title"})
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _MAX_MESSAGE_CHARS = 300
+_AGE_ERROR_SECONDS = 5.0  # a cache counts the time that the response was on its way, and rounds up
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Response:
     """A response of the site."""
 
     data: object  # the body: decoded JSON, or text where it is not JSON
-    date: datetime | None = None  # when it was written; None: not said, or it is from a cache
+    date: datetime | None = None  # the site's time when it came; None: not said
     age: float = 0.0  # seconds that a cache has kept it; infinite where that can't be read
 
 
@@ -159,8 +160,15 @@ def find_message(value: object, depth: int = 4) -> str:
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """Read when the site wrote a response, in UTC; None where it is from a cache (``Age``)."""
-    return None if age_of(headers) else http_date(headers.get("Date"))
+    """Read the site's time when a response came, in UTC; None where it can't be read.
+
+    Of one that a cache has kept it can be a few seconds late, so as not to be ahead.
+    """
+    date, kept = http_date(headers.get("Date")), max(0.0, age_of(headers) - _AGE_ERROR_SECONDS)
+    try:
+        return date and date + timedelta(seconds=kept)
+    except OverflowError:
+        return None
 
 
 def age_of(headers: Mapping[str, str]) -> float:

@@ -16,18 +16,23 @@ class SiteClock:
     ignored; two are believed, as the service's clock may differ from the others'.
 
     A ``Date`` has whole seconds and arrives after it was written: the time is late, never ahead.
-    ``now``, this machine's time at ``monotonic``, is used until the site has sent its own.
+    What caches have kept counts only while nothing else is known; and until the site has sent its
+    time at all, ``now`` does, this machine's time at ``monotonic``.
     """
 
     def __init__(self, now: datetime, monotonic: float) -> None:
         self._epoch = now - timedelta(seconds=monotonic)
         self._service: deque[float] = deque(maxlen=_MAX_DATES)  # seconds ahead of this machine
         self._others: deque[float] = deque(maxlen=_MAX_DATES)
+        self._cached: deque[float] = deque(maxlen=_MAX_DATES)
 
-    def observe(self, date: datetime, received: float, *, is_service: bool) -> None:
+    def observe(
+        self, date: datetime, received: float, *, is_service: bool, is_cached: bool = False
+    ) -> None:
         """Record a response's date, and the monotonic time at which the response came."""
         ahead = (date - self._epoch).total_seconds() - received
-        (self._service if is_service else self._others).append(ahead)
+        uncached = self._service if is_service else self._others
+        (self._cached if is_cached else uncached).append(ahead)
 
     def at(self, monotonic: float) -> datetime:
         """Return the site's time at a monotonic time."""
@@ -38,7 +43,7 @@ class SiteClock:
             return self._epoch + timedelta(seconds=ahead)
 
     def _ahead(self) -> float:
-        others = statistics.median_high(self._others or [0.0])
+        others = statistics.median_high(self._others or self._cached or [0.0])
         service = self._service or [others]
         if len(service) > 2 or not self._others:
             return statistics.median_high(service)

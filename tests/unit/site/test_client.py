@@ -405,6 +405,19 @@ def test_a_list_of_projects_from_a_cache_does_not_put_the_clock_back(
     assert site.now() == clock.now()
 
 
+@pytest.mark.parametrize("offset", [-400.0, 400.0])
+def test_where_every_answer_is_from_a_cache_the_time_is_still_the_site_s(
+    clock: FakeClock, offset: float
+) -> None:
+    simulated = SimulatedSite(clock.unix, clock_offset_seconds=offset)
+    site = Site(DirectTransport(simulated, clock), clock)
+    simulated.fault(Fault(None, action=add_headers({"Age": "1"})))
+
+    site.check()
+
+    assert site.now() == clock.now() + timedelta(seconds=offset)
+
+
 def test_a_date_at_the_end_of_all_time_ends_no_run(
     site: Site, simulated: SimulatedSite, clock: FakeClock
 ) -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -252,9 +252,18 @@ def test_an_answer_that_has_just_come_to_a_cache_is_as_good_as_the_sites(age: st
     assert date_of({"Date": "Sat, 31 Jan 2026 12:00:05 GMT", "Age": age}) == TIME
 
 
-@pytest.mark.parametrize("age", ["7200", "1", "-1", "soon", "", "00:10"])
-def test_an_answer_that_a_cache_has_kept_tells_no_time(age: str) -> None:
+@pytest.mark.parametrize(("age", "passed"), [("1", 0), ("5", 0), ("7200", 7195)])
+def test_an_answer_that_a_cache_has_kept_tells_the_time_when_it_came(
+    age: str, passed: float
+) -> None:
+    date = date_of({"Date": "Sat, 31 Jan 2026 12:00:05 GMT", "Age": age})
+    assert date == TIME + timedelta(seconds=passed)
+
+
+@pytest.mark.parametrize("age", ["-1", "soon", "", "00:10", "9" * 20, "9" * 400])
+def test_an_answer_that_a_cache_has_kept_for_who_knows_how_long_tells_no_time(age: str) -> None:
     assert date_of({"Date": "Sat, 31 Jan 2026 12:00:05 GMT", "Age": age}) is None
+    assert date_of({"Age": age}) is None
 
 
 @pytest.mark.parametrize(

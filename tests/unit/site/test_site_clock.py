@@ -23,12 +23,14 @@ class Answers:
     def true_time(self, monotonic: float) -> datetime:
         return START + timedelta(seconds=monotonic - 1000.0 + self.ahead)
 
-    def answer(self, *, is_service: bool, odd: float = 0.0, took: float = 0.0) -> None:
+    def answer(
+        self, *, is_service: bool, is_cached: bool = False, odd: float = 0.0, took: float = 0.0
+    ) -> None:
         """Have an answer come, a second after the last one; its date may be so much off."""
         self.monotonic += 1.0
         written = self.true_time(self.monotonic - took) + timedelta(seconds=odd)
         date = written.replace(microsecond=0)
-        self.clock.observe(date, self.monotonic, is_service=is_service)
+        self.clock.observe(date, self.monotonic, is_service=is_service, is_cached=is_cached)
 
     def is_right(self) -> bool:
         """Whether the clock is right: up to two seconds late, and never ahead."""
@@ -65,6 +67,22 @@ def test_the_snapshot_service_is_believed_before_the_others() -> None:
         site.answer(is_service=False, odd=-300.0)
     for _ in range(2):
         site.answer(is_service=True)
+    assert site.is_right()
+
+
+def test_what_a_cache_has_kept_counts_while_nothing_else_is_known() -> None:
+    site = Answers(ahead=300.0)
+    for is_service in (False, True, True):
+        site.answer(is_service=is_service, is_cached=True)
+        assert site.is_right()
+
+
+@pytest.mark.parametrize("is_service", [False, True])
+def test_what_a_cache_has_kept_does_not_count_beside_anything_else(is_service: bool) -> None:
+    site = Answers(ahead=300.0)
+    for _ in range(3):
+        site.answer(is_service=True, is_cached=True, odd=-HOURS)
+    site.answer(is_service=is_service)
     assert site.is_right()
 
 
