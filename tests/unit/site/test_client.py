@@ -405,6 +405,35 @@ def test_a_list_of_projects_from_a_cache_does_not_put_the_clock_back(
     assert site.now() == clock.now()
 
 
+@pytest.mark.parametrize("offset", [-400.0, 0.0, 400.0])
+@pytest.mark.parametrize("wrong", [timedelta(hours=1), timedelta(hours=-2)])
+def test_one_wrong_date_at_the_beginning_does_not_set_the_clock(
+    clock: FakeClock, offset: float, wrong: timedelta
+) -> None:
+    simulated = SimulatedSite(clock.unix, clock_offset_seconds=offset)
+    site = Site(DirectTransport(simulated, clock), clock)
+    date = (clock.now() + wrong).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    simulated.fault(Fault("auth", action=add_headers({"Date": date})))
+
+    site.check()
+
+    assert site.now() == clock.now() + timedelta(seconds=offset)
+    assert kinds(simulated) == ["auth", "users/self", "users/self"]
+
+
+@pytest.mark.parametrize("action", UNAVAILABLE)
+def test_where_the_site_tells_no_other_date_the_one_that_it_has_told_counts(
+    clock: FakeClock, action: Action
+) -> None:
+    simulated = SimulatedSite(clock.unix, clock_offset_seconds=400.0)
+    site = Site(DirectTransport(simulated, clock), clock)
+    simulated.fault(Fault("users/self", action=action))
+
+    site.check()
+
+    assert site.now() - clock.now() == timedelta(seconds=400)
+
+
 @pytest.mark.parametrize("offset", [-400.0, 400.0])
 def test_where_every_answer_is_from_a_cache_the_time_is_still_the_site_s(
     clock: FakeClock, offset: float
