@@ -181,15 +181,8 @@ class Site:
 
     def project(self, project_id: str) -> CallResult[Project]:
         """Look one project up; NotFoundError: there is no such project."""
-
-        def parse(data: object) -> Project:
-            project = parse_project(data)
-            if project.id != project_id:
-                raise OutcomeUnknownError("unexpected response: the id of another project")
-            return project
-
         request = Request("GET", "/api/projects/{project}", {"project": project_id})
-        return self._call(request, parse)
+        return self._call(request, lambda data: parse_project(data, project_id))
 
     def create_snapshot(self, project_id: str) -> CallResult[Snapshot]:
         """Start a snapshot. Succeeds even where there is no such project."""
@@ -197,16 +190,10 @@ class Site:
 
     def snapshot(self, project_id: str, snapshot_id: str) -> CallResult[Snapshot]:
         """Poll a snapshot; NotFoundError: there is no such snapshot, or no longer."""
-
-        def parse(data: object) -> Snapshot:
-            snapshot = parse_snapshot(data)
-            if snapshot.id != snapshot_id:
-                raise OutcomeUnknownError("unexpected response: the id of another snapshot")
-            return snapshot
-
         parameters = {"project": project_id, "snapshot": snapshot_id}
         path = _SNAPSHOTS + "/{snapshot}/detail"
-        return self._call(Request("GET", path, parameters, seconds=QUICK_SECONDS), parse)
+        request = Request("GET", path, parameters, seconds=QUICK_SECONDS)
+        return self._call(request, lambda data: parse_snapshot(data, snapshot_id))
 
     def snapshots(self, project_id: str) -> CallResult[SnapshotList]:
         """List the project's snapshots, only the newest ones where there are very many."""

@@ -35,7 +35,7 @@ def parse_job(data: object, asked: str) -> Job:
     """Return the job whose id was ``asked`` for; OutcomeUnknownError where it is no such job."""
     document = parse_document(data)
     if (document.get("_id") or document.get("id") or asked) != asked:
-        raise OutcomeUnknownError("unexpected response: the id of another job")
+        raise OutcomeUnknownError("unexpected response: another id than was asked for")
     attempt, transitions = document.get("attempt"), document.get("transitions")
     running = transitions.get("running") if isinstance(transitions, dict) else None
     kind, launched_by = parse_origin(document)

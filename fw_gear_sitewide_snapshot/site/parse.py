@@ -41,12 +41,11 @@ def _count(value: object) -> int:
     return int(number)
 
 
-def parse_project(data: object) -> Project:
-    """Return one project."""
+def parse_project(data: object, asked: str = "") -> Project:
+    """Return one project: the one whose id was ``asked`` for, where one was."""
     document = parse_document(data)
-    return Project(
-        parse_id(document.get("_id")), _text(document.get("label")), _text(document.get("group"))
-    )
+    project_id = _parse_id(document.get("_id"), asked)
+    return Project(project_id, _text(document.get("label")), _text(document.get("group")))
 
 
 def parse_snapshots(data: object, limit: int) -> SnapshotList:
@@ -78,8 +77,11 @@ def _may_lack_some(data: object, count: int) -> bool:
         return True
 
 
-def parse_snapshot(data: object) -> Snapshot:
-    """Return one snapshot; a status that nobody knows is kept as it is."""
+def parse_snapshot(data: object, asked: str = "") -> Snapshot:
+    """Return one snapshot; a status that nobody knows is kept as it is.
+
+    It is the one whose id was ``asked`` for, where one was.
+    """
     document = parse_document(data)
     status = document.get("status")
     if not isinstance(status, str) or not status.strip():
@@ -91,9 +93,8 @@ def parse_snapshot(data: object) -> Snapshot:
     elif word.lower() in set(SnapshotStatus):
         word = word.lower()
     reason = one_line(find_message(document)) if word == SnapshotStatus.FAILED else ""
-    return Snapshot(
-        parse_id(document.get("_id")), word, parse_time(document.get("created")), reason
-    )
+    snapshot_id = _parse_id(document.get("_id"), asked)
+    return Snapshot(snapshot_id, word, parse_time(document.get("created")), reason)
 
 
 def _documents(data: object) -> list[object]:
@@ -104,11 +105,13 @@ def _documents(data: object) -> list[object]:
     raise OutcomeUnknownError("unexpected response: no JSON list")
 
 
-def parse_id(value: object) -> str:
+def _parse_id(value: object, asked: str) -> str:
     """Return an id."""
-    if isinstance(value, str) and is_id(value):
-        return value
-    raise OutcomeUnknownError('unexpected response: no "_id" of 24 hex digits')
+    if not (isinstance(value, str) and is_id(value)):
+        raise OutcomeUnknownError('unexpected response: no "_id" of 24 hex digits')
+    if asked and value != asked:
+        raise OutcomeUnknownError("unexpected response: another id than was asked for")
+    return value
 
 
 def _text(value: object) -> str:

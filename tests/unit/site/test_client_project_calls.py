@@ -117,7 +117,7 @@ def test_an_answer_about_another_snapshot_is_not_taken(
     error = failure(site.snapshot(project, one))
 
     assert type(error) is OutcomeUnknownError
-    assert "the id of another snapshot" in str(error)
+    assert "another id than was asked for" in str(error)
 
 
 def test_an_answer_about_another_project_is_not_taken(site: Site, simulated: SimulatedSite) -> None:
@@ -128,7 +128,7 @@ def test_an_answer_about_another_project_is_not_taken(site: Site, simulated: Sim
     error = failure(site.project(one))
 
     assert type(error) is OutcomeUnknownError
-    assert "the id of another project" in str(error)
+    assert "another id than was asked for" in str(error)
 
 
 # Creates
