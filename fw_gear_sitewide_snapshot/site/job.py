@@ -83,7 +83,7 @@ def find_first_attempt(ask: Callable[[str], Job], job: Job) -> Job | None:
     moments = [moment for each in told.values() if (moment := each.began or _created(each.id, job))]
     if not moments:
         raise RejectedError("unexpected response: when the job began is not told")
-    if first is job or not first.began:
+    if first is job or first.attempt > 1 or not first.began:
         words = "The site does not tell when the job's first attempt began, only of %s: %s"
         log.warning(words, min(moments).isoformat(" ", "seconds"), why)
     return replace(first, began=min(moments))

@@ -114,6 +114,18 @@ def test_where_no_earlier_attempt_is_told_of_what_was_made_since_this_one_began_
     assert line.startswith("The site does not tell when the job's first attempt began, only of")
 
 
+def test_where_the_attempts_end_before_the_first_that_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site = Site(detail(SECOND, attempt=2), detail(THIRD, attempt=3, previous_job_id=SECOND))
+
+    first = site.first(THIRD)
+
+    assert first is not None
+    assert (first.id, first.began) == (SECOND, BEGAN)
+    assert caplog.messages[0].endswith("only of 2026-01-31 12:00:00+00:00: it is not named")
+
+
 def job_id(created: datetime, number: int = 1) -> str:
     """Return an id as the site's database makes it."""
     return f"{int(created.timestamp()):08x}{number:016x}"
