@@ -24,12 +24,18 @@ _SLOW_SECONDS = 5.0  # a project is slow if its last call has failed after so lo
 _MAX_SLOW_CALLS = 4
 
 
+def most_seconds(call: Call) -> float:
+    """Return how long a call may take."""
+    return QUICK_SECONDS if call in {Call.LIST, Call.POLL} else CALL_SECONDS
+
+
 class InFlight(NamedTuple):
     """A call that is in flight."""
 
     call: Call
     sent: float  # monotonic
     beside: int  # how many calls were in flight when it was sent, itself included
+    era: int  # of the limit of calls in flight, likewise
 
 
 class Schedule:
@@ -52,6 +58,7 @@ class Schedule:
         self._interval = PollInterval()
         self._next_poll = -math.inf  # polls are spread evenly over their interval
         self._slow: set[str] = set()
+        self._newest_answered = -math.inf  # when the call was sent that was sent last of these
         self._added = 0
 
     @property
@@ -149,12 +156,19 @@ class Schedule:
         return len(live) < limit
 
     def _live(self, now: float) -> list[Call]:
-        """List what is asked of the site by calls that don't hang, as far as is known."""
-        return [
-            call
-            for project_id, (call, sent, _) in self.in_flight.items()
-            if project_id not in self._slow and now - sent <= self._limit.hanging_seconds(call)
-        ]
+        """List what is asked of the site by calls that don't hang, as far as is known.
+
+        Where all creates take long, the site is slow, and more calls make it slower: then one of
+        them hangs at the most, until another one, which was sent later, is answered.
+        """
+        live, may_hang = [], True
+        for project_id, (call, sent, *_) in self.in_flight.items():
+            hangs = project_id in self._slow or now - sent > self._limit.hanging_seconds(call)
+            if hangs and call == Call.CREATE and sent >= self._newest_answered:
+                hangs, may_hang = may_hang, False
+            if not hangs:
+                live.append(call)
+        return live
 
     def _is_open(self, call: Call, now: float) -> bool:
         entries = self._due[call]
@@ -162,7 +176,7 @@ class Schedule:
 
     def _has_other_slot(self, now: float) -> bool:
         """Say whether a call that is no poll may be sent: half of the calls are left to polls."""
-        others = [call for call, _, _ in self.in_flight.values() if call != Call.POLL]
+        others = [call for call, *_ in self.in_flight.values() if call != Call.POLL]
         if self.unasked or len(others) < self._limit.calls // 2:
             return True
         live = sum(call != Call.POLL for call in self._live(now))
@@ -174,16 +188,19 @@ class Schedule:
         self._held_by_site.discard(project_id)
         self._gate(call).sent(now)
         self._creates_in_flight += call == Call.CREATE
-        self.in_flight[project_id] = InFlight(call, now, len(self.in_flight) + 1)
+        self.in_flight[project_id] = InFlight(call, now, len(self.in_flight) + 1, self._limit.era)
 
     def ended(self, project_id: str, now: float, error: Exception | None, seconds: float) -> float:
         """Record how a project's call ended, and how long it took; return when it was sent."""
-        call, sent, beside = self.in_flight.pop(project_id)
+        call, sent, beside, era = self.in_flight.pop(project_id)
         self._creates_in_flight -= call == Call.CREATE
         is_slow = error is not None and now - sent >= _SLOW_SECONDS
         if is_slow or not isinstance(error, OutcomeUnknownError | ServiceUnavailableError):
-            took = min(seconds, now - sent)
-            self._limit.answered(call, sent, took, (beside, len(self.in_flight) + 1))
+            most = most_seconds(call)
+            took = most if is_slow else min(seconds, now - sent)
+            self._limit.answered(call, era, took, (beside, len(self.in_flight) + 1), most)
+            if not is_slow:
+                self._newest_answered = max(self._newest_answered, sent)
         self._gate(call).answered(now, sent, error)
         if is_slow:
             self._slow.add(project_id)
@@ -194,10 +211,8 @@ class Schedule:
     def overdue(self) -> dict[str, float]:
         """Return when each call under way has lasted longer than its own time, by project."""
         return {
-            project_id: sent
-            + _OVERDUE_SECONDS
-            + (QUICK_SECONDS if call in {Call.LIST, Call.POLL} else CALL_SECONDS)
-            for project_id, (call, sent, _) in self.in_flight.items()
+            project_id: sent + _OVERDUE_SECONDS + most_seconds(call)
+            for project_id, (call, sent, *_) in self.in_flight.items()
         }
 
     def creates_are_done(self, now: float) -> None:
@@ -224,7 +239,7 @@ class Schedule:
     def outage_seconds(self, now: float) -> float:
         """Return for how long all calls have failed, or all that ``unasked`` projects wait for."""
         calls = {call for call, entries in self._due.items() if entries}
-        calls |= {call for call, _, _ in self.in_flight.values()}
+        calls |= {call for call, *_ in self.in_flight.values()}
         calls |= {Call.POLL} if self._to_poll else set()
         outages = {call: self._gate(call).outage_seconds(now) for call in calls}
         longest = max(outages.values(), default=0.0)

@@ -22,6 +22,8 @@ _FIRST_PAUSE = 16  # rounds, after a trial of more and one of fewer have failed;
 _MAX_PAUSE = 64
 _LEAST_ANSWERS = 4  # a round has; else one a call in flight
 _LEAST_SECONDS = 0.001  # shorter times are not the site's
+# Twice as many calls may make each so much slower, as long as no trial has shown that it is less.
+_MOST_SLOWDOWN = 4.0
 # A call hangs that lasts so many times as long as answers of its kind took lately.
 _HANGING = 4.0
 _LEAST_HANGING_SECONDS = 2.0  # a site may stand still for a moment
@@ -35,7 +37,8 @@ READ_FAILURE_THRESHOLD = 32
 _FIRST_SPACING_SECONDS = 0.04  # 25 calls a second: where spacing begins after a first 429
 _MAX_SPACING_SECONDS = 2.0
 _WIDENING = 1.5
-_NARROWING = 0.995  # with each success: after 140 of them the spacing has halved
+_NARROWING = 0.995  # with each success: after 140 of them the spacing has halved,
+_NARROWING_SECONDS = 10.0  # or after seven seconds, where it is so wide that this is sooner
 _MAX_HOLD_SECONDS = 60.0  # a longer Retry-After holds back only the project that it was sent for
 _TOO_MANY_REQUESTS = 429
 
@@ -46,21 +49,26 @@ class ConcurrencyLimit:
     What so many calls get done in a second follows from how long their answers take. Twice as many
     are tried: where these get hardly more done, half as many are tried, and likewise when the site
     becomes slower. So it is asked less before it fails. Only calls of one kind are compared.
+
+    Attributes:
+        era: Another one with each change: an answer tells of the limit of when its call was sent.
     """
 
     def __init__(self, most_calls: int = MAX_CONCURRENT_CALLS) -> None:
         self._most_calls = most_calls
         self._usual_seconds: dict[str, float] = {}  # that an answer takes, by kind of call
+        self._place, self.era = _FIRST_LIMIT, 0
         self._start()
 
-    def _start(self, since: float = -math.inf) -> None:
-        self._place, self._since = _FIRST_LIMIT, since
+    def _start(self) -> None:
+        self._go_to(min(self._place, _FIRST_LIMIT))
         # This round's answers, by kind: what so many calls get done in a second, and the seconds.
         self._answers: dict[str, list[tuple[float, float]]] = {}
         self._done: dict[str, float] = {}  # in a second, with the limit that was found to be right
         self._before: tuple[int, str, float] | None = None  # a trial: the place, kind, and done
         self._step = 1  # of the next trial: to more calls, or (-1) to fewer
         self._rounds_left = self._pause = self._slow_rounds = 0
+        self._slowdown = _MOST_SLOWDOWN
 
     @property
     def calls(self) -> int:
@@ -69,66 +77,86 @@ class ConcurrencyLimit:
 
     def hanging_seconds(self, kind: str) -> float:
         """Return how long a call of a kind takes at the most, unless it hangs."""
-        if kind not in self._usual_seconds:
-            return _FIRST_HANGING_SECONDS
-        return max(_LEAST_HANGING_SECONDS, _HANGING * self._usual_seconds[kind])
+        if kind in self._usual_seconds:
+            return max(_LEAST_HANGING_SECONDS, _HANGING * self._usual_seconds[kind])
+        return max([_FIRST_HANGING_SECONDS, *map(self.hanging_seconds, self._usual_seconds)])
 
-    def answered(self, kind: str, sent: float, seconds: float, in_flight: tuple[int, int]) -> None:
+    def answered(
+        self,
+        kind: str,
+        era: int,
+        seconds: float,
+        in_flight: tuple[int, int],
+        most_seconds: float = math.inf,
+    ) -> None:
         """Learn how long an answer took, or a call that was not answered in time.
 
         Args:
             kind: Of the call.
-            sent: When it was sent.
+            era: When it was sent.
             seconds: How long it took.
             in_flight: How many calls were in flight when it was sent and when it ended, itself
                 included.
+            most_seconds: How long it may take: one that took as long has got nothing done.
         """
-        seconds = max(seconds, _LEAST_SECONDS)
+        seconds, in_time = max(seconds, _LEAST_SECONDS), seconds < most_seconds
         if kind not in self._usual_seconds:
-            self._usual_seconds[kind] = seconds
-            self._start(sent)  # the site may bear fewer calls of this kind
+            self._usual_seconds[kind] = seconds if in_time else _LEAST_SECONDS
+            self._start()  # the site may bear fewer calls of this kind
         as_many = in_flight[0] >= self.calls or (not self._done and sum(in_flight) > self.calls)
-        if sent < self._since or not as_many:
+        if era != self.era or not as_many:
             return  # it doesn't tell what this limit does
         answers = self._answers.setdefault(kind, [])
-        answers.append((in_flight[0] / seconds, seconds))
-        if len(answers) >= max(self.calls, _LEAST_ANSWERS):
+        answers.append((in_flight[0] / seconds if in_time else 0.0, seconds))
+        enough = max(self.calls, _LEAST_ANSWERS)
+        if self._before and kind != self._before[1]:
+            enough *= 2  # a trial is told by its own kind, if that still comes
+        if len(answers) >= enough:
             # A quarter was quicker: so some that were held up, here or there, don't count.
-            done, self._usual_seconds[kind] = sorted(answers)[-1 - len(answers) // 4]
+            done, usual = sorted(answers)[-1 - len(answers) // 4]
+            self._usual_seconds[kind] = usual if done else self._usual_seconds[kind]
             self._answers.clear()
-            self._end_round(kind, done, sent + seconds)
+            self._end_round(kind, done, most_seconds)
 
-    def _end_round(self, kind: str, done: float, now: float) -> None:
+    def _end_round(self, kind: str, done: float, most_seconds: float) -> None:
         if self._before is None:
             self._rounds_left -= 1
             is_slow = done < _SLOWER * self._done.get(kind, 0.0)
             self._slow_rounds = self._slow_rounds + 1 if is_slow else 0
             if self._slow_rounds >= _SLOW_ROUNDS:
                 self._slow_rounds = 0
-                self._try(-1, kind, done, now)
+                self._try(-1, kind, done, most_seconds)
             elif self._rounds_left < 0:
-                self._try(self._step, kind, done, now)
+                self._try(self._step, kind, done, most_seconds)
             elif self._done:
                 self._done.setdefault(kind, done)
             return
         (place, kind_before, before), self._before = self._before, None
         step = self._place - place
         more, fewer = (done, before) if step > 0 else (before, done)
-        if kind == kind_before and (more >= _WORTH_IT * fewer) == (step > 0):
+        if kind == kind_before:
+            seen = (2 * fewer / more) ** 2 if more else math.inf
+            self._slowdown = min(max(seen, 2.0), _MOST_SLOWDOWN)
+        if kind == kind_before and (more > _WORTH_IT * fewer) == (step > 0):
             self._done, self._step = {kind: done}, 1
             self._rounds_left, self._pause = _FIRST_PAUSE, 0
-            self._try(step, kind, done, now)
+            self._try(step, kind, done, most_seconds)
         else:
-            self._place, self._since = place, now
+            self._go_to(place)
             self._step = -step if place > 0 else 1
             self._done = {kind_before: before}
             self._rounds_left = self._pause
             self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _MAX_PAUSE)
 
-    def _try(self, step: int, kind: str, done: float, now: float) -> None:
+    def _try(self, step: int, kind: str, done: float, most_seconds: float) -> None:
+        if not done or self._slowdown * self._usual_seconds[kind] >= most_seconds:
+            step = -1  # more could end in time-outs
         if 0 <= self._place + step < len(_LIMITS):
             self._before = (self._place, kind, done)
-            self._place, self._since = self._place + step, now
+            self._go_to(self._place + step)
+
+    def _go_to(self, place: int) -> None:
+        self._place, self.era = place, self.era + 1
 
 
 class Gate:
@@ -170,7 +198,8 @@ class Gate:
             self._past_outage_seconds = self.outage_seconds(now)
             self._failures = self._rounds = 0
             self._failing_since, self.problem, self._last_success = math.inf, "", now
-            narrower = self._spacing * _NARROWING
+            narrowing = min(_NARROWING, math.exp(-self._spacing / _NARROWING_SECONDS))
+            narrower = self._spacing * narrowing
             self._spacing = narrower if narrower >= _FIRST_SPACING_SECONDS / 10 else 0.0
             return
         self._failures += 1

@@ -12,6 +12,7 @@ from tests.support.time import FakeClock
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
 MAX_IN_FLIGHT = 16
+BUILD_SECONDS = 20.0  # of the simulated site, at the most
 NOT_THE_SITE_S = refuse(404, body=b"default backend - 404", headers={"Content-Type": "text/plain"})
 FAILURES = [refuse(503), refuse(502), refuse(408), NOT_THE_SITE_S, break_off("reset")]
 
@@ -103,6 +104,26 @@ def test_a_site_that_slows_down_under_load_gets_about_as_much_done_as_it_can(
     at_best = 1_000 / best * 0.1 * 2
     assert loop.times("create")[-1] <= at_best / 0.85
     assert max(call.ended - call.sent for call in loop.transport.carried) < 5.0
+
+
+@pytest.mark.parametrize(
+    ("best", "idle_seconds"), [(1, 0.3), (1, 0.8), (2, 0.5), (2, 2.0), (3, 2.0), (4, 3.0)]
+)
+def test_where_more_calls_would_end_in_time_outs_none_does(
+    loop: Loop, best: float, idle_seconds: float
+) -> None:
+    behaviour = loop.simulated.behaviour
+    behaviour.create_seconds = behaviour.status_seconds = idle_seconds
+    behaviour.slows_down_at = best
+    loop.projects(60)
+
+    last = loop.run(timeout_seconds=6_000.0)
+
+    assert {row.status for row in last.values()} == {"complete"}
+    took = {(call.method, call.ended - call.sent) for call in loop.transport.carried}
+    assert all(seconds < (30.0 if method == "POST" else 10.0) for method, seconds in took)
+    at_best = len(loop.times()) / best * idle_seconds * 2
+    assert loop.clock.seconds <= 1.3 * at_best + BUILD_SECONDS
 
 
 @pytest.mark.parametrize("kind", ["create", "detail", "list", "project"])

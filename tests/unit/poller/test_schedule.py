@@ -35,8 +35,8 @@ def state(
 def sixteen() -> ConcurrencyLimit:
     """Return a limit that has learned that the site bears sixteen calls at a time."""
     limit = ConcurrencyLimit()
-    for second, call in enumerate([*Call, *[Call.POLL] * 100]):
-        limit.answered(call, second, 1.0, (limit.calls, limit.calls))
+    for call in [*Call, *[Call.POLL] * 100]:
+        limit.answered(call, limit.era, 1.0, (limit.calls, limit.calls))
     assert limit.calls == MAX_CONCURRENT_CALLS
     return limit
 
@@ -142,8 +142,8 @@ def test_of_few_calls_at_a_time_half_are_left_to_polls_too() -> None:
 
 def test_where_one_call_at_a_time_gets_most_done_a_poll_goes_beside_a_slow_create() -> None:
     limit = ConcurrencyLimit()
-    for second, call in enumerate([*Call, *[Call.CREATE] * 30]):
-        limit.answered(call, 1e4 * second, limit.calls**2, (limit.calls, limit.calls))
+    for call in [*Call, *[Call.CREATE] * 30]:
+        limit.answered(call, limit.era, limit.calls**2, (limit.calls, limit.calls))
     assert limit.calls == 1
     states = (state(1), state(2), state(3, Call.POLL), state(4, Call.POLL))
     sender = Sender(*states, schedule=Schedule(limit=limit))
@@ -152,6 +152,17 @@ def test_where_one_call_at_a_time_gets_most_done_a_poll_goes_beside_a_slow_creat
     assert not sender.schedule.can_send(11.0)
     sender.end(3, 11.0)
     assert sender.send(11.0) == [4]
+
+
+def test_creates_that_all_take_long_are_not_taken_for_hanging_but_for_one() -> None:
+    states = (state(number) for number in range(100))
+    sender = Sender(*states, unasked=True, schedule=Schedule())
+    assert len(sender.send(0.0)) == 4
+
+    assert len(sender.send(5.0)) == 1
+    assert len(sender.send(9.0)) == 0
+    sender.end(4, 9.5)  # which was sent after the others: these hang
+    assert len(sender.send(9.5)) == 4
 
 
 def test_quick_refusals_say_nothing_of_how_many_calls_a_site_bears() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from itertools import count, islice
+from itertools import islice
 
 import pytest
 
@@ -35,14 +35,20 @@ class SiteUnderLoad:
         self.now = 0.0
         self.most = 0
 
-    def ask(self, calls: int, seconds: Callable[[int], float], kind: str = CREATE) -> None:
+    def ask(
+        self,
+        calls: int,
+        seconds: Callable[[int], float],
+        kind: str = CREATE,
+        most_seconds: float = math.inf,
+    ) -> None:
         """Keep as many calls in flight as the limit says, until so many have been answered."""
         for _ in range(calls):
             at_once = self.limit.calls
             self.most = max(self.most, at_once)
             took = seconds(at_once)
             self.now += took / at_once
-            self.limit.answered(kind, self.now, took, (at_once, at_once))
+            self.limit.answered(kind, self.limit.era, took, (at_once, at_once), most_seconds)
 
 
 def peaks_at(best: float, idle_seconds: float = 0.1) -> Callable[[int], float]:
@@ -78,9 +84,13 @@ def test_nearly_as_much_gets_done_as_with_the_best_number(best: float) -> None:
 
 def test_a_site_that_gets_no_more_done_is_not_asked_more_at_a_time() -> None:
     site = SiteUnderLoad()
-    site.ask(500, lambda at_once: 0.1 * max(1.0, at_once / 4))
+    asked = []
+    for _ in range(500):
+        site.ask(1, lambda at_once: 0.1 * max(1.0, at_once / 4))
+        asked.append(site.limit.calls)
 
-    assert site.limit.calls == 4
+    assert sum(calls == 4 for calls in asked) >= 0.85 * 500
+    assert site.most == 8
 
 
 def test_where_twice_as_many_are_worse_they_are_tried_less_and_less_often() -> None:
@@ -156,10 +166,58 @@ def test_a_mixture_of_slow_and_quick_calls_is_no_slowness() -> None:
 
 def test_what_was_not_asked_beside_as_many_as_may_be_says_nothing_of_the_limit() -> None:
     limit = ConcurrencyLimit()
-    for second in islice(count(), 100):
-        limit.answered(POLL, second, 0.1, (1, 1))
+    for _ in range(100):
+        limit.answered(POLL, limit.era, 0.1, (1, 1))
 
     assert limit.calls == 4
+
+
+def test_calls_that_are_not_answered_in_time_get_nothing_done() -> None:
+    limit = ConcurrencyLimit()
+    for _ in range(400):
+        at_once = limit.calls
+        seconds = min(1.5 * at_once, 10.0)  # one after the other, and given up after ten
+        limit.answered(POLL, limit.era, seconds, (at_once, at_once), 10.0)
+
+        assert at_once <= 4
+
+
+def test_no_more_are_tried_where_their_answers_could_come_too_late() -> None:
+    site = SiteUnderLoad()
+    site.ask(400, lambda _: 2.0, most_seconds=3.9)
+    assert site.most == 4
+
+    site.ask(400, lambda _: 0.9, most_seconds=3.9)
+    assert site.limit.calls == MAX_CONCURRENT_CALLS
+
+
+def test_a_kind_of_call_that_is_new_is_tried_with_no_more_than_the_others_bore() -> None:
+    site = SiteUnderLoad()
+    site.ask(400, peaks_at(0.5), CREATE)
+    assert site.limit.calls == 1
+
+    site.ask(1, peaks_at(0.5), POLL)
+    assert site.limit.calls == 1
+
+
+def test_an_answer_tells_only_of_the_limit_of_when_its_call_was_sent() -> None:
+    limit = ConcurrencyLimit()
+    limit.answered(POLL, limit.era, 1.0, (4, 4))
+    before = limit.era
+    for _ in range(4):
+        limit.answered(POLL, limit.era, 1.0, (4, 4))
+    assert limit.calls == 8
+
+    for _ in range(100):
+        limit.answered(POLL, before, 0.1, (4, 4))
+    assert limit.calls == 8
+
+
+def test_before_a_kind_was_answered_it_may_take_as_long_as_the_others() -> None:
+    site = SiteUnderLoad()
+    site.ask(100, lambda _: 3.0, CREATE)
+
+    assert site.limit.hanging_seconds(POLL) == site.limit.hanging_seconds(CREATE) > 3.0
 
 
 def test_what_lasts_far_longer_than_usual_hangs() -> None:
@@ -262,6 +320,22 @@ def test_after_a_limit_calls_are_spaced_out_and_each_that_goes_well_narrows_that
     now = gate.opens_at(0)
     gate.sent(now)
     assert gate.opens_at(0) == now
+
+
+def test_however_wide_the_space_has_become_it_is_gone_within_a_minute_of_success() -> None:
+    gate = Gate(1_000)
+    for number in range(40):
+        gate.answered(float(number), float(number), LIMIT)
+    began = now = gate.opens_at(0)
+    spaces = []
+    while now < began + 60.0:
+        gate.sent(now)
+        gate.answered(now, now, None)
+        spaces.append(gate.opens_at(0) - now)
+        now = max(gate.opens_at(0), now + 0.01)
+
+    assert spaces[0] == pytest.approx(2.0)
+    assert spaces[-1] <= 0
 
 
 def test_a_second_limit_widens_the_space_up_to_seconds() -> None:
