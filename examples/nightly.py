@@ -62,8 +62,7 @@ def main() -> str:
     except BlockingIOError:
         return f"another run of this script is not finished: it holds {LOCK}"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, cron sends one line
-        left = cancel(client, job_id) if job_id else ""
-        return f"could not {doing}: {words(error)}{left}"
+        return f"could not {doing}: {words(error)}{cancel(client, job_id) if job_id else ''}"
 
 
 def stop(number: int, _: object) -> None:
@@ -74,18 +73,20 @@ def stop(number: int, _: object) -> None:
 
 def wait(client, job_id: str) -> str:
     """Wait until the job has ended; say what is wrong, or nothing."""
-    looks = 0
+    looks = denied = 0
     while looks < 2:  # the site may be about to start a failed job again: look twice
         time.sleep(SECONDS)
         try:
-            job = newest(client, job_id)
-        except Exception as error:  # the site may be away for a while
-            if getattr(error, "status", None) in {401, 403, 404}:
+            job, denied = newest(client, job_id), 0
+            if job.state == "complete":
+                return ""
+            looks = looks + 1 if has_ended(job) else 0
+        except Exception as error:  # the site may be away, and a balancer answer for it
+            before, status = denied, getattr(error, "status", None)
+            is_page = status in {403, 404} and not (error.body or "").lstrip().startswith("{")
+            denied = status if status in {401, 403, 404} and not is_page else 0
+            if denied and denied == before:  # the site says it twice
                 raise
-            continue
-        if job.state == "complete":
-            return ""
-        looks = looks + 1 if has_ended(job) else 0
     return f"job {job.id} is {job.state}: see its log, and snapshot_report.csv in {sys.argv[1]}"
 
 
@@ -108,8 +109,7 @@ def cancel(client, job_id: str) -> str:
     """Cancel the job, in a minute at the most; say what became of it."""
     signal.alarm(60)
     try:
-        job = newest(client, job_id)
-        if has_ended(job):
+        if has_ended(job := newest(client, job_id)):
             return f"; the job is {job.state}"
         client.change_job_state(job.id, "cancelled")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is told

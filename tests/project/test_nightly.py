@@ -20,6 +20,7 @@ import pytest
 
 from flywheel_site_simulator import (
     DEFAULT_KEY,
+    Action,
     Engine,
     Fault,
     SimulatedSite,
@@ -36,6 +37,8 @@ from tests.support.repository import ROOT, read
 
 NIGHTLY = ROOT / "examples" / "nightly.py"
 PLACE = "admin/Snapshots"
+DENIALS = [refuse(status, "not yours") for status in (401, 403, 404)]
+PAGES = [refuse(status, body=b"<html>nginx</html>") for status in (403, 404)]
 GEAR = """
 import pathlib, sys, time
 order = pathlib.Path("{order}")
@@ -215,15 +218,24 @@ def test_the_last_report_there_is_handed_over_and_tells_what_is_gone(whole: Nigh
     assert report.tags == ("snapshots-complete", "content-lost")
 
 
-def test_a_site_that_answers_nothing_for_a_while_is_asked_again(night: Night) -> None:
-    away = night.site.fault(Fault(kind="job", times=5, action=refuse(502)))
-    night.site.fault(Fault(kind="job", times=5, action=break_off()))
+@pytest.mark.parametrize(
+    "answers",
+    [
+        *([action] * 5 for action in (refuse(502), break_off(), *PAGES)),
+        *([action, slow_down(0), action] for action in DENIALS),
+        [DENIALS[0], refuse(502), DENIALS[0]],
+        [PAGES[0], DENIALS[1], PAGES[0], DENIALS[1]],
+        DENIALS,
+    ],
+)
+def test_what_is_odd_for_a_while_is_asked_again(night: Night, answers: list[Action]) -> None:
+    odd = [night.site.fault(Fault(kind="job", times=1, action=action)) for action in answers]
     with night.started(PLACE) as script:
-        night.running_job()
-        until(lambda: away.hits == 5)
+        until(lambda: odd[-1].hits or script.poll() is not None)
         night.order.write_text("0")
 
         assert ended(script) == (0, "")
+    assert [fault.hits for fault in odd] == [1] * len(odd)
 
 
 # -------------------------------------------------------------------- jobs that are started again
@@ -345,12 +357,13 @@ def test_a_job_that_can_t_be_cancelled_is_told(night: Night) -> None:
     assert "; the job may still run, as it could not be cancelled: not yours" in said
 
 
-def test_a_right_that_is_missing_ends_it_at_once(night: Night) -> None:
-    night.site.fault(Fault(kind="job", times=1, action=refuse(403, "not yours")))
+@pytest.mark.parametrize("denial", DENIALS)
+def test_what_the_site_denies_twice_ends_it(night: Night, denial: Action) -> None:
+    denied = night.site.fault(Fault(kind="job", times=2, action=denial))
 
     status, said = night.run()
 
-    assert status == 1
+    assert (status, denied.hits) == (1, 2)
     [job] = night.jobs
     assert f"could not wait for job {job.id}: not yours; job {job.id} is cancelled" in said
 
