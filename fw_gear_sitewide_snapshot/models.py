@@ -66,11 +66,19 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableSnapshot:
+    """What can be read of a snapshot that is listed, and can't be read as a whole."""
+
+    created: datetime | None  # None where that can't be read
+    id: str = ""  # likewise empty
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotList:
     """What the site's list says of a project's snapshots."""
 
     snapshots: tuple[Snapshot, ...]  # those that could be read, in the site's order
-    unreadable: tuple[datetime | None, ...] = ()  # when the others were made; None: can't be read
+    unreadable: tuple[UnreadableSnapshot, ...] = ()  # the others
     whole_since: datetime = _BEGINNING  # everything that was made after this moment is in the list
 
     @property
@@ -85,9 +93,10 @@ class SnapshotList:
 
     def shows_all_since(self, since: datetime, known: Collection[str] = ()) -> bool:
         """Say whether what was made since is certainly told; ``known`` ids are none of that."""
-        times = [s.created for s in self.snapshots if s.id not in known and s.created is None]
-        unsure = [*times, *self.unreadable]
-        return since > self.whole_since and all(when and when < since for when in unsure)
+        is_dated = all(s.created or s.id in known for s in self.snapshots)
+        times = [record.created for record in self.unreadable if record.id not in known]
+        is_older = all(when and when < since for when in times)
+        return since > self.whole_since and is_dated and is_older
 
 
 @dataclass(frozen=True, slots=True)

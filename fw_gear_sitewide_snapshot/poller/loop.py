@@ -170,7 +170,7 @@ class Poller:
             wake = max(self._clock.monotonic() + TICK_SECONDS, self._schedule.next_due())
             wake = min([until, wake, *self._schedule.overdue().values()])
             for project_id, result in self._queue.results(wake):
-                self._ended(project_id, self._site.observe(result), result.seconds)
+                self._ended(project_id, self._site.observe(result), result.seconds, result.age)
                 if until < math.inf:  # it may have made something due earlier than that
                     nothing_to_send = not self._schedule.can_send(self._clock.monotonic())
                     break
@@ -183,8 +183,10 @@ class Poller:
                 self._queue.abandon(self._tasks[project_id])
                 self._ended(project_id, OutcomeUnknownError("the site did not answer in time"))
 
-    def _ended(self, project_id: str, value: CallValue, seconds: float = math.inf) -> None:
-        """Apply the end of a call that has taken so many seconds."""
+    def _ended(
+        self, project_id: str, value: CallValue, seconds: float = math.inf, age: float = 0.0
+    ) -> None:
+        """Apply the end of a call that has taken so many seconds; its answer may have an age."""
         now = self._clock.monotonic()
         error = value if isinstance(value, SiteError) else None
         del self._tasks[project_id]
@@ -192,7 +194,8 @@ class Poller:
         before = self._states[project_id]
         sent = self._site.clock.at(now if before.sent is None else before.sent)
         backoff = backoff_seconds(before.failures + 1, error)
-        after = transitions.apply(before, value, Now(now, self._site.now(), sent, asked, backoff))
+        told = Now(now, self._site.now(), sent, asked - age, backoff)
+        after = transitions.apply(before, value, told)
         if self._is_final and tells_of(before.record.snapshot_id, value):
             self._told.add(project_id)
         # A list that still tells nothing at its time may never do: the deadline ends that.

@@ -7,7 +7,7 @@ import math
 from datetime import UTC, datetime
 
 from ..errors import OutcomeUnknownError
-from ..models import Project, Snapshot, SnapshotList, SnapshotStatus
+from ..models import Project, Snapshot, SnapshotList, SnapshotStatus, UnreadableSnapshot
 from ..text import is_id, one_line
 from .http import find_message
 
@@ -49,7 +49,7 @@ def parse_project(data: object, asked: str = "") -> Project:
 
 
 def parse_snapshots(data: object, limit: int) -> SnapshotList:
-    """Return a project's snapshots; of an unreadable one only when it was created, if that can.
+    """Return a project's snapshots; of an unreadable one its id and time, if these can be read.
 
     The request was for the newest ones first, and for ``limit`` of them at the most.
     """
@@ -59,7 +59,10 @@ def parse_snapshots(data: object, limit: int) -> SnapshotList:
         try:
             snapshots.append(parse_snapshot(item))
         except OutcomeUnknownError:
-            unreadable.append(parse_time(item.get("created")) if isinstance(item, dict) else None)
+            record = item if isinstance(item, dict) else {}
+            identifier = _text(record.get("_id"))
+            known_id = identifier if is_id(identifier) else ""
+            unreadable.append(UnreadableSnapshot(parse_time(record.get("created")), known_id))
     times = [snapshot.created for snapshot in snapshots if snapshot.created]
     whole_since = datetime.min.replace(tzinfo=UTC)
     if len(documents) >= limit or _may_lack_some(data, len(documents)):

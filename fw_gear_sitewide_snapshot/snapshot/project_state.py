@@ -65,5 +65,5 @@ class Now:
     seconds: float  # monotonic
     site: datetime  # the site's time
     sent: datetime  # likewise, when the attempt's first create was sent, as known by now
-    asked: float  # monotonic, when the call was sent: a list may be no newer
+    asked: float  # monotonic, when the call was sent, less a cache's age: a list may be no newer
     backoff: float = 1.0  # seconds to wait if the call has told nothing

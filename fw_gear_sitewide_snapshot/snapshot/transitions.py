@@ -134,7 +134,8 @@ def _looked_for_missing(state: ProjectState, listed: SnapshotList, now: Now) -> 
     again = replace(state, call=Call.POLL, problem=problem, due=now.seconds + now.backoff)
     if found is not None:
         return replace(_seen(again, found, now), due=again.due)
-    others = {other.id for other in listed.snapshots}
+    ids = {*(other.id for other in listed.snapshots), *(other.id for other in listed.unreadable)}
+    others = ids - {record.snapshot_id, ""}
     if not listed.shows_all_since(record.timestamp or _EVER, others):
         return again
     missed_since = now.seconds if state.missed_since is None else state.missed_since
@@ -172,7 +173,8 @@ def _none_shown(
     if state.is_accepted and not made:
         return again
     if now.asked < state.settled_at:
-        return replace(again, due=min(again.due, state.settled_at))
+        is_old = now.seconds >= state.settled_at  # a cache's: another look may find a newer one
+        return again if is_old else replace(again, due=min(again.due, state.settled_at))
     if not listed.shows_all_since(_wanted_since(state, now), state.known_failed):
         return replace(again, problem="the site's list of snapshots can't be read in full")
     if made and state.sent is not None:  # this attempt's own has failed

@@ -169,8 +169,10 @@ def faults(
 @st.composite
 def outages(draw: st.DrawFn) -> Callable[[list[str], float], Fault]:
     begin, length = draw(st.floats(0, 60)), draw(st.floats(1, 30) | st.just(4 * 3600.0))
-    kinds = draw(st.sampled_from([None, {"detail"}, {"create"}, {"list", "create"}]))
-    action = draw(OUTAGES)
+    kinds = draw(
+        st.sampled_from([None, {"detail"}, {"create"}, {"list", "create"}, {"list"}, {"job"}])
+    )
+    action = draw(OUTAGES | EDITS if kinds == {"list"} else OUTAGES)
     note(f"outage: {kinds} from {begin} for {length} s: {action}")
     return lambda _, now: Fault(kinds, begin=now + begin, end=now + begin + length, action=action)
 

@@ -16,6 +16,7 @@ from fw_gear_sitewide_snapshot.models import (
     SnapshotList,
     SnapshotOrder,
     SnapshotRecord,
+    UnreadableSnapshot,
 )
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.project_state import Call, Now, ProjectState
@@ -50,7 +51,7 @@ def made(status: str = "pending", created: float | None = SENT, snapshot_id: str
 
 
 def listed(*snapshots: Snapshot, unreadable: tuple[datetime | None, ...] = ()) -> SnapshotList:
-    return SnapshotList(snapshots, unreadable)
+    return SnapshotList(snapshots, tuple(map(UnreadableSnapshot, unreadable)))
 
 
 def fresh(**order: object) -> ProjectState:

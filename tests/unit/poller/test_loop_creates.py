@@ -1,5 +1,6 @@
 """Creates as the site counts them: one of each project, whatever becomes of the answers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,24 @@ def test_a_snapshot_that_comes_late_is_waited_for(loop: Loop, answer: str, secon
 
     assert [loop.simulated.creates(project) for project in projects] == [1, 1, 1]
     assert {row.status for row in last.values()} == {"complete"}
+
+
+@pytest.mark.parametrize("age", [45, 120])
+def test_a_list_from_a_cache_speaks_of_when_it_was_put_there(loop: Loop, age: int) -> None:
+    project = loop.project()
+    old: list[object] = []
+
+    def cached(records: list[object]) -> object:
+        old.append(records)
+        return old[0]
+
+    loop.fault("create", do_later(2.0, 504), times=1)
+    loop.fault("list", replace(edit_answer(cached), headers={"Age": str(age)}), end=age)
+
+    last = loop.run()[project]
+
+    assert loop.simulated.creates(project) == 1
+    assert last.is_complete
 
 
 @pytest.mark.parametrize("seconds", [0.0, 4.0, 9.0])

@@ -237,14 +237,15 @@ def day(number: int) -> datetime:
 def test_a_list_is_read_without_what_cannot_be_read(record: dict[str, object]) -> None:
     read = listed([snapshot(), snapshot(**record)])
     assert read.snapshots == (Snapshot(ID, "pending", WHEN),)
-    assert read.unreadable == (WHEN,)
+    assert [one.created for one in read.unreadable] == [WHEN]
+    assert [one.id for one in read.unreadable] == ["" if "_id" in record else ID]
 
 
 @pytest.mark.parametrize("item", [None, 5, "x", [], {}, snapshot(status=None, created="x")])
 def test_none_there_is_not_known_where_something_cannot_be_read_at_all(item: object) -> None:
     read = listed([snapshot(), item])
     assert read.snapshots == (Snapshot(ID, "pending", WHEN),)
-    assert read.unreadable == (None,)
+    assert [one.created for one in read.unreadable] == [None]
     assert not read.shows_all_since(day(2))
 
 

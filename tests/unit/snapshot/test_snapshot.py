@@ -257,6 +257,15 @@ def test_a_list_speaks_of_the_moment_when_it_was_asked_for() -> None:
     assert transitions.apply(looking(), listed(), slow).call == Call.LIST
 
 
+def test_a_list_that_is_old_is_not_read_again_at_once() -> None:
+    late = NOW + SETTLE_SECONDS + 20
+
+    state = transitions.apply(looking(), listed(), now(late, asked=NOW))
+
+    assert state.call == Call.LIST
+    assert state.due > late
+
+
 def test_the_half_minute_begins_anew_with_each_create_whose_outcome_is_unknown() -> None:
     again = NOW + SETTLE_SECONDS + 1
     second = transitions.apply(lists_none(looking(), again), UNKNOWN, now(again + 1))

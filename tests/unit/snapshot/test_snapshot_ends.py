@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fw_gear_sitewide_snapshot.errors import SiteError
-from fw_gear_sitewide_snapshot.models import SnapshotRecord
+from fw_gear_sitewide_snapshot.models import SnapshotList, SnapshotRecord, UnreadableSnapshot
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
 from fw_gear_sitewide_snapshot.snapshot.project_state import Call, CallValue, ProjectState
@@ -82,12 +82,24 @@ def test_what_a_list_may_hide_is_not_gone() -> None:
     assert state.call == Call.LIST
 
 
-def test_another_record_without_its_time_hides_nothing() -> None:
-    other = listed(made("complete", None, OTHER_ID))
+UNDATED = listed(made("complete", None, OTHER_ID))
+UNREADABLE = SnapshotList((), (UnreadableSnapshot(at(SENT + 5), OTHER_ID),))
+
+
+@pytest.mark.parametrize("other", [UNDATED, UNREADABLE])
+def test_another_record_that_can_t_be_read_hides_nothing(other: SnapshotList) -> None:
     state = transitions.apply(missed(), other, now())
     state = polled_again(state, NOW + GONE_SECONDS)
 
     assert transitions.apply(state, other, now(NOW + GONE_SECONDS)).call is None
+
+
+def test_its_own_record_that_can_t_be_read_says_that_it_is_there() -> None:
+    own = SnapshotList((), (UnreadableSnapshot(None, ID),))
+    state = transitions.apply(missed(), own, now())
+    state = polled_again(state, NOW + GONE_SECONDS)
+
+    assert transitions.apply(state, own, now(NOW + GONE_SECONDS)).call == Call.POLL
 
 
 def test_right_after_its_create_a_404_counts_for_nothing_for_half_a_minute() -> None:

@@ -31,7 +31,6 @@ from fw_gear_sitewide_snapshot.errors import (
 from fw_gear_sitewide_snapshot.models import (
     Project,
     Snapshot,
-    SnapshotList,
     SnapshotOrder,
     SnapshotRecord,
     whole_seconds,
@@ -39,6 +38,7 @@ from fw_gear_sitewide_snapshot.models import (
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
 from fw_gear_sitewide_snapshot.snapshot.project_state import Call, CallValue, Now, ProjectState
+from tests.support.states import listed
 from tests.support.time import START
 
 PROJECT = Project("a" * 24, "Study", "neuro")
@@ -216,7 +216,7 @@ class OneProject(RuleBasedStateMachine):
                 snapshots.append(Snapshot(last.id, last.status, None))
             else:
                 times = (last.created if unreadable == "one" else None,)
-        self.ends(SnapshotList(tuple(snapshots), times), seconds)
+        self.ends(listed(*snapshots, unreadable=times), seconds)
 
     @precondition(lambda self: self.state.call == Call.LIST)
     @rule(wait=SOON, seconds=SOON, error=READ_ERRORS)
