@@ -18,7 +18,7 @@ CALL_SECONDS = 30.0
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _MESSAGE_KEYS = (
     *("message", "title", "detail", "error", "errors", "reason", "msg", "failure", "error_message"),
-    *("failure_reason", "status_message", "status_reason"),
+    *("failure_reason", "status_message", "status_reason", "error_description"),
 )
 _SITE_ERROR_KEYS = frozenset({"message", "detail", "title"})
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -135,8 +135,8 @@ def error_for(status: int, headers: Mapping[str, str], body: bytes = b"") -> err
 def error_message(body: bytes) -> tuple[str, bool]:
     """Return an error body's message as one line, and whether the body is the site's own JSON.
 
-    A body is Flywheel's ``message``, a ``detail`` that lists what is wrong, problem+json, plain
-    text, or an HTML page, whose markup is removed.
+    A body is Flywheel's ``message``, a ``detail`` that lists what is wrong, problem+json, any other
+    JSON, plain text, or an HTML page, whose markup is removed.
     """
     text = body.decode("utf-8", "replace")
     try:
@@ -144,7 +144,8 @@ def error_message(body: bytes) -> tuple[str, bool]:
     except (ValueError, RecursionError):
         return one_line(_TAG.sub(" ", text), _MAX_MESSAGE_CHARS), False
     is_own = isinstance(document, dict) and not _SITE_ERROR_KEYS.isdisjoint(document)
-    return one_line(find_message(document), _MAX_MESSAGE_CHARS), is_own
+    words = find_message(document) or (text if document else "")  # at the worst, all of it
+    return one_line(words, _MAX_MESSAGE_CHARS), is_own
 
 
 def find_message(value: object, depth: int = 4) -> str:
