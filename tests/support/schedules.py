@@ -99,9 +99,10 @@ READ_FAULTS = st.one_of(
 )
 STATES = ["pending", "in_progress", "failed", "complete"]
 SEEN = st.sampled_from(["no", "yes", "later"])
-OUTAGES = st.sampled_from(
-    [refuse(404), refuse(502), refuse(503), NOT_THE_SITE_S, break_off("reset"), break_off("hang")]
+AWAY = st.sampled_from(
+    [refuse(502), refuse(503), NOT_THE_SITE_S, break_off("reset"), break_off("hang")]
 )
+OUTAGES = AWAY | st.just(refuse(404))
 
 
 class Killed(BaseException):
@@ -172,7 +173,8 @@ def outages(draw: st.DrawFn) -> Callable[[list[str], float], Fault]:
     kinds = draw(
         st.sampled_from([None, {"detail"}, {"create"}, {"list", "create"}, {"list"}, {"job"}])
     )
-    action = draw(OUTAGES | EDITS if kinds == {"list"} else OUTAGES)
+    kind_of_outage = {"list": OUTAGES | EDITS, "job": AWAY}  # a job that is refused is a first one
+    action = draw(kind_of_outage.get("".join(kinds or ()), OUTAGES))
     note(f"outage: {kinds} from {begin} for {length} s: {action}")
     return lambda _, now: Fault(kinds, begin=now + begin, end=now + begin + length, action=action)
 
