@@ -115,9 +115,9 @@ class Poller:
         """Look once more at everything that is unfinished."""
         log.info("The time is up; looking once more at %s", counted(len(self._states), "project"))
         left = [p for p, state in self._states.items() if state.call in {Call.POLL, Call.LIST}]
-        self._schedule.poll_once_more(left)
-        self._is_final = True
-        until = self._clock.monotonic() + _FINAL_POLL_SECONDS + _FINAL_CALL_SECONDS * len(left)
+        now, self._is_final = self._clock.monotonic(), True
+        self._schedule.poll_once_more(left, now)
+        until = now + _FINAL_POLL_SECONDS + _FINAL_CALL_SECONDS * len(left)
         while self._schedule.is_busy and self._clock.monotonic() < until:
             self._turn(until)
 

@@ -91,8 +91,9 @@ class Schedule:
         """Poll all that is running as soon as may be: nothing is known of when it began."""
         self._to_poll = dict.fromkeys(self._to_poll, -math.inf)
 
-    def poll_once_more(self, project_ids: Iterable[str]) -> None:
+    def poll_once_more(self, project_ids: Iterable[str], now: float) -> None:
         """Poll these at once, each a last time, and drop all other calls that are to be sent."""
+        self._read_gate.end_backoff(now)
         self._due = {call: [] for call in Call}
         self._to_poll = {p: -math.inf for p in project_ids if p not in self.in_flight}
         self._next_poll = -math.inf

@@ -302,6 +302,21 @@ def test_an_outage_is_one_of_those_not_yet_asked_for_and_then_of_all_that_is_lef
     assert sender.schedule.outage_seconds(100.0) == 0.0
 
 
+def test_the_final_poll_waits_for_no_pause_of_an_outage() -> None:
+    sender = Sender(state(1, Call.POLL))
+    now = 0.0
+    for _ in range(40):
+        now = max(now, sender.schedule.next_due())
+        assert sender.send(now) == [1]
+        sender.end(1, now, BUSY)
+        sender.add(state(1, Call.POLL, due=now, failures=1), now)
+    assert sender.send(now + 0.1) == []
+
+    sender.schedule.poll_once_more([project_id(1)], now + 0.1)
+
+    assert sender.send(now + 0.1) == [1]
+
+
 def test_the_final_poll_asks_each_once_and_nothing_else_whatever_their_pauses() -> None:
     sender = Sender(
         state(1),
@@ -309,7 +324,7 @@ def test_the_final_poll_asks_each_once_and_nothing_else_whatever_their_pauses() 
         state(3, Call.POLL, due=1_000.0, failures=9),
         state(4, Call.LIST, due=1_000.0),
     )
-    sender.schedule.poll_once_more([project_id(number) for number in (2, 3, 4)])
+    sender.schedule.poll_once_more([project_id(number) for number in (2, 3, 4)], 0.0)
 
     sent = []
     for tick in range(100):
