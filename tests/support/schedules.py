@@ -44,6 +44,7 @@ from tests.support.time import FakeClock
 # In all: half of them without a kill, half with some. ``make soak`` runs a hundred thousand.
 SCHEDULES = int(os.environ.get("SCHEDULES", "2000"))
 MEMORY_DISK = Path("/dev/shm")  # a schedule writes a dozen reports, each synced to its disk
+LONGEST_BESIDES = 180.0  # seconds of a run: the first calls, the creates, the last look
 MOST_RETRIES = 24  # four faults of four hits each, and three snapshots that fail
 
 LOST = st.sampled_from([500, 502, 504, 408, 499, 507, "reset", "hang", "truncated", "garbage"])
@@ -311,6 +312,7 @@ class Life:
             timeout_seconds=self.schedule.timeout_seconds,
             dry_run=dry_run,
         )
+        began = self.clock.seconds
         try:
             main.run(
                 config,
@@ -327,6 +329,8 @@ class Life:
                 self.report.write_bytes(content)
         except (TerminatedError, GearError) as error:
             note(f"the run ended: {error!r}")
+        lasted = self.clock.seconds - began
+        assert lasted < self.schedule.timeout_seconds + LONGEST_BESIDES, "it does not end"
         self.check_report()
 
     def check_report(self) -> None:
