@@ -39,7 +39,10 @@ class Figure:
     def __str__(self) -> str:
         relation = "≥" if self.is_least else "≤"
         said = "yes" if self.holds else "**no**"
-        measured, limit = (f"{value:,.4g}{self.unit}" for value in (self.measured, self.limit))
+        measured, limit = (
+            f"{value:{',.4g' if value < 10_000 else ',.0f'}}{self.unit}"
+            for value in (self.measured, self.limit)
+        )
         return f"| {self.case} | {self.what} | {measured} | {relation} {limit} | {said} |"
 
 
