@@ -15,11 +15,12 @@ from ..clock import Clock
 from ..errors import OutcomeUnknownError, OutputError, SiteError, TerminatedError
 from ..models import SnapshotOrder, SnapshotRecord
 from ..reporter import LOOK_SECONDS, BatchReport
-from ..site.client import CallResult, Site
+from ..site.call_result import CallResult
+from ..site.client import Site
 from ..site.rates import MAX_CONCURRENT_CALLS
 from ..site.retry import backoff_seconds
 from ..snapshot import begin, transitions
-from ..snapshot.deadline import give_up, tells_of
+from ..snapshot.deadline import give_up, tells_of, was_asked
 from ..snapshot.project_state import Call, CallValue, Now, ProjectState
 from ..text import counted, duration
 from ..workers import Task, TaskQueue, Workers
@@ -103,9 +104,7 @@ class Poller:
             if not self._schedule.unasked and math.isinf(self._deadline):
                 self._deadline = now + self._timeout_seconds
                 self._progress.log(self._timeout_seconds, at_once=True)
-            if self._schedule.outage_seconds(now) >= self._timeout_seconds:
-                self._deadline = now
-            if now >= self._deadline:
+            if now >= self._deadline or self._schedule.outage_seconds(now) >= self._timeout_seconds:
                 return
             self._progress.log(self._deadline - now)
             self._restart(now)
@@ -139,11 +138,10 @@ class Poller:
     def _give_up(self) -> None:
         """Have each row say what is known of it now that the time is up."""
         self._abandon(math.inf)
-        waited = duration(self._timeout_seconds)
+        waited, now = duration(self._timeout_seconds), self._site.now()
         for project_id, state in self._states.items():
             outage = self._schedule.problem if project_id in self._schedule.unasked else ""
-            was_told, now = project_id in self._told, self._site.now()
-            after = give_up(state, waited, now, was_told=was_told, outage=outage)
+            after = give_up(state, waited, now, was_told=project_id in self._told, outage=outage)
             self._update(state.record, after)
 
     def _send(self, project_id: str, now: float) -> None:
@@ -168,7 +166,7 @@ class Poller:
         while nothing_to_send:
             nothing_to_send = False
             wake = max(self._clock.monotonic() + TICK_SECONDS, self._schedule.next_due())
-            wake = min([until, wake, *self._schedule.overdue().values()])
+            wake = min([until, wake, *self._schedule.in_flight.overdue().values()])
             for project_id, result in self._queue.results(wake):
                 self._ended(project_id, self._site.observe(result), result.seconds, result.age)
                 if until < math.inf:  # it may have made something due earlier than that
@@ -178,7 +176,7 @@ class Poller:
 
     def _abandon(self, now: float) -> None:
         """Wait no longer for calls that should have ended by then."""
-        for project_id, when in self._schedule.overdue().items():
+        for project_id, when in self._schedule.in_flight.overdue().items():
             if when <= now:
                 self._queue.abandon(self._tasks[project_id])
                 self._ended(project_id, OutcomeUnknownError("the site did not answer in time"))
@@ -198,9 +196,7 @@ class Poller:
         after = transitions.apply(before, value, told)
         if self._is_final and tells_of(before.record.snapshot_id, value):
             self._told.add(project_id)
-        # A list that still tells nothing at its time may never do: the deadline ends that.
-        is_in_vain = after.call == before.call == Call.LIST and asked >= after.settled_at
-        if error or after.record.snapshot_id or after.call is None or is_in_vain:
+        if was_asked(before, after, value, asked):
             self._schedule.unasked.discard(project_id)
         if before.unknown_creates and after.record.snapshot_id and not before.record.snapshot_id:
             self._schedule.creates_are_done(now)

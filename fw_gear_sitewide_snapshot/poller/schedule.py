@@ -6,36 +6,17 @@ Doesn't know what calls contain. All times are monotonic.
 import heapq
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
-from ..errors import OutcomeUnknownError, ServiceUnavailableError
 from ..site import rates
-from ..site.client import QUICK_SECONDS
-from ..site.http import CALL_SECONDS
 from ..site.rates import MAX_CONCURRENT_CALLS
 from ..snapshot.project_state import Call, ProjectState
+from .in_flight import CallsInFlight
 from .poll_interval import PollInterval
 
 TICK_SECONDS = 0.005  # calls are sent in small batches: no more often than this
-_OVERDUE_SECONDS = 1.0  # beyond a call's own time: nothing else has ended it
-_SLOW_SECONDS = 5.0  # a project is slow if its last call has failed after so long
 # Of the calls in flight, so many may be for slow projects, and half may be no polls once every
 # project was asked for: some workers are always left for the others.
 _MAX_SLOW_CALLS = 4
-
-
-def most_seconds(call: Call) -> float:
-    """Return how long a call may take."""
-    return QUICK_SECONDS if call in {Call.LIST, Call.POLL} else CALL_SECONDS
-
-
-class InFlight(NamedTuple):
-    """A call that is in flight."""
-
-    call: Call
-    sent: float  # monotonic
-    beside: int  # how many calls were in flight when it was sent, itself included
-    era: int  # of the limit of calls in flight, likewise
 
 
 class Schedule:
@@ -46,9 +27,8 @@ class Schedule:
     ) -> None:
         self._most_calls = most_calls  # in flight at a time
         self.unasked: set[str] = set()  # projects for which the Snapshot service was not asked yet
-        self.in_flight: dict[str, InFlight] = {}  # by project
-        self._creates_in_flight = 0
         self._limit = limit or rates.ConcurrencyLimit(most_calls)
+        self.in_flight = CallsInFlight(self._limit)
         self._create_gate = rates.Gate(rates.CREATE_FAILURE_THRESHOLD)
         self._read_gate = rates.Gate(rates.READ_FAILURE_THRESHOLD)
         self._due: dict[Call, list[tuple[float, int, str]]] = {call: [] for call in Call}
@@ -57,8 +37,6 @@ class Schedule:
         self._running_since: dict[str, float] = {}
         self._interval = PollInterval()
         self._next_poll = -math.inf  # polls are spread evenly over their interval
-        self._slow: set[str] = set()
-        self._newest_answered = -math.inf  # when the call was sent that was sent last of these
         self._added = 0
 
     @property
@@ -110,8 +88,8 @@ class Schedule:
                 if call != Call.POLL and not self._has_other_slot(now):
                     break
                 _, _, project_id = heapq.heappop(entries)
-                slow_calls = sum(other in self._slow for other in self.in_flight)
-                if project_id in self._slow and slow_calls >= _MAX_SLOW_CALLS:
+                slow_calls = len(self.in_flight.slow & self.in_flight.keys())
+                if project_id in self.in_flight.slow and slow_calls >= _MAX_SLOW_CALLS:
                     self._push(call, now + 1.0, project_id)
                 else:
                     yield project_id
@@ -151,25 +129,10 @@ class Schedule:
             return True
         if count >= self._most_calls:
             return False
-        live = self._live(now)
+        live = self.in_flight.live(now)
         if call == Call.POLL and call not in live and not self.unasked:
             return True  # one poll, also where no more than one call may be live
         return len(live) < limit
-
-    def _live(self, now: float) -> list[Call]:
-        """List what is asked of the site by calls that don't hang, as far as is known.
-
-        Where all creates take long, the site is slow, and more calls make it slower: then one of
-        them hangs at the most, until another one, which was sent later, is answered.
-        """
-        live, may_hang = [], True
-        for project_id, (call, sent, *_) in self.in_flight.items():
-            hangs = project_id in self._slow or now - sent > self._limit.hanging_seconds(call)
-            if hangs and call == Call.CREATE and sent >= self._newest_answered:
-                hangs, may_hang = may_hang, False
-            if not hangs:
-                live.append(call)
-        return live
 
     def _is_open(self, call: Call, now: float) -> bool:
         entries = self._due[call]
@@ -180,7 +143,7 @@ class Schedule:
         others = [call for call, *_ in self.in_flight.values() if call != Call.POLL]
         if self.unasked or len(others) < self._limit.calls // 2:
             return True
-        live = sum(call != Call.POLL for call in self._live(now))
+        live = sum(call != Call.POLL for call in self.in_flight.live(now))
         return len(others) < self._most_calls // 2 and live < max(1, self._limit.calls // 2)
 
     def sent(self, project_id: str, call: Call, now: float) -> None:
@@ -188,33 +151,13 @@ class Schedule:
         self._to_poll.pop(project_id, None)
         self._held_by_site.discard(project_id)
         self._gate(call).sent(now)
-        self._creates_in_flight += call == Call.CREATE
-        self.in_flight[project_id] = InFlight(call, now, len(self.in_flight) + 1, self._limit.era)
+        self.in_flight.add(project_id, call, now)
 
     def ended(self, project_id: str, now: float, error: Exception | None, seconds: float) -> float:
         """Record how a project's call ended, and how long it took; return when it was sent."""
-        call, sent, beside, era = self.in_flight.pop(project_id)
-        self._creates_in_flight -= call == Call.CREATE
-        is_slow = error is not None and now - sent >= _SLOW_SECONDS
-        if is_slow or not isinstance(error, OutcomeUnknownError | ServiceUnavailableError):
-            most = most_seconds(call)
-            took = most if is_slow else min(seconds, now - sent)
-            self._limit.answered(call, era, took, (beside, len(self.in_flight) + 1), most)
-            if not is_slow:
-                self._newest_answered = max(self._newest_answered, sent)
-        self._gate(call).answered(now, sent, error)
-        if is_slow:
-            self._slow.add(project_id)
-        else:
-            self._slow.discard(project_id)
-        return sent
-
-    def overdue(self) -> dict[str, float]:
-        """Return when each call under way has lasted longer than its own time, by project."""
-        return {
-            project_id: sent + _OVERDUE_SECONDS + most_seconds(call)
-            for project_id, (call, sent, *_) in self.in_flight.items()
-        }
+        ended = self.in_flight.end(project_id, now, error, seconds)
+        self._gate(ended.call).answered(now, ended.sent, error)
+        return ended.sent
 
     def creates_are_done(self, now: float) -> None:
         """Record that a create was done, whatever its response."""
@@ -250,7 +193,7 @@ class Schedule:
         return max((outages[call] for call in first), default=0.0)
 
     def _opens(self, call: Call) -> float:
-        creates = self._creates_in_flight
+        creates = self.in_flight.creates
         in_flight = creates if call == Call.CREATE else len(self.in_flight) - creates
         return self._gate(call).opens_at(in_flight)
 

@@ -10,24 +10,29 @@ from it, and ``poller`` when.
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Generic, TypeVar
 
 from ..clock import Clock
-from ..errors import AcceptedError, OutcomeUnknownError, RejectedError, SiteError, SiteUnusableError
+from ..errors import OutcomeUnknownError, RejectedError, SiteError, SiteUnusableError
 from ..models import Project, Snapshot, SnapshotList
 from ..text import one_line
+from .call_result import CallResult, Value
 from .http import Request, Response, Stream, Transport
 from .job import Job, find_first_attempt, parse_job, parse_origin
 from .paging import PAGE, PAGE_BYTES, all_pages
-from .parse import parse_document, parse_project, parse_projects, parse_snapshot, parse_snapshots
+from .parse import (
+    parse_created,
+    parse_document,
+    parse_project,
+    parse_projects,
+    parse_snapshot,
+    parse_snapshots,
+)
 from .retry import RETRY_SECONDS, call_with_retries
 from .site_clock import SiteClock
 
 log = logging.getLogger(__name__)
-
-Value = TypeVar("Value")
 
 QUICK_SECONDS = 10.0  # for calls that are repeated anyway: one that is slow holds others up
 _PROBE = Request("GET", "/api/auth/status", seconds=10.0, connect_seconds=6.0)
@@ -38,18 +43,6 @@ _HIDDEN_PROJECTS_SECONDS = 60.0  # nobody waits longer to learn which projects A
 
 _PROJECTS = "/api/projects"
 _SNAPSHOTS = "/snapshot/projects/{project}/snapshots"
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult(Generic[Value]):
-    """How one call ended."""
-
-    value: Value | SiteError  # what the site answered, or what went wrong
-    date: datetime | None  # the site's time when it answered, if it says so
-    is_service: bool  # whether the Snapshot service was called
-    received: float  # monotonic time of the end
-    seconds: float  # that the call took
-    age: float = 0.0  # seconds that a cache has kept the answer; infinite where nobody knows
 
 
 class Site:
@@ -186,7 +179,7 @@ class Site:
 
     def create_snapshot(self, project_id: str) -> CallResult[Snapshot]:
         """Start a snapshot. Succeeds even where there is no such project."""
-        return self._call(Request("POST", _SNAPSHOTS, {"project": project_id}), _parse_created)
+        return self._call(Request("POST", _SNAPSHOTS, {"project": project_id}), parse_created)
 
     def snapshot(self, project_id: str, snapshot_id: str) -> CallResult[Snapshot]:
         """Poll a snapshot; NotFoundError: there is no such snapshot, or no longer."""
@@ -248,10 +241,3 @@ class Site:
         is_service = request.path.startswith("/snapshot/")
         ended = self._clock.monotonic()
         return CallResult(value, response.date, is_service, ended, ended - began, response.age)
-
-
-def _parse_created(data: object) -> Snapshot:
-    try:
-        return parse_snapshot(data)
-    except OutcomeUnknownError as error:
-        raise AcceptedError(f"accepted, but the response names no snapshot: {error}") from None

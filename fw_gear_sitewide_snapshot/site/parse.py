@@ -1,12 +1,12 @@
 """Parses a site's responses, decoded from JSON, into values. Does no I/O.
 
-All of these functions raise OutcomeUnknownError for what can't be read.
+All of these functions raise OutcomeUnknownError, if they say nothing else, for what can't be read.
 """
 
 import math
 from datetime import UTC, datetime
 
-from ..errors import OutcomeUnknownError
+from ..errors import AcceptedError, OutcomeUnknownError
 from ..models import Project, Snapshot, SnapshotList, SnapshotStatus, UnreadableSnapshot
 from ..text import is_id, one_line
 from .http import find_message
@@ -98,6 +98,14 @@ def parse_snapshot(data: object, asked: str = "") -> Snapshot:
     reason = one_line(find_message(document)) if word == SnapshotStatus.FAILED else ""
     snapshot_id = _parse_id(document.get("_id"), asked)
     return Snapshot(snapshot_id, word, parse_time(document.get("created")), reason)
+
+
+def parse_created(data: object) -> Snapshot:
+    """Return the snapshot that a create has made; AcceptedError where the response names none."""
+    try:
+        return parse_snapshot(data)
+    except OutcomeUnknownError as error:
+        raise AcceptedError(f"accepted, but the response names no snapshot: {error}") from None
 
 
 def _documents(data: object) -> list[object]:

@@ -22,8 +22,10 @@ _FIRST_PAUSE = 16  # rounds, after a trial of more and one of fewer have failed;
 _MAX_PAUSE = 64
 _LEAST_ANSWERS = 4  # a round has; else one a call in flight
 _LEAST_SECONDS = 0.001  # shorter times are not the site's
-# Twice as many calls may make each so much slower, as long as no trial has shown that it is less.
+# Twice as many calls may make each so much slower, where no trial has shown that it is less; and so
+# much at the least, as where they queue.
 _MOST_SLOWDOWN = 4.0
+_LEAST_SLOWDOWN = 2.0
 # A call hangs that lasts so many times as long as answers of its kind took lately.
 _HANGING = 4.0
 _LEAST_HANGING_SECONDS = 2.0  # a site may stand still for a moment
@@ -135,8 +137,9 @@ class ConcurrencyLimit:
         step = self._place - place
         more, fewer = (done, before) if step > 0 else (before, done)
         if kind == kind_before:
+            # As it may grow: by no more than by its square from one doubling to the next.
             seen = (2 * fewer / more) ** 2 if more else math.inf
-            self._slowdown = min(max(seen, 2.0), _MOST_SLOWDOWN)
+            self._slowdown = min(max(seen, _LEAST_SLOWDOWN), _MOST_SLOWDOWN)
         if kind == kind_before and (more > _WORTH_IT * fewer) == (step > 0):
             self._done, self._step = {kind: done}, 1
             self._rounds_left, self._pause = _FIRST_PAUSE, 0

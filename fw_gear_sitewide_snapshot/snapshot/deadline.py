@@ -2,8 +2,20 @@
 
 from datetime import datetime
 
+from ..errors import SiteError
 from ..models import Snapshot, SnapshotList, SnapshotRecord
-from .project_state import CallValue, ProjectState
+from .project_state import Call, CallValue, ProjectState
+
+
+def was_asked(before: ProjectState, after: ProjectState, value: CallValue, asked: float) -> bool:
+    """Say whether a project has been asked for, at last once a call for it has brought this.
+
+    Any failure is an end of asking, and so is a list that still tells nothing at its time: it may
+    never do. ``asked``: when the call was sent, monotonic.
+    """
+    is_in_vain = after.call == before.call == Call.LIST and asked >= after.settled_at
+    has_ended = bool(after.record.snapshot_id) or after.call is None
+    return isinstance(value, SiteError) or has_ended or is_in_vain
 
 
 def tells_of(snapshot_id: str, value: CallValue) -> bool:

@@ -174,8 +174,9 @@ def outages(draw: st.DrawFn) -> Callable[[list[str], float], Fault]:
     kinds = draw(
         st.sampled_from([None, {"detail"}, {"create"}, {"list", "create"}, {"list"}, {"job"}])
     )
-    kind_of_outage = {"list": OUTAGES | EDITS, "job": AWAY}  # a job that is refused is a first one
-    action = draw(kind_of_outage.get("".join(kinds or ()), OUTAGES))
+    # A job that the site refuses to tell of is a first attempt, by contract.
+    actions = AWAY if kinds == {"job"} else OUTAGES | EDITS if kinds == {"list"} else OUTAGES
+    action = draw(actions)
     note(f"outage: {kinds} from {begin} for {length} s: {action}")
     return lambda _, now: Fault(kinds, begin=now + begin, end=now + begin + length, action=action)
 

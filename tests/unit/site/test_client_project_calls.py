@@ -28,7 +28,8 @@ from fw_gear_sitewide_snapshot.errors import (
     SiteError,
 )
 from fw_gear_sitewide_snapshot.models import SnapshotList
-from fw_gear_sitewide_snapshot.site.client import CallResult, Site
+from fw_gear_sitewide_snapshot.site.call_result import CallResult
+from fw_gear_sitewide_snapshot.site.client import Site
 from tests.support.time import FakeClock
 from tests.support.unavailable import UNAVAILABLE, kinds
 

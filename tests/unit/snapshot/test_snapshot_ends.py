@@ -8,10 +8,11 @@ import pytest
 from fw_gear_sitewide_snapshot.errors import SiteError
 from fw_gear_sitewide_snapshot.models import SnapshotList, SnapshotRecord, UnreadableSnapshot
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
-from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
+from fw_gear_sitewide_snapshot.snapshot.deadline import give_up, was_asked
 from fw_gear_sitewide_snapshot.snapshot.project_state import Call, CallValue, ProjectState
 from fw_gear_sitewide_snapshot.snapshot.transitions import GONE_SECONDS, SETTLE_SECONDS
 from tests.support.states import (
+    ACCEPTED,
     FAILED_ID,
     FORBIDDEN,
     ID,
@@ -164,6 +165,30 @@ def test_attempts_are_counted_by_the_snapshots_that_were_started() -> None:
 
     assert state.record.started == 2
     assert not begin.starts_again(state)
+
+
+# When its time begins
+
+
+@pytest.mark.parametrize("value", [NOT_DONE, UNKNOWN, REFUSED, ACCEPTED, made(), made("failed")])
+def test_whatever_a_create_brings_it_was_asked_for(value: CallValue) -> None:
+    assert was_asked(creating(), transitions.apply(creating(), value, now()), value, SENT)
+
+
+@pytest.mark.parametrize(("asked", "is_asked"), [(9.0, False), (11.0, True)])
+def test_a_list_that_tells_nothing_counts_from_its_time_on(asked: float, is_asked: bool) -> None:
+    before, unread = looking_for_cut_off(), listed(unreadable=(None,))
+    after = transitions.apply(before, unread, now(asked))
+
+    assert was_asked(before, after, unread, asked) == is_asked
+
+
+def test_what_goes_before_a_create_is_no_asking_for_it() -> None:
+    before, none = looking_for_cut_off(), listed()
+    after = transitions.apply(before, none, now())
+
+    assert after.call == Call.CREATE
+    assert not was_asked(before, after, none, SENT)
 
 
 # The time is up
