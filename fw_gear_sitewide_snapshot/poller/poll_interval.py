@@ -3,7 +3,9 @@
 import math
 
 _FIRST_INTERVAL_SECONDS = 0.25
-_SHARE_OF_AGE = 0.005  # of the newest snapshot's: polling more often would bring little
+# Polling more often than these would bring little: what has lasted long will go on for a while.
+_SHARE_OF_AGE = 0.005  # of the newest snapshot's
+_SHARE_OF_QUIET = 0.05  # of the time since one was finished
 _CALLS_PER_SECOND = 10.0  # for all together, at the least: costs the site nothing
 _STEP = 0.03  # longer after each poll that finds a snapshot running, where these are so many:
 _MANY = 500
@@ -20,17 +22,22 @@ class PollInterval:
 
     def __init__(self) -> None:
         self.seconds = _FIRST_INTERVAL_SECONDS
+        self._finished = -math.inf  # when one was finished last
 
-    def found(self, *, is_finished: bool, pending: int, age: float) -> None:
+    def found(self, *, is_finished: bool, pending: int, newest: float, now: float) -> None:
         """Learn what a poll has found.
 
         Args:
             is_finished: Whether the snapshot was finished.
             pending: How many are running, this one included.
-            age: Of the newest, in seconds.
+            newest: When the newest of them was started.
+            now: When the poll was answered.
         """
+        if is_finished:
+            self._finished = now
         step = _STEP * min(1.0, pending / _MANY)
         self.seconds *= 1 - _SHORTER * step if is_finished else 1 + step
-        least = max(_FIRST_INTERVAL_SECONDS, _SHARE_OF_AGE * age)
+        quiet = _SHARE_OF_QUIET * (now - self._finished)
+        least = max(_FIRST_INTERVAL_SECONDS, min(quiet, _SHARE_OF_AGE * (now - newest)))
         most = max(least, pending / max(_CALLS_PER_SECOND, math.sqrt(pending)))
         self.seconds = min(max(self.seconds, least), most)

@@ -176,9 +176,9 @@ class Schedule:
             heapq.heapreplace(creates, (now, *creates[0][1:]))
 
     def _learn(self, now: float, *, is_finished: bool) -> None:
-        age = now - next(reversed(self._running_since.values()), now)
+        newest = next(reversed(self._running_since.values()), now)
         pending = len(self._running_since)
-        self._interval.found(is_finished=is_finished, pending=pending, age=age)
+        self._interval.found(is_finished=is_finished, pending=pending, newest=newest, now=now)
 
     def outage_seconds(self, now: float) -> float:
         """Return for how long all calls have failed, or all that ``unasked`` projects wait for."""

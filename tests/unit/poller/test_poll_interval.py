@@ -5,10 +5,14 @@ import pytest
 from fw_gear_sitewide_snapshot.poller.poll_interval import PollInterval
 
 
-def interval_after(finished: list[bool], pending: int, age: float = 20.0) -> float:
+def interval_after(
+    finished: list[bool], pending: int, *, age: float = 20.0, quiet: float = 0.0
+) -> float:
+    """The interval after polls at the same time, and one in vain after the quiet."""
     interval = PollInterval()
     for is_finished in finished:
-        interval.found(is_finished=is_finished, pending=pending, age=age)
+        interval.found(is_finished=is_finished, pending=pending, newest=0.0, now=age - quiet)
+    interval.found(is_finished=False, pending=pending, newest=0.0, now=age)
     return interval.seconds
 
 
@@ -38,5 +42,18 @@ def test_however_much_is_asked_in_vain_a_few_are_asked_soon(pending: int, second
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(1.0, 0.25), (60.0, 0.3), (3_600.0, 18.0)])
-def test_no_more_often_than_by_a_two_hundredth_of_the_age(age: float, seconds: float) -> None:
-    assert interval_after([True] * 1_000, pending=5_000, age=age) == pytest.approx(seconds)
+def test_while_none_is_finished_no_more_often_than_by_a_two_hundredth_of_the_age(
+    age: float, seconds: float
+) -> None:
+    assert interval_after([], pending=5_000, age=age) == pytest.approx(seconds, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "seconds"), [(0.0, 0.25), (5.0, 0.25), (60.0, 3.0), (360.0, 18.0), (3_000.0, 18.0)]
+)
+def test_once_one_is_finished_the_others_are_asked_soon_however_old_they_are(
+    quiet: float, seconds: float
+) -> None:
+    after = interval_after([True], pending=5_000, age=3_600.0, quiet=quiet)
+
+    assert after == pytest.approx(seconds, rel=0.05)
