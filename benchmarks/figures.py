@@ -58,7 +58,7 @@ def run_row(case: Case, who: str, measured: Measured, *, is_first: bool) -> str:
         f"{measured.wall_seconds / case.limit_seconds:.2f}",
         f"{measured.calls:.1f}",
         str(measured.most_in_flight),
-        f"{measured.most_calls_per_second} calls",
+        f"{measured.most_calls_per_second:,} calls",
         str(measured.timeouts),
         f"{measured.peak_mib:.0f} MiB",
         share,
