@@ -27,7 +27,10 @@ def stop_on_signal() -> Stop:
 
     def handle(number: int, _frame: object) -> None:
         stop.signal = number
-        _thread.start_new_thread(stop.set, ())
+        try:
+            _thread.start_new_thread(stop.set, ())
+        except RuntimeError:  # there is no room for one more
+            stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
@@ -52,6 +55,7 @@ try:
     from fw_gear_sitewide_snapshot import main, parser
     from fw_gear_sitewide_snapshot.clock import Clock, SystemClock
     from fw_gear_sitewide_snapshot.download import place
+    from fw_gear_sitewide_snapshot.models import SnapshotStatus
     from fw_gear_sitewide_snapshot.report import csv_report, log_format, metadata
     from fw_gear_sitewide_snapshot.report.advice import may_retry_help
     from fw_gear_sitewide_snapshot.report.summary import Summary
@@ -117,8 +121,10 @@ def run(folder: Path, stop: Stop) -> int:
         return errors.EXIT_COMPLETE
     if not may_retry_help(summary):
         log.warning("The batch is not complete, and a retry can't help before that is put right")
-    elif config.is_audit:
+    elif config.is_audit and summary.counts.get(SnapshotStatus.PLANNED):
         log.warning('To start what is missing: %s, and "dry run" off', _RETRY)
+    elif config.is_audit:
+        log.warning("Not each project has a snapshot that new as yet: audit again later")
     else:
         log.warning("The batch is not complete: %s", _RETRY)
     return errors.EXIT_INCOMPLETE if config.fail_on_incomplete else errors.EXIT_COMPLETE

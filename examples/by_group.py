@@ -15,12 +15,11 @@ import io
 import logging
 import os
 import re
-import shlex
 import signal
 import sys
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -188,7 +187,7 @@ def main(place: str, *groups: str) -> int:
         log.error("another run of this script is not finished: it holds %s", LOCK)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it is told
         log.error("%s", words(error))
-    return summed_up(parts, place)
+    return summed_up(parts)
 
 
 def found(client, wanted: tuple[str, ...]) -> list[Part]:
@@ -197,7 +196,9 @@ def found(client, wanted: tuple[str, ...]) -> list[Part]:
     for project in client.projects.iter():
         groups[project.group][project.id] = project.label
     names = dict.fromkeys(wanted or sorted(groups))
-    return [Part(name, groups[name], is_done=not groups[name]) for name in names]
+    none = "you are a member of no project in it"
+    parts = [Part(name, groups[name]) for name in names]
+    return [part if part.projects else replace(part, is_done=True, state=none) for part in parts]
 
 
 def write(parts: list[Part]) -> None:
@@ -212,25 +213,25 @@ def write(parts: list[Part]) -> None:
     new.replace(TOGETHER)
 
 
-def summed_up(parts: list[Part], place: str) -> int:
+def summed_up(parts: list[Part]) -> int:
     """Say what came of all groups; return the exit status."""
     if not any(part.since for part in parts):
         log.error("nothing was started")
         return 2
     write(parts)
-    wrong = []
+    wrong = 0
     for part in parts:
         statuses = [row["status"] for row in part.all_rows()]
         complete = statuses.count("complete")
         if not 0 < complete == len(statuses):
-            wrong.append(part.group)
+            wrong += 1
             may_run = part.since and not part.has_ended
             state = f"may still run: {part.state}" if may_run else part.state
             log.error("%s: %s; %d of %d complete", part.group, state, complete, len(statuses))
-    log.info("%d of %d groups complete: %s", len(parts) - len(wrong), len(parts), TOGETHER)
+    log.info("%d of %d groups complete: %s", len(parts) - wrong, len(parts), TOGETHER)
     if wrong:
-        again = shlex.join(["python", "by_group.py", place, *wrong])
-        log.error('to retry: give that file to the gear as "retry failed", or run %s', again)
+        again = 'give that file to the gear as "retry failed", or run the same command again'
+        log.error("to retry: %s", again)
     return 1 if wrong else 0
 
 

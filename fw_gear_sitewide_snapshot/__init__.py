@@ -69,7 +69,8 @@ def import_beside(*names: str) -> None:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
 
-    threading.Thread(target=work, daemon=True).start()
+    with contextlib.suppress(RuntimeError):  # no room for a thread
+        threading.Thread(target=work, daemon=True).start()
 
 
 def described(error: Exception) -> str:

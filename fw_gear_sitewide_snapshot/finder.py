@@ -119,8 +119,10 @@ def find_by_report(rows: Iterable[SnapshotRecord], batch_label: str, moment: Mom
     for row in sorted(rows, key=report_order):
         record = replace(row, batch_label=row.batch_label or batch_label)
         if moment.is_audit and row.snapshot_id:
-            # Also of what is complete: it may be too old. Until that is known, the row stays.
-            orders.append(moment.order(record.reset_to_pending(moment.begin)))
+            # Also of what is complete: it may be too old.
+            order = moment.order(record.reset_to_pending(moment.begin))
+            has_failed = record.status == SnapshotStatus.FAILED
+            orders.append(replace(order, audited=None if has_failed else record))
         elif record.status in {SnapshotStatus.FAILED, SnapshotStatus.PLANNED}:
             record = record.reset_to_pending(moment.begin)
             orders.append(moment.order(record, look_up=True, failed_id=row.snapshot_id))

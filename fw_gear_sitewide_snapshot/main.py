@@ -92,16 +92,18 @@ def run(
         summary = Summary.of(
             report.records,
             to_fetch=config.is_fetched and config.download,
-            to_copy=copies is not None,
+            copy_to=copies.url if copies else "",
             hidden=hidden,
             changes=compare(previous, report.records) if previous else None,
             audit_hours=config.reuse_hours if config.is_audit else 0.0,
         )
         write_last(report, summary, clock.monotonic() - began)
     seconds = clock.monotonic() - began
-    write_page(report, summary, config, site, seconds=seconds, site_url=site_url, job_id=job_id)
+    make_page = partial(write_page, report, seconds=seconds, site_url=site_url, job_id=job_id)
+    make_page(summary, config, site)
     if copies and not copying.copy_batch(copies, report, begin, workers, clock):
-        return replace(summary, is_batch_copied=False)
+        summary = replace(summary, is_batch_copied=False)
+        make_page(summary, config, site)
     return summary
 
 

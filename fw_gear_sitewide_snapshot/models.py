@@ -139,6 +139,10 @@ class SnapshotRecord:
         """Whether the snapshot is complete, by the site's word; it may still have to be fetched."""
         return self.status == SnapshotStatus.COMPLETE
 
+    def is_copied_to(self, place: str) -> bool:
+        """Whether the snapshot's copy is in a place, by its address; empty: in any."""
+        return self.copied_to.startswith(f"{place}/") if place else bool(self.copied_to)
+
     @property
     def is_started(self) -> bool:
         """Whether a run of the batch has started the snapshot."""
@@ -228,6 +232,7 @@ class SnapshotOrder:
     wanted_since: datetime | None = None
     reuse_since: datetime | None = None  # one that was made since then will do; None: only its own
     is_audit: bool = False  # whether only to see if there is one that will do
+    audited: SnapshotRecord | None = None  # the row as it was before the audit, if it names one
     failed_id: str = ""  # the snapshot that is known to have failed: never taken for the new one
 
 

@@ -1,4 +1,4 @@
-"""Words for people: numbers with their nouns, sizes, lengths of time, text in one line."""
+"""Words for people: numbers with their nouns, sizes, lengths of time, text without secrets."""
 
 import base64
 import html
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote, quote_plus
 
+_JOINERS = "\u200c\u200d"  # Persian and Indian scripts need them, and emoji
 _LEAST_SECRET = 6  # characters: shorter ones are no secrets, and are in many words
 
 
@@ -58,7 +59,9 @@ def escape_controls(text: str) -> str:
     """Escape what could end a line, or move a terminal's cursor."""
     if text.isprintable():  # as nearly all is
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        c if c.isprintable() or c in _JOINERS else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def is_id(text: str) -> bool:

@@ -39,7 +39,7 @@ _MOST_FOLDERS = 100  # of batches that began in the same second and have the sam
 
 
 class Copies:
-    """The copies in one place; ``site`` is the host of the site that they are of.
+    """The copies in one place; ``site`` is the address of the site that they are of.
 
     A store that is silent costs a minute an attempt. So where ``MOST_FAILURES`` have failed in a
     row, an attempt fails at once, save one a minute, which finds out whether the store is back.

@@ -8,7 +8,6 @@ the site's: the snapshot is complete all the same, and a retry fetches it again.
 import contextlib
 import logging
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -85,14 +84,13 @@ class Downloader:
 
     def add(self, record: SnapshotRecord) -> None:
         """Have a row's snapshot fetched if it is complete, and lacks anything that is wanted."""
-        is_missing = self._is_archived and record.content is None
-        is_missing |= self._copies is not None and not record.copied_to
-        if not record.is_complete or not is_missing:
+        copies = None if self._is_copied(record) else self._copies
+        is_archived = record.content is not None or not self._is_archived
+        if not record.is_complete or (is_archived and not copies):
             return
         self._wanted[record.project.id] = record
         if not self._problem:
-            archive = self._archive if self._is_archived and record.content is None else None
-            copies = None if record.copied_to else self._copies
+            archive = None if is_archived else self._archive
             reservation = Reservation(self._space)
             folder = self._space.folder
             download = Download(
@@ -114,7 +112,8 @@ class Downloader:
         """
         batch = self._report.records
         if not self._wanted:
-            log.info("Nothing to fetch: %s", _why_nothing(batch))
+            complete = sum(record.is_complete for record in batch)
+            log.info("Nothing to fetch: %s complete ones are done already", f"{complete:,}")
             return
         if left := self._downloads.left:
             words = counted(left, "snapshot"), counted(len(batch), "project")
@@ -194,7 +193,7 @@ class Downloader:
             words = counted(lost, "snapshot")
             log.error("No time was left to finish the archive: %s that came are lost", words)
         archived = [record.content for record in self._archived.values() if record.content]
-        copied = [r.content for r in self._copied.values() if r.copied_to and r.content]
+        copied = [r.content for r in self._copied.values() if self._is_copied(r) and r.content]
         copied += [c for d, c in self._fetched if d.copied_to]
         problems = [r for r in (self._failed | self._copied | self._archived).values() if r.error]
         if self._is_archived:
@@ -211,10 +210,8 @@ class Downloader:
                 counted(len(copied), "snapshot"),
                 size_text(sum(content.size_bytes for content in copied)),
                 self._copies.url,
-                f"{sum(not r.copied_to for r in problems):,}",
+                f"{sum(not self._is_copied(r) for r in problems):,}",
             )
 
-
-def _why_nothing(batch: Sequence[SnapshotRecord]) -> str:
-    before = sum(record.is_complete for record in batch)
-    return f"{before:,} were fetched by earlier runs, {len(batch) - before:,} are not complete"
+    def _is_copied(self, record: SnapshotRecord) -> bool:
+        return self._copies is not None and record.is_copied_to(self._copies.url)

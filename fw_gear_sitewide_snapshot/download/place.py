@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ..errors import ConfigError
 from ..parser import CREDENTIALS_INPUT
@@ -43,7 +43,7 @@ def check_address(url: str) -> None:
         )
     is_folder = parts.scheme == "file"
     has_place = parts.path.startswith("/") and not parts.netloc if is_folder else parts.netloc
-    is_plain = _PATH_STEPS.isdisjoint(parts.path.rstrip("/").split("/")[1:])
+    is_plain = _PATH_STEPS.isdisjoint(unquote(parts.path).rstrip("/").split("/")[1:])
     # Only in this form a report's reader knows it: urlsplit takes FILE:/// and file:/ as well.
     is_known = url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES))
     if not is_known or not has_place or not is_plain or not url.isprintable():

@@ -60,7 +60,7 @@ class Progress:
                 log.warning("%s: %s; asking again", where, error)
         elif record.snapshot_id and not before.record.snapshot_id:
             reused = ""
-            if record.origin == Origin.REUSED and record.timestamp:
+            if record.origin == Origin.REUSED and record.timestamp and not after.is_audit:
                 reused = f"; it was made {record.timestamp.isoformat(' ')}, and is reused"
             elif before.call == Call.LIST:
                 log.info("%s: it was started: snapshot %s", where, record.snapshot_id)

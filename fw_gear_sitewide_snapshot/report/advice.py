@@ -4,11 +4,14 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..models import SnapshotRecord
+from ..models import SnapshotRecord, SnapshotStatus
 from ..text import duration
 from .summary import Summary
 
-_IDENTIFIER = re.compile(r"\b[0-9a-f]{16,}\b")  # of a project, a snapshot, a request, a checksum
+# What differs from row to row: ids, checksums, ages, sizes.
+_VARYING = re.compile(r"\b[0-9a-f]{16,}\b|\b\d+ (?:min|h|days)(?= old)|\b[\d,.]+ (?:B|[KMGT]iB)\b")
+# After these words the site's own follow, from which nothing can be told.
+_SITE_WORDS = re.compile(r"(the site reports that it failed|the site says \d{3}): .*", re.DOTALL)
 
 
 class Advice(NamedTuple):
@@ -107,14 +110,14 @@ def group_by_reason(records: Iterable[SnapshotRecord], summary: Summary) -> list
     for record in records:
         lacks = summary.lacks(record)
         words = f"{record.status}, not {lacks}" if lacks else str(record.status)
-        key = words, _IDENTIFIER.sub("…", _reason(record, summary))
+        key = words, _VARYING.sub("…", _reason(record, summary))
         groups.setdefault(key, []).append(record)
     ordered = sorted(groups.items(), key=lambda item: -len(item[1]))  # stable
     return [
         ReasonGroup(
             status,
             text if len(found) > 1 else _reason(found[0], summary),
-            _advice(text).text.format(slowest=_slowest(summary)),
+            _advice_text(status, text, summary),
             tuple(found),
         )
         for (status, text), found in ordered
@@ -132,7 +135,15 @@ def _reason(record: SnapshotRecord, summary: Summary) -> str:
 
 
 def _advice(text: str) -> Advice:
-    return next((advice for advice in _ADVICE if re.search(advice.words, text)), _UNKNOWN)
+    own = _SITE_WORDS.sub(r"\1", text)
+    return next((advice for advice in _ADVICE if re.search(advice.words, own)), _UNKNOWN)
+
+
+def _advice_text(status: str, text: str, summary: Summary) -> str:
+    advice = _advice(text)
+    if summary.audit_hours and advice.may_retry_help:  # a retry may start what is there already
+        return "" if status == SnapshotStatus.PLANNED else "Audit again later."
+    return advice.text.format(slowest=_slowest(summary))
 
 
 def _slowest(summary: Summary) -> str:

@@ -17,14 +17,15 @@ from .. import importing
 from ..errors import ReportError
 from ..models import SnapshotRecord, report_order
 from ..parser import RETRY_INPUT
-from ..text import one_line
+from ..text import one_line, size_text
 from .atomic_write import atomic_write
 from .columns import COLUMNS, REQUIRED_COLUMNS, CellError, from_row, to_row
 
 REPORT_NAME = "snapshot_report.csv"
 
+_MOST_BYTES = 256 << 20  # of a report that is read: a million rows
 _ROWS_AT_A_TIME = 2_000  # so that writing takes no more memory with more projects
-_SEPARATORS = ",;\t"  # a spreadsheet of a country with a decimal comma writes semicolons
+_SEPARATORS = ",;\t|"  # a spreadsheet of a country with a decimal comma writes semicolons
 _EXPECTED = (
     f"expected a {REPORT_NAME}: CSV in UTF-8, with the columns {', '.join(REQUIRED_COLUMNS)}"
 )
@@ -100,6 +101,8 @@ def _records(path: Path) -> list[SnapshotRecord]:
 def _text(path: Path) -> str:
     """Read the file; bytes that are not UTF-8 are kept, and refused later by line and column."""
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise _wrong(path, 1, f"the file is larger than {size_text(_MOST_BYTES)}; {_EXPECTED}")
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -4,6 +4,7 @@ Labels come from anybody who may name a project, and errors from the site: neith
 and the site may echo the API key.
 """
 
+import io
 import logging
 import sys
 import time
@@ -44,6 +45,12 @@ def set_up(api_key: str, *, debug: bool) -> None:
     The API key is ``host[:port]:key``, or empty: it is blanked out whole, and its key alone.
     """
     JobLogFormatter.secrets = frozenset({api_key, api_key.rsplit(":", 1)[-1]} - {""})
+    # A locale may lack what a label has.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    logging.raiseExceptions = (
+        False  # a log that nobody reads any more ends no run, and says no more
+    )
     handler = logging.StreamHandler(sys.stdout)
     formats = "{asctime} {levelname:7} {message}", "%Y-%m-%d %H:%M:%S"
     handler.setFormatter(JobLogFormatter(*formats, style="{"))

@@ -17,7 +17,7 @@ def log_summary(summary: Summary, report_name: str, seconds: float) -> None:
     ``seconds``: how long the run took.
     """
     words = {status: f"{count:,} {status}" for status, count in summary.counts.items()}
-    if summary.reused:
+    if summary.reused and not summary.audit_hours:
         words[SnapshotStatus.COMPLETE] += f" ({summary.reused:,} reused)"
     projects, counts = counted(summary.total, "project"), ", ".join(words.values())
     took = duration(seconds)

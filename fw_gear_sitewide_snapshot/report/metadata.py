@@ -52,7 +52,7 @@ def file_metadata(summary: Summary, config: GearConfig, job_id: str) -> dict[str
         names = [name for name in contents[0] if name != "sha256"]
         result["fetched"] = len(contents)
         result |= {f"fetched {name}": sum(c[name] for c in contents) for name in names}
-    if summary.to_copy or summary.copied:
+    if summary.copy_to or summary.copied:
         result["copied"] = len(summary.copied)
         result["copied size_bytes"] = summary.copied_bytes
         result["copied to"] = config.copy_to

@@ -79,6 +79,7 @@ def render(records: Iterable[SnapshotRecord], summary: Summary, run: Run) -> Ite
         hidden_groups=page_headline.hidden_groups(summary),
         is_coverage_unknown=run.is_all and summary.hidden is None,
         changes=page_headline.changes(summary.changes, run.site_url) if summary.changes else None,
+        contents=page_headline.contents_compared(summary.changes) if summary.changes else "",
         provenance=_provenance(run),
         version=__version__,
         summary=summary,

@@ -34,6 +34,8 @@ def headline(summary: Summary) -> str:
         words = [f"{gone:,} {'is' if gone == 1 else 'are'} gone"] if gone else []
         words += [f"{less:,} {'holds' if less == 1 else 'hold'} less"] if less else []
         sentence += f"; since the earlier batch, {' and '.join(words)}"
+    if not summary.is_batch_copied:
+        sentence += "; the report itself could not be copied"
     return f"{sentence}."
 
 
@@ -42,7 +44,9 @@ def severity(summary: Summary) -> str:
 
     What is complete is a warning where the batch does not cover the site, or something is lost.
     """
-    found = set(map(kind_of, summary.counts)) | ({"failed"} if summary.unfetched else set())
+    found = set(map(kind_of, summary.counts))
+    if summary.unfetched or not summary.is_batch_copied:
+        found.add("failed")
     if summary.audit_hours:
         found = {"complete" if summary.is_complete else "failed"}
     worst_first = ("planned", "failed", "running", "complete")
@@ -85,13 +89,23 @@ def changes(found: Changes, site_url: str) -> list[Change]:
     ]
 
 
+def contents_compared(found: Changes) -> str:
+    """Return what is known where no project holds less than before."""
+    if not found.compared:
+        return "; contents were not compared, which takes two batches that were fetched"
+    return f", and of {counted(found.compared, 'project')} that were compared none holds less"
+
+
 def _is_all_complete(summary: Summary) -> bool:
     return set(summary.counts) == {SnapshotStatus.COMPLETE}
 
 
 def _result(summary: Summary) -> str:
     total, unfetched = summary.total, len(summary.unfetched)
-    projects, fetched = counted(total, "project"), "copied" if summary.to_copy else "fetched"
+    projects, fetched = (
+        counted(total, "project"),
+        "copied" if {*map(summary.lacks, summary.unfetched)} == {"copied"} else "fetched",
+    )
     counts: Counter[str] = Counter()
     for status, count in summary.counts.items():
         counts[kind_of(status)] += count
@@ -104,10 +118,16 @@ def _result(summary: Summary) -> str:
         return "There are no projects in this batch"
     if summary.audit_hours:
         hours = "hour" if summary.audit_hours == 1 else f"{summary.audit_hours:g} hours"
-        new = f"snapshot of the last {hours}"
-        if missing:
-            return f"{missing:,} of {projects} {'has' if missing == 1 else 'have'} no {new}"
-        return f"{have_all} a {new}"
+        if not missing:
+            return f"{have_all} a snapshot of the last {hours}"
+        lacking, untold = counts["planned"], missing - counts["planned"]
+        words = f"{lacking:,} of {projects} {'has' if lacking == 1 else 'have'} no complete"
+        some = [f"{words} snapshot of the last {hours}"] if lacking else []
+        words = f"{untold:,}" if lacking else f"{untold:,} of {projects}"
+        some += [f"{words} {'is' if untold == 1 else 'are'} being built or not known"] * bool(
+            untold
+        )
+        return "; ".join(some)
     if planned := counts["planned"]:  # nothing but a dry run leaves a row like that
         many = projects if planned == total else f"{planned:,} of {projects}"
         return f"Dry run: {many} would be snapshotted; nothing was started"

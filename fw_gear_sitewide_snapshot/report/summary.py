@@ -19,9 +19,10 @@ class Summary:
     # order.
     incomplete: tuple[SnapshotRecord, ...] = ()
     fetched: tuple[SnapshotContent, ...] = ()  # of the snapshots that were fetched and checked
-    copied: tuple[SnapshotRecord, ...] = ()  # rows whose snapshots are copied to an object store
+    # Rows whose snapshots are copied to an object store: to that place, where one was given.
+    copied: tuple[SnapshotRecord, ...] = ()
     to_fetch: bool = False  # whether the snapshots were to be fetched, or
-    to_copy: bool = False  # to be copied
+    copy_to: str = ""  # to be copied to this place; empty: nowhere
     hidden: tuple[Project, ...] | None = None  # that the user can't see; None: that is not known
     reused: int = 0  # of the complete snapshots, those that were made before the batch began
     begin: datetime | None = None  # when the first snapshot was started; None for none
@@ -37,7 +38,7 @@ class Summary:
         records: Iterable[SnapshotRecord],
         *,
         to_fetch: bool = False,
-        to_copy: bool = False,
+        copy_to: str = "",
         hidden: tuple[Project, ...] | None = None,
         changes: Changes | None = None,
         audit_hours: float = 0.0,
@@ -54,12 +55,12 @@ class Summary:
                 for r in records
                 if not r.is_complete
                 or (to_fetch and r.content is None)
-                or (to_copy and not r.copied_to)
+                or (copy_to and not r.is_copied_to(copy_to))
             ),
             fetched=tuple(record.content for record in records if record.content is not None),
-            copied=tuple(record for record in records if record.copied_to),
+            copied=tuple(record for record in records if record.is_copied_to(copy_to)),
             to_fetch=to_fetch,
-            to_copy=to_copy,
+            copy_to=copy_to,
             hidden=hidden,
             reused=sum(r.is_complete and r.origin == Origin.REUSED for r in records),
             begin=min(filter(None, (r.timestamp for r in records if r.is_started)), default=None),
@@ -95,7 +96,7 @@ class Summary:
         """Return what a complete row was to be and is not: ``fetched`` or ``copied``; or empty."""
         if not record.is_complete:
             return ""
-        if self.to_copy and not record.copied_to:
+        if self.copy_to and not record.is_copied_to(self.copy_to):
             return "copied"
         return "fetched" if self.to_fetch and record.content is None else ""
 

@@ -32,6 +32,9 @@ def hints_for(project_filter: str) -> str:
     hints = []
     for key, operator, value in _CLAUSE.findall(project_filter):
         if key.startswith(("group", "parents")):
+            text = value.strip()
+            if operator == "=" and _NO_TEXT.fullmatch(text):
+                hints.append(f"an id that could be a number or a date: {key}=~^{text}$")
             hints.append("a group is named by its id, without quotes")
         elif key == "label":
             if operator == "=" and _NO_TEXT.fullmatch(value.strip()):

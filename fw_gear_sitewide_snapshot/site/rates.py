@@ -95,7 +95,7 @@ class ConcurrencyLimit:
 
         Args:
             kind: Of the call.
-            era: When it was sent.
+            era: The limit's when the call was sent.
             seconds: How long it took.
             in_flight: How many calls were in flight when it was sent and when it ended, itself
                 included.
@@ -177,6 +177,7 @@ class Gate:
         self._failures = 0  # in a row
         self._rounds = 0  # likewise; failures of calls that were in flight together are one
         self._round_seen = -math.inf  # when the last round of failures was seen
+        self._is_outage = False  # whether one of these is more than a 429: that is the site's pace
         self._failing_since = math.inf
         self._last_success = -math.inf
         self._past_outage_seconds = 0.0
@@ -198,8 +199,9 @@ class Gate:
     def answered(self, now: float, sent: float, error: Exception | None) -> None:
         """Record how a call ended, and when it was ``sent``."""
         if not isinstance(error, ServiceUnavailableError | OutcomeUnknownError):
-            self._past_outage_seconds = self.outage_seconds(now)
-            self._failures = self._rounds = 0
+            if self._is_outage:
+                self._past_outage_seconds = self.outage_seconds(now)
+            self._failures, self._rounds, self._is_outage = 0, 0, False
             self._failing_since, self.problem, self._last_success = math.inf, "", now
             narrowing = min(_NARROWING, math.exp(-self._spacing / _NARROWING_SECONDS))
             narrower = self._spacing * narrowing
@@ -209,6 +211,7 @@ class Gate:
         self._failing_since = min(self._failing_since, max(sent, self._last_success))
         self.problem = str(error)
         is_limit = isinstance(error, ServiceUnavailableError) and error.status == _TOO_MANY_REQUESTS
+        self._is_outage |= not is_limit
         asked = error.retry_after if isinstance(error, ServiceUnavailableError) else None
         if is_limit:
             hold = min(1.0 if asked is None else asked, _MAX_HOLD_SECONDS)

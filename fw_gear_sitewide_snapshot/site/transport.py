@@ -188,7 +188,7 @@ class SdkTransport(Transport):
             what = f"accepted ({response.status_code}), but the response can't be read"
             raise errors.AcceptedError(self._message(what, error), response.status_code) from None
         headers = response.headers
-        return Response(decode_json(body), date_of(headers), age_of(headers))
+        return Response(decode_json(self._blanked(body)), date_of(headers), age_of(headers))
 
     def _error(self, response: Any) -> errors.SiteError:
         status = response.status_code
@@ -198,9 +198,15 @@ class SdkTransport(Transport):
             body = read_body(response.iter_raw(), response.headers, _MAX_ERROR_BYTES, cut=True)
         except (httpx2.HTTPError, errors.SiteError):
             body = b""  # the status is enough
-        # Before the message is shortened, which could leave a part of the key.
-        clean = blank_secrets(body.decode("latin-1"), self._secrets, "[API key]").encode("latin-1")
-        return error_for(status, response.headers, clean)
+        return error_for(status, response.headers, self._blanked(body))
+
+    def _blanked(self, body: bytes) -> bytes:
+        """Return a body without the API key, which a site may repeat in any text.
+
+        Before anything is shortened, which could leave a part of the key.
+        """
+        text = blank_secrets(body.decode("latin-1"), self._secrets, "[API key]")
+        return text.encode("latin-1")
 
     @contextlib.contextmanager
     def _translate_errors(self, request: Request) -> Iterator[None]:
@@ -214,7 +220,8 @@ class SdkTransport(Transport):
             message = f"the site did not answer within {request.seconds:g} s"
             raise errors.OutcomeUnknownError(message) from None
         except httpx2.InvalidURL as error:
-            raise errors.SiteUnusableError(self._message("the API key's host", error)) from None
+            what = "the API key's host, or the project filter, can't be asked for"
+            raise errors.SiteUnusableError(self._message(what, error)) from None
         except (httpx2.HTTPError, RuntimeError, ValueError, OverflowError) as error:
             message = self._message("broken connection or unexpected response", error)
             raise errors.OutcomeUnknownError(message) from None

@@ -28,6 +28,7 @@ def start(order: SnapshotOrder, attempts: int, now: float, site_now: datetime) -
         wanted_since=order.wanted_since,
         reuse_since=order.reuse_since,
         is_audit=order.is_audit,
+        audited=order.audited,
         settled_at=now + CUT_OFF_SETTLE_SECONDS,
         known_failed=frozenset({order.failed_id} - {""}),
         new_until=now + NEW_SECONDS if is_new else -math.inf,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from ..errors import SiteError
 from ..models import Snapshot, SnapshotList, SnapshotRecord
+from .audit import unknown
 from .project_state import Call, CallValue, ProjectState
 
 
@@ -51,7 +52,7 @@ def give_up(
     problem = state.problem or outage or "the time was up before the site was asked"
     if state.is_audit:
         words = f"not known within {waited} whether there is a snapshot: {problem}"
-        return record.failed(words, site_now)
+        return unknown(state, words, site_now)
     words = f"no snapshot was started within {waited}: {problem}"
     if record.started:
         words = f"{problem}; the time was up before it was started again"

@@ -33,6 +33,7 @@ class ProjectState:
     wanted_since: datetime | None = None  # site's time: this batch may have one made since then
     reuse_since: datetime | None = None  # site's time: one made since then will do, whosever it is
     is_audit: bool = False  # whether only to see if there is one that will do
+    audited: SnapshotRecord | None = None  # the row as it was before the audit, if it names one
     settled_at: float = 0.0  # from then on a list that shows none shows that there is none
     known_failed: frozenset[str] = frozenset()  # ids of snapshots: never taken
     sent: float | None = None  # when the first create of this attempt was sent

@@ -24,8 +24,8 @@ from ..models import (
     whole_seconds,
 )
 from ..text import counted
-from .audit import audited
-from .begin import NEW_SECONDS
+from .audit import audited, unknown
+from .begin import CUT_OFF_SETTLE_SECONDS, NEW_SECONDS
 from .project_state import Call, CallValue, Now, ProjectState
 
 # A list that shows no snapshot so long after a create whose answer was lost shows that none was
@@ -102,7 +102,7 @@ def _list_failed(state: ProjectState, error: errors.SiteError, now: Now) -> Proj
         return replace(state, call=Call.POLL, missed_since=None, due=now.seconds + now.backoff)
     if isinstance(error, errors.RejectedError) and not state.is_accepted:
         if state.is_audit:
-            return _ended(state, state.record.failed(str(error), now.site))
+            return _ended(state, unknown(state, str(error), now.site))
         if not state.may_exist:
             return _to_create(state, now)
         words = f"not known whether a snapshot was started, a retry looks for it: {error}"
@@ -149,18 +149,26 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
     """Take the snapshot that the list shows, or decide whether there is none."""
     wanted_since = _wanted_since(state, now)
     since = min(wanted_since, state.reuse_since or wanted_since)
+    if state.is_audit and state.reuse_since:
+        since = state.reuse_since  # however long ago the row was cut off
     made = [s for s in listed.made_since(since) if s.id not in state.known_failed]
     usable = [s for s in made if s.status != SnapshotStatus.FAILED]
+    own = [s for s in usable if state.may_exist and s.created and s.created >= wanted_since]
     if state.reuse_since:
         usable.reverse()  # the newest
+        usable = own + [snapshot for snapshot in usable if snapshot not in own]
     usable.sort(key=lambda snapshot: snapshot.status != SnapshotStatus.COMPLETE)  # stable
     if state.is_audit:
         return _ended(state, audited(state, usable, listed, now.site))
     if usable:
         return _adopted(state, usable[0], now)
-    if not state.may_exist:
-        return _to_create(state, now, made)
-    return _none_shown(state, listed, made, now)
+    if state.may_exist:
+        return _none_shown(state, listed, made, now)
+    is_old = now.asked < state.settled_at - CUT_OFF_SETTLE_SECONDS  # a cache's, from before the run
+    if now.seconds < state.settled_at and (is_old or not listed.shows_all_since(since)):
+        looks = state.looks + 1  # one that would do may be in the next list
+        return replace(state, call=Call.LIST, due=now.seconds + _pause(looks), looks=looks)
+    return _to_create(state, now, made)
 
 
 def _none_shown(
@@ -168,8 +176,7 @@ def _none_shown(
 ) -> ProjectState:
     """Decide whether there is none, but ``made`` ones that have failed, or to look again."""
     state = replace(state, looks=state.looks + 1)
-    pause = _LOOK_PAUSES_SECONDS[min(state.looks, len(_LOOK_PAUSES_SECONDS)) - 1]
-    again = replace(state, call=Call.LIST, due=now.seconds + pause)
+    again = replace(state, call=Call.LIST, due=now.seconds + _pause(state.looks))
     if state.is_accepted and not made:
         return again
     if now.asked < state.settled_at:
@@ -186,6 +193,10 @@ def _none_shown(
         words += f" ({counted(state.unknown_creates, 'attempt')}, none of which was done)"
         return _ended(state, state.record.failed(words, now.site))
     return _to_create(state, now, made)
+
+
+def _pause(looks: int) -> float:
+    return _LOOK_PAUSES_SECONDS[min(looks, len(_LOOK_PAUSES_SECONDS)) - 1]
 
 
 def _wanted_since(state: ProjectState, now: Now) -> datetime:

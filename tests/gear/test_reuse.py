@@ -136,7 +136,10 @@ def test_an_audit_starts_nothing_and_tells_which_projects_have_no_new_snapshot(
     assert rows["None"]["error"] == "no complete snapshot"
     assert rows["New"]["snapshot_id"] == audited.site.kept
     page = (run.folder / "output" / "snapshot_report.html").read_text()
-    assert "3 of 4 projects have no snapshot of the last 24 hours." in page
+    assert (
+        "2 of 4 projects have no complete snapshot of the last 24 hours; "
+        "1 is being built or not known."
+    ) in page
 
 
 def test_an_audit_fails_in_the_qc_result_and_sets_no_tag(audited: Audited) -> None:

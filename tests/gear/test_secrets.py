@@ -29,12 +29,15 @@ class Case:
 
     exit_status: int
     answers: Mapping[str, Action] = field(default_factory=dict)
+    outcome: str = "complete"  # of the snapshot; one that fails says why
     key: Callable[[str], str] = str
 
 
 CASES = {
     "all goes well": Case(0),
     "creates are refused": Case(1, {"create": refuse(403, ECHO)}),
+    "the snapshot fails": Case(1, outcome="failed"),
+    "the snapshot's state has the key in it": Case(1, outcome=f"waiting for {KEY}"),
     "status calls fail for good": Case(1, {"detail": refuse(500, ECHO)}),
     "status calls are answered by a page": Case(1, {"detail": answer_with(PAGE)}),
     "the filter is refused": Case(2, {"projects": refuse(400, ECHO)}),
@@ -54,7 +57,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, bool], Gea
         case = CASES[name]
         site = SimulatedSite()
         site.add_user(KEY)
-        site.add_project()
+        project = site.add_project()
+        site.outcome(project, case.outcome)
+        site.failure_reason(project, ECHO.format(key=KEY))
         for kind, action in case.answers.items():
             site.fault(Fault(kind, action=action))
         with SimulatorServer(site) as server:
@@ -88,6 +93,7 @@ def test_the_key_is_in_no_file_of_the_output(
     "name",
     [
         "creates are refused",
+        "the snapshot fails",
         "status calls fail for good",
         "the filter is refused",
         "the key is refused",

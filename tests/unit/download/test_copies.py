@@ -124,6 +124,16 @@ def test_only_rows_that_have_no_copy_are_copied(copying: Copying) -> None:
     assert [copying.fetching.asked(row.project.id) for row in rows] == [1, 1, 1]
 
 
+def test_what_is_copied_elsewhere_is_copied_here_too(fetching: Fetching, tmp_path: Path) -> None:
+    project = fetching.add()
+    first = Copying(fetching, f"file://{tmp_path}/a", {}).run()
+
+    after = Copying(fetching, f"file://{tmp_path}/ab", {}).run([first[project]])[project]
+
+    assert after.copied_to == f"file://{tmp_path}/ab/{key(after)}"
+    assert (tmp_path / "ab" / key(after)).is_file()
+
+
 # never overwritten
 
 

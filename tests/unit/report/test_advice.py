@@ -49,10 +49,54 @@ def test_a_snapshot_that_was_not_fetched_is_no_plain_complete_one() -> None:
     )  # fmt: skip
 
 
+def test_what_is_copied_elsewhere_is_not_copied_where_it_was_to_be() -> None:
+    complete = SnapshotRecord(Project("a" * 24, "Study", "neuro"), "5" * 24, status="complete")
+    elsewhere = replace(complete, copied_to="s3://archive-2/a")
+
+    assert not Summary.of([elsewhere], copy_to="s3://archive").is_complete
+    assert Summary.of([elsewhere], copy_to="s3://archive-2").is_complete
+    assert Summary.of([elsewhere]).copied == (elsewhere,)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "build not finished within 2 h",
+        "storage backend: the disk is full",
+        "there is no such project in the analytics store",
+        "the snapshot is gone",
+        "it is not known whether a snapshot was started",
+        "no connection",
+    ],
+)
+def test_no_advice_is_taken_from_the_site_s_own_words(words: str) -> None:
+    assert advice(f"the site reports that it failed: {words}").startswith(
+        'A retry ("retry failed") starts another one.'
+    )
+    assert advice(f"the site says 409: {words}").startswith("The site refuses it")
+
+
+def test_of_an_audit_no_advice_is_to_retry() -> None:
+    audit = Summary(audit_hours=24.0)
+
+    assert advice("the site says 503: busy", audit) == "Audit again later."
+    assert "lack a right" in advice("the site says 403: no", audit)
+
+
+def test_ages_and_sizes_make_no_reason_another_one() -> None:
+    rows = [failed(n, f"the newest complete snapshot is {n + 3} days old") for n in range(60)]
+    rows += [failed(n, f"no room: {n}.5 MiB more would have to be free") for n in range(60, 90)]
+
+    assert [group.text for group in group_by_reason(rows, Summary())] == [
+        "the newest complete snapshot is … old",
+        "no room: … more would have to be free",
+    ]
+
+
 def test_a_snapshot_that_was_not_copied_is_no_plain_complete_one() -> None:
     complete = SnapshotRecord(Project("a" * 24, "Study", "neuro"), "5" * 24, status="complete")
     copied = replace(complete, project=Project("b" * 24, "x", "neuro"), copied_to="s3://b/c")
-    summary = Summary.of([complete, copied], to_copy=True)
+    summary = Summary.of([complete, copied], copy_to="s3://archive")
 
     [group] = group_by_reason(summary.incomplete, summary)
 

@@ -110,8 +110,8 @@ def test_it_sums_what_was_copied_and_what_was_to_be_copied_and_was_not_does_not_
     copied = record(content=held, copied_to="s3://bucket/neuro/a/b.db.gz")
     config = replace(CONFIG, copy_to="s3://bucket")
 
-    whole = result(Summary.of([copied], to_copy=True), config)
-    partial = result(Summary.of([copied, record(number=1)], to_copy=True), config)
+    whole = result(Summary.of([copied], copy_to="s3://bucket"), config)
+    partial = result(Summary.of([copied, record(number=1)], copy_to="s3://bucket"), config)
 
     assert (whole["state"], whole["copied"], whole["copied to"]) == ("PASS", 1, "s3://bucket")
     assert whole["copied size_bytes"] == 1000

@@ -98,7 +98,7 @@ def test_the_headline_tells_what_could_not_be_fetched(
 
 
 def test_the_headline_tells_what_could_not_be_copied() -> None:
-    summary = Summary.of([record(1), record(2)], to_copy=True)
+    summary = Summary.of([record(1), record(2)], copy_to="s3://archive")
 
     assert page_headline.headline(summary) == (
         "All 2 projects have a complete snapshot, but none could be copied."
@@ -179,6 +179,33 @@ def test_what_is_not_visible_is_in_the_headline(
     assert page_headline.headline(summary) == sentence
     assert f'<p class="headline mark {kind}">{sentence}</p>' in html
     assert "It is not known" not in html
+
+
+@pytest.mark.parametrize(
+    ("statuses", "sentence"),
+    [
+        (["planned", "complete"], "1 of 2 projects has no complete snapshot of the last 24 hours."),
+        (
+            ["planned", "planned", "failed"],
+            "2 of 3 projects have no complete snapshot of the last 24 hours; "
+            "1 is being built or not known.",
+        ),
+        (["in_progress", "pending"], "2 of 2 projects are being built or not known."),
+    ],
+)
+def test_an_audit_claims_no_more_than_is_known(statuses: list[str], sentence: str) -> None:
+    records = [replace(record(n), status=status) for n, status in enumerate(statuses)]
+
+    assert page_headline.headline(Summary.of(records, audit_hours=24.0)) == sentence
+
+
+def test_a_batch_whose_report_could_not_be_copied_is_not_shown_as_complete() -> None:
+    summary = replace(Summary.of([record(1)]), is_batch_copied=False)
+
+    assert page_headline.headline(summary) == (
+        "The project has a complete snapshot; the report itself could not be copied."
+    )
+    assert page_headline.severity(summary) == "failed"
 
 
 def test_an_audit_tells_what_is_not_visible() -> None:

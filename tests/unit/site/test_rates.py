@@ -375,6 +375,15 @@ def test_room_on_the_site_does_not_undo_the_spacing_after_a_limit() -> None:
     assert gate.opens_at(0) > 3.0
 
 
+def test_the_pauses_that_a_site_asks_for_between_calls_that_it_serves_are_no_outage() -> None:
+    gate = Gate(4)
+    for second in range(1_000):
+        gate.answered(second + 0.5, second, ServiceUnavailableError("busy", 429, 1.0))
+        gate.answered(second + 1.0, second, None)
+
+    assert gate.outage_seconds(1_000.0) == 0.0
+
+
 def test_outages_count_as_waiting_also_after_their_end() -> None:
     gate = Gate(4)
     gate.answered(11.0, 10.0, BUSY)

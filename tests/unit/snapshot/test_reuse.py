@@ -5,7 +5,14 @@ from datetime import datetime
 
 import pytest
 
-from fw_gear_sitewide_snapshot.models import Origin, Snapshot, SnapshotOrder
+from fw_gear_sitewide_snapshot.models import (
+    Origin,
+    Snapshot,
+    SnapshotList,
+    SnapshotOrder,
+    SnapshotRecord,
+    UnreadableSnapshot,
+)
 from fw_gear_sitewide_snapshot.snapshot import begin, transitions
 from fw_gear_sitewide_snapshot.snapshot.deadline import give_up
 from fw_gear_sitewide_snapshot.snapshot.project_state import Call, ProjectState
@@ -193,3 +200,88 @@ def test_what_a_cut_off_run_has_started_is_taken_although_it_is_older_than_what_
     cut_off = reusing(since=at(-1 * HOUR), wanted_since=at(-5 * HOUR))
 
     assert after(cut_off, made("complete", -4 * HOUR)).record.snapshot_id == ID
+
+
+def test_an_audit_takes_nothing_older_however_long_ago_the_row_was_cut_off() -> None:
+    state = after(
+        fresh(wanted_since=at(-72 * HOUR), reuse_since=SINCE, is_audit=True),
+        made("complete", -71 * HOUR),
+    )
+
+    assert (state.call, state.record.status) == (None, "pending")
+    assert state.record.error == "the newest complete snapshot is 71 h old"
+
+
+def audit_of(row: SnapshotRecord) -> ProjectState:
+    order = SnapshotOrder(
+        row.reset_to_pending(at(0)), reuse_since=SINCE, is_audit=True, audited=row
+    )
+    return begin.start(order, 1, 0.0, at(0))
+
+
+def earlier(status: str) -> SnapshotRecord:
+    """Return a row of an earlier batch, whose snapshot was started two hours ago."""
+    return SnapshotRecord(
+        PROJECT,
+        ID,
+        at(-2 * HOUR),
+        status=status,
+        origin=Origin.STARTED,
+        finished_at=at(-1 * HOUR),
+        copied_to="s3://bucket/a",
+    )
+
+
+def test_an_audit_leaves_a_row_whose_own_snapshot_is_new_enough_as_it_was() -> None:
+    state = after(
+        audit_of(earlier("complete")),
+        made("complete", -2 * HOUR),
+        made("complete", -1 * HOUR, OTHER_ID),
+    )
+
+    assert (state.call, state.record) == (None, earlier("complete"))
+
+
+@pytest.mark.parametrize("status", ["complete", "in_progress"])
+def test_where_an_audit_is_told_nothing_the_row_keeps_its_snapshot_and_is_not_green(
+    status: str,
+) -> None:
+    refused = transitions.apply(audit_of(earlier(status)), REFUSED, now()).record
+    unanswered = transitions.apply(audit_of(earlier(status)), NOT_DONE, now())
+
+    for row in (refused, give_up(unanswered, "10 min", at(700), was_told=False)):
+        assert (row.snapshot_id, row.status, row.timestamp) == (ID, "pending", at(-2 * HOUR))
+        assert row.error
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SnapshotList((replace(made("complete", 0.0), created=None),)),
+        SnapshotList((), (UnreadableSnapshot(None),)),
+        SnapshotList((), (), at(HOUR)),
+    ],
+    ids=["no created", "unreadable", "cut"],
+)
+def test_nothing_is_started_at_once_where_the_list_may_hide_one_that_will_do(
+    answer: SnapshotList,
+) -> None:
+    state = transitions.apply(reusing(), answer, now(1.0))
+
+    assert state.call == Call.LIST
+    assert after(state, made("complete", -2 * HOUR)).record.origin == Origin.REUSED
+    assert transitions.apply(state, answer, now(60.0)).call == Call.CREATE, "but not for ever"
+
+
+def test_a_list_from_before_the_run_does_not_show_that_there_is_none() -> None:
+    state = transitions.apply(reusing(), listed(), now(1.0, asked=-7_200.0))
+
+    assert state.call == Call.LIST
+
+
+def test_a_job_that_was_started_again_takes_its_own_before_somebody_s_newer_one() -> None:
+    restarted = reusing(wanted_since=at(-60.0))
+
+    state = after(restarted, made("in_progress", -50.0), made("in_progress", -40.0, OTHER_ID))
+
+    assert state.record.snapshot_id == ID
