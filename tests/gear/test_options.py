@@ -338,3 +338,17 @@ def test_a_retry_fetches_what_is_not_fetched_yet_and_starts_nothing(fetched: Fet
 def test_the_key_is_not_sent_to_the_storage(fetched: Fetched) -> None:
     assert fetched.site.storage_requests
     assert not any(request.authorization for request in fetched.site.storage_requests)
+
+
+@pytest.mark.process
+def test_the_page_says_that_the_batch_s_report_could_not_be_copied(
+    served: SimulatorServer, gear: MakeGear, tmp_path: Path
+) -> None:
+    served.site.add_project()
+    (tmp_path / "batches").write_text("no folder")
+
+    run = gear(**{"project filter": "ALL", "copy to": f"file://{tmp_path}"}).run()
+
+    assert run.exit_status == 1
+    page = (run.folder / "output" / "snapshot_report.html").read_text()
+    assert "; the report itself could not be copied." in page

@@ -422,6 +422,8 @@ def test_the_key_is_in_no_config(job: Job, report: Path) -> None:
         (b"", "is not JSON"),
         (b"{", "is not JSON"),
         (b"\0", "is not JSON"),
+        (b"\xef\xbb\xbf{}", "is not JSON: .*BOM"),
+        (b"{\0}\0", "is not JSON"),
         (b'{"config": {"project filter": "\xe9"}}', "is not JSON: .*utf-8"),
         (b'{"config": "\xff\xfe"}', "is not JSON"),
         pytest.param(b"[" * 1_000_000, "is not JSON", id="deep list"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fw_gear_sitewide_snapshot.text import counted, duration, listed, size_text
+from fw_gear_sitewide_snapshot.text import counted, duration, listed, one_line, size_text
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,8 @@ def test_sizes_are_told_for_people(size_bytes: int, text: str) -> None:
 )
 def test_lengths_of_time_are_told_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_what_joins_letters_and_emoji_is_no_control_character() -> None:
+    assert one_line("می\u200cخواهم 👨\u200d👩") == "می\u200cخواهم 👨\u200d👩"
+    assert one_line("a\u202eb\u200bc\x1b") == r"a\u202eb\u200bc\x1b"

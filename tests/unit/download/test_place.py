@@ -57,6 +57,7 @@ def test_an_address_is_taken(url: str) -> None:
         "s3://bucket/a//b",
         "s3://bucket/a/../b",
         "file:///mount/./p",
+        "file:///mount/%2e%2e/p",
     ],
 )
 def test_what_is_no_address_says_what_one_is(url: str) -> None:

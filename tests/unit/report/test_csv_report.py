@@ -315,6 +315,10 @@ def test_a_long_label_with_semicolons_does_not_change_the_separator(tmp_path: Pa
     assert csv_report.read(saved(tmp_path, content))[0].project.label == "a" + ";" * 50
 
 
+def test_a_frame_may_separate_with_bars(tmp_path: Path) -> None:
+    assert csv_report.read(saved(tmp_path, old(OLD_ROW).replace(",", "|"))) == [OLD_RECORD]
+
+
 def test_several_reports_in_one_file_are_a_report(tmp_path: Path) -> None:
     content = SnapshotContent(1, "0" * 64, 2, 3, 4, 5)
     new = record("project_id", project=Project(IDS[2], "project_id", "status"), content=content)

@@ -40,6 +40,15 @@ def test_an_empty_file_is_refused(tmp_path: Path, content: bytes) -> None:
     assert re.fullmatch(of(1, "the file is empty"), refusal(tmp_path, content))
 
 
+def test_a_file_that_is_much_too_large_is_not_even_read(tmp_path: Path) -> None:
+    path = saved(tmp_path, "")
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)  # it takes no room
+
+    with pytest.raises(ReportError, match=of(1, "larger than 256.0 MiB; expected")):
+        csv_report.read(path)
+
+
 @pytest.mark.parametrize("content", [",,,\n,,,\n", OLD_HEADER, OLD_HEADER + "\n,,,\n"])
 def test_a_file_without_rows_is_refused(tmp_path: Path, content: str) -> None:
     assert re.fullmatch(of(1, "there are no rows"), refusal(tmp_path, content))

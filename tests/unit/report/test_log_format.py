@@ -1,7 +1,9 @@
 """The job log: a line a message, and no secret in it."""
 
+import io
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -144,3 +146,16 @@ def test_debug_on_keeps_the_http_libraries_debug_lines_out(
     said = logged(lambda: transport.send(request), debug=True, api_key=served.api_key())
     transport._client.rest_client.client.close()
     assert re.fullmatch(r".* DEBUG   GET /api/auth/status .*: 200 in .* s\n", said)
+
+
+@pytest.mark.usefixtures("logged")
+def test_what_the_locale_can_t_write_is_in_the_log_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+
+    set_up(KEY, debug=False)
+    log.info("Größe 頭")
+
+    assert "Größe 頭" in written.getvalue().decode("utf-8")

@@ -303,3 +303,20 @@ def test_of_many_changes_the_first_are_named() -> None:
     assert "and 1,134 more" in reader.text
     assert "Project 99" in reader.text
     assert "Project 100" not in reader.text
+
+
+@pytest.mark.parametrize(
+    ("compared", "words"),
+    [
+        (0, "; contents were not compared, which takes two batches that were fetched"),
+        (3, ", and of 3 projects that were compared none holds less"),
+    ],
+)
+def test_the_page_claims_nothing_of_contents_that_were_not_compared(
+    compared: int, words: str
+) -> None:
+    summary = Summary.of([record(1)], changes=Changes(compared=compared))
+
+    text = Reader(render_summary([record(1)], summary)).text
+
+    assert f"No project is gone, new or renamed{words}." in text

@@ -36,6 +36,7 @@ def test_what_can_be_meant_is_not_refused(text: str) -> None:
     [
         ('group="neuro"', "by its id, without quotes"),
         ("group=Neuro Imaging", "by its id, without quotes"),
+        ("group=2024", "could be a number or a date: group=~^2024$"),
         ("label=2024", 'needs quotes: label="2024"'),
         ("label=2026-01-31", "needs quotes"),
         ("label=true", "needs quotes"),
