@@ -5,7 +5,8 @@ site, takes no body, and lists snapshots by project only.
 
 The API key and the list of projects are asked for again while the site can't answer. The calls for
 one project are made once, in any thread, and return a CallResult: ``snapshot`` decides what follows
-from it, and ``poller`` when.
+from it, and ``poller`` when. Only ``download`` returns a stream, or raises:
+``fetch`` decides on that.
 """
 
 import logging
