@@ -245,7 +245,7 @@ def words(error: BaseException) -> str:
 logging.basicConfig(format="%(asctime)s by_group.py: %(message)s", level=logging.INFO)
 logging.getLogger("httpx2").setLevel(logging.WARNING)
 log = logging.getLogger(__name__)
-if len(sys.argv) < 2 or not os.environ.get("FW_API_KEY"):
+if len(sys.argv) < 2 or not os.environ.get("FW_API_KEY", "").strip():
     log.error("usage: FW_API_KEY=... by_group.py GROUP/PROJECT [GROUP ...]")
     sys.exit(2)
 sys.exit(main(*sys.argv[1:]))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 try:
     import flywheel
-except ImportError as missing:
+except Exception as missing:  # noqa: BLE001 - also what its environment variables make of it
     sys.exit(f"nightly.py: {missing}: install flywheel-sdk for {sys.executable}")
 
 CONFIG = {  # the gear's options, see README.md
@@ -36,7 +36,7 @@ def main() -> str:
     """Run one job to its end; say what is wrong, or nothing."""
     if len(sys.argv) != 2:
         return "which project keeps the reports? Usage: nightly.py GROUP/PROJECT"
-    if not os.environ.get("FW_API_KEY"):
+    if not os.environ.get("FW_API_KEY", "").strip():
         return "there is no API key in the environment variable FW_API_KEY"
     doing, client, job_id = f"lock {LOCK}", None, ""
     try:

@@ -165,7 +165,8 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
     if state.may_exist:
         return _none_shown(state, listed, made, now)
     is_old = now.asked < state.settled_at - CUT_OFF_SETTLE_SECONDS  # a cache's, from before the run
-    if now.seconds < state.settled_at and (is_old or not listed.shows_all_since(since)):
+    may_hide = is_old or not listed.shows_all_since(since)
+    if may_hide and state.looks < len(_LOOK_PAUSES_SECONDS):
         looks = state.looks + 1  # one that would do may be in the next list
         return replace(state, call=Call.LIST, due=now.seconds + _pause(looks), looks=looks)
     return _to_create(state, now, made)

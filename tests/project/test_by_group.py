@@ -457,12 +457,13 @@ def test_it_never_runs_twice_at_a_time(groups: Groups) -> None:
 @pytest.mark.parametrize(
     ("key", "arguments", "told"),
     [
+        (" ", [PLACE], "usage: FW_API_KEY=... by_group.py GROUP/PROJECT [GROUP ...]"),
         ("", [PLACE], "usage: FW_API_KEY=... by_group.py GROUP/PROJECT [GROUP ...]"),
         ("127.0.0.1:1:__force_insecure:k", [PLACE], "nothing was started"),
         (None, ["admin/Other"], "Could not resolve"),
         (None, [PLACE, "cardio"], "nothing was started"),
     ],
-    ids=["no key", "no site", "no project", "no group"],
+    ids=["blank key", "no key", "no site", "no project", "no group"],
 )
 def test_what_can_t_begin_says_why(
     groups: Groups, key: str | None, arguments: list[str], told: str

@@ -394,6 +394,11 @@ def test_a_run_that_was_killed_holds_up_none_that_follows(night: Night) -> None:
 @pytest.mark.parametrize(
     ("environment", "arguments", "told"),
     [
+        (
+            {"FW_API_KEY": " "},
+            [PLACE],
+            "there is no API key in the environment variable FW_API_KEY",
+        ),
         ({"FW_API_KEY": ""}, [PLACE], "there is no API key in the environment variable FW_API_KEY"),
         ({"FW_API_KEY": "nonsense"}, [PLACE], "could not reach the site: "),
         ({"FW_API_KEY": "127.0.0.1:1:__force_insecure:k"}, [PLACE], "could not reach the site: "),
@@ -402,7 +407,16 @@ def test_a_run_that_was_killed_holds_up_none_that_follows(night: Night) -> None:
         ({}, ["admin/Other"], "could not find the project admin/Other: Could not resolve"),
         ({"HOME": "/proc"}, [PLACE], "could not lock /proc/.nightly-snapshots.lock: "),
     ],
-    ids=["no key", "no such key", "no site", "proxy", "arguments", "no project", "no lock"],
+    ids=[
+        "blank key",
+        "no key",
+        "no such key",
+        "no site",
+        "proxy",
+        "arguments",
+        "no project",
+        "no lock",
+    ],
 )
 def test_what_can_t_begin_says_why(
     night: Night, environment: dict[str, str], arguments: list[str], told: str
