@@ -29,7 +29,7 @@ def stop_on_signal() -> Stop:
         stop.signal = number
         try:
             _thread.start_new_thread(stop.set, ())
-        except RuntimeError:  # there is no room for one more
+        except RuntimeError:  # no room for one more: rather wait for itself than be lost
             stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -19,7 +19,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -196,9 +196,8 @@ def found(client, wanted: tuple[str, ...]) -> list[Part]:
     for project in client.projects.iter():
         groups[project.group][project.id] = project.label
     names = dict.fromkeys(wanted or sorted(groups))
-    none = "you are a member of no project in it"
-    parts = [Part(name, groups[name]) for name in names]
-    return [part if part.projects else replace(part, is_done=True, state=none) for part in parts]
+    none = {"is_done": True, "state": "you are a member of no project in it"}
+    return [Part(name, groups[name], **({} if groups[name] else none)) for name in names]
 
 
 def write(parts: list[Part]) -> None:
@@ -230,8 +229,7 @@ def summed_up(parts: list[Part]) -> int:
             log.error("%s: %s; %d of %d complete", part.group, state, complete, len(statuses))
     log.info("%d of %d groups complete: %s", len(parts) - wrong, len(parts), TOGETHER)
     if wrong:
-        again = 'give that file to the gear as "retry failed", or run the same command again'
-        log.error("to retry: %s", again)
+        log.error('to retry: give that file to the gear as "retry failed", or run this again')
     return 1 if wrong else 0
 
 

@@ -103,7 +103,7 @@ def read_json(path: Path) -> JsonObject:
             as far as they are there, are objects too.
     """
     try:
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(path.read_text("utf-8"))  # as the gear toolkit, later: no other text
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Words for people: numbers with their nouns, sizes, lengths of time, text without secrets."""
+"""Words for people: numbers and nouns, sizes, lengths of time, text in a line, blanked secrets."""
 
 import base64
 import html

@@ -85,12 +85,12 @@ class Downloader:
     def add(self, record: SnapshotRecord) -> None:
         """Have a row's snapshot fetched if it is complete, and lacks anything that is wanted."""
         copies = None if self._is_copied(record) else self._copies
-        is_archived = record.content is not None or not self._is_archived
-        if not record.is_complete or (is_archived and not copies):
+        to_archive = self._is_archived and record.content is None
+        if not record.is_complete or not (to_archive or copies):
             return
         self._wanted[record.project.id] = record
         if not self._problem:
-            archive = None if is_archived else self._archive
+            archive = self._archive if to_archive else None
             reservation = Reservation(self._space)
             folder = self._space.folder
             download = Download(
@@ -112,8 +112,8 @@ class Downloader:
         """
         batch = self._report.records
         if not self._wanted:
-            complete = sum(record.is_complete for record in batch)
-            log.info("Nothing to fetch: %s complete ones are done already", f"{complete:,}")
+            done = counted(sum(record.is_complete for record in batch), "complete snapshot")
+            log.info("Nothing to fetch: what was to be done for %s is done", done)
             return
         if left := self._downloads.left:
             words = counted(left, "snapshot"), counted(len(batch), "project")

@@ -9,7 +9,9 @@ from ..text import duration
 from .summary import Summary
 
 # What differs from row to row: ids, checksums, ages, sizes.
-_VARYING = re.compile(r"\b[0-9a-f]{16,}\b|\b\d+ (?:min|h|days)(?= old)|\b[\d,.]+ (?:B|[KMGT]iB)\b")
+_VARYING = re.compile(
+    r"\b[0-9a-f]{16,}\b|\b\d+ (?:min|h|days)(?= old)|\b[\d,.]+ (?:bytes?|[KMGT]iB)\b"
+)
 # After these words the site's own follow, from which nothing can be told.
 _SITE_WORDS = re.compile(r"(the site reports that it failed|the site says \d{3}): .*", re.DOTALL)
 
@@ -99,7 +101,7 @@ class ReasonGroup(NamedTuple):
     """A reason, and the rows that it concerns, in the report's order."""
 
     status: str
-    text: str  # in one line; with identifiers masked where it concerns several
+    text: str  # in one line; what differs from row to row is masked
     advice: str  # what to do; empty where nothing is known
     records: tuple[SnapshotRecord, ...]
 
@@ -116,7 +118,7 @@ def group_by_reason(records: Iterable[SnapshotRecord], summary: Summary) -> list
     return [
         ReasonGroup(
             status,
-            text if len(found) > 1 else _reason(found[0], summary),
+            text if len({_reason(r, summary) for r in found}) > 1 else _reason(found[0], summary),
             _advice_text(status, text, summary),
             tuple(found),
         )

@@ -233,5 +233,8 @@ class Gate:
             self._next = min(self._next, now)
 
     def outage_seconds(self, now: float) -> float:
-        """Return for how long calls have only failed, summed over all outages so far."""
+        """Return for how long calls have only failed, summed over all outages so far.
+
+        Once a call is done, a time in which there was nothing but 429 is none of these.
+        """
         return self._past_outage_seconds + max(0.0, now - self._failing_since)

@@ -220,7 +220,7 @@ class SdkTransport(Transport):
             message = f"the site did not answer within {request.seconds:g} s"
             raise errors.OutcomeUnknownError(message) from None
         except httpx2.InvalidURL as error:
-            what = "the API key's host, or the project filter, can't be asked for"
+            what = "the API key's host, or the project filter, makes no valid address"
             raise errors.SiteUnusableError(self._message(what, error)) from None
         except (httpx2.HTTPError, RuntimeError, ValueError, OverflowError) as error:
             message = self._message("broken connection or unexpected response", error)

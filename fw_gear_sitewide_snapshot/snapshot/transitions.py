@@ -153,10 +153,9 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
         since = state.reuse_since  # however long ago the row was cut off
     made = [s for s in listed.made_since(since) if s.id not in state.known_failed]
     usable = [s for s in made if s.status != SnapshotStatus.FAILED]
-    own = [s for s in usable if state.may_exist and s.created and s.created >= wanted_since]
-    if state.reuse_since:
-        usable.reverse()  # the newest
-        usable = own + [snapshot for snapshot in usable if snapshot not in own]
+    if state.reuse_since:  # the batch's own before any other, of which the newest
+        own = [s for s in usable if state.may_exist and s.created and s.created >= wanted_since]
+        usable = own + [snapshot for snapshot in reversed(usable) if snapshot not in own]
     usable.sort(key=lambda snapshot: snapshot.status != SnapshotStatus.COMPLETE)  # stable
     if state.is_audit:
         return _ended(state, audited(state, usable, listed, now.site))
@@ -164,7 +163,7 @@ def _looked_for_new(state: ProjectState, listed: SnapshotList, now: Now) -> Proj
         return _adopted(state, usable[0], now)
     if state.may_exist:
         return _none_shown(state, listed, made, now)
-    is_old = now.asked < state.settled_at - CUT_OFF_SETTLE_SECONDS  # a cache's, from before the run
+    is_old = now.asked + CUT_OFF_SETTLE_SECONDS < state.settled_at  # a cache's, from before the run
     may_hide = is_old or not listed.shows_all_since(since)
     if may_hide and state.looks < len(_LOOK_PAUSES_SECONDS):
         looks = state.looks + 1  # one that would do may be in the next list

@@ -177,6 +177,25 @@ def test_the_signal_finds_the_run_wherever_it_is() -> None:
     subprocess.run([sys.executable, "-c", TELL], cwd=ROOT, check=True, timeout=PATIENCE_SECONDS)
 
 
+TELL_WITHOUT_ROOM = """
+import _thread, os, run, signal, threading
+import fw_gear_sitewide_snapshot as package
+
+def refuse(*_, **__):
+    raise RuntimeError("can't start new thread")
+
+_thread.start_new_thread = threading.Thread.start = refuse
+package.import_beside("this")
+stop = run.stop_on_signal()
+os.kill(os.getpid(), signal.SIGTERM)
+assert stop.is_set()
+"""
+
+
+def test_a_signal_is_heard_where_there_is_no_room_for_a_thread() -> None:
+    subprocess.run([sys.executable, "-c", TELL_WITHOUT_ROOM], cwd=ROOT, check=True, timeout=60)
+
+
 HOLD_UP = """
 import sys, time
 from pathlib import Path

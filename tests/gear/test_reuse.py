@@ -135,6 +135,8 @@ def test_an_audit_starts_nothing_and_tells_which_projects_have_no_new_snapshot(
     assert rows["Old"]["error"] == "the newest complete snapshot is 31 h old"
     assert rows["None"]["error"] == "no complete snapshot"
     assert rows["New"]["snapshot_id"] == audited.site.kept
+    assert "reused" not in run.log
+    assert run.lines('To start what is missing: run again with the report as input "retry failed"')
     page = (run.folder / "output" / "snapshot_report.html").read_text()
     assert (
         "2 of 4 projects have no complete snapshot of the last 24 hours; "

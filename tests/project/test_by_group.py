@@ -183,7 +183,7 @@ def test_forty_groups_are_forty_jobs_four_at_a_time_and_a_retry_finishes_what_fa
 
     assert status == 1
     assert "38 of 40 groups complete: by_group_report.csv" in said
-    assert 'give that file to the gear as "retry failed", or run the same command again\n' in said
+    assert 'give that file to the gear as "retry failed", or run this again\n' in said
     assert (len(jobs), engine.most) == (40, 4)
     assert all(len(groups.jobs_of(name)) == 1 for name in ["admin", *names])
     assert set(rows) == set(projects)
@@ -434,7 +434,7 @@ def test_told_to_stop_it_says_what_runs_and_writes_what_there_is(
     statuses = [groups.reported[project]["status"] for project in projects]
     assert statuses == ["complete", "pending", "pending", "planned"]
     assert "1 of 4 groups complete" in said
-    assert said.endswith("or run the same command again\n")
+    assert said.endswith("or run this again\n")
 
 
 def test_it_never_runs_twice_at_a_time(groups: Groups) -> None:

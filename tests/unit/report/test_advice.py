@@ -83,6 +83,12 @@ def test_of_an_audit_no_advice_is_to_retry() -> None:
     assert "lack a right" in advice("the site says 403: no", audit)
 
 
+def test_what_is_the_same_in_all_rows_is_told() -> None:
+    rows = [failed(n, "the newest complete snapshot is 3 days old") for n in range(60)]
+
+    assert group_by_reason(rows, Summary())[0].text == "the newest complete snapshot is 3 days old"
+
+
 def test_ages_and_sizes_make_no_reason_another_one() -> None:
     rows = [failed(n, f"the newest complete snapshot is {n + 3} days old") for n in range(60)]
     rows += [failed(n, f"no room: {n}.5 MiB more would have to be free") for n in range(60, 90)]

@@ -48,6 +48,7 @@ def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Logged]:
     root.handlers[:] = handlers
     root.setLevel(level)
     JobLogFormatter.secrets = formatter_secrets
+    logging.raiseExceptions = True
 
 
 def log_a_defect(message: str) -> None:
